@@ -1,0 +1,32 @@
+"""What every test needs: one thread, fixed seeds, hypothesis profiles."""
+
+import os
+import random
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+# No deadlines: the first call to a torch function takes many times longer than the next.
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "nightly",
+    max_examples=2000,
+    deadline=timedelta(minutes=1),
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+# Two threads on two busy cores wait for each other: measured at up to a hundred times slower.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
