@@ -1,0 +1,58 @@
+"""The IR: programs, graphs, their text form, and the rewriter."""
+
+from morphir.ir.graph import (
+    Argument,
+    Arithmetic,
+    Call,
+    Graph,
+    Item,
+    ModuleAttribute,
+    Node,
+    SizeOf,
+    Value,
+    substitute,
+    values_in,
+)
+from morphir.ir.parser import parse_program
+from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
+from morphir.ir.program import Mode, Program, StateEntry
+from morphir.ir.report import Certificate, Check, Grade, InsertionClaim, Report
+from morphir.ir.rewriter import Insertion, Rewriter
+from morphir.ir.structure import check_structure
+from morphir.ir.types import Batch, Dim, TensorType
+from morphir.ir.view import to_networkx
+
+__all__ = [
+    "Argument",
+    "Arithmetic",
+    "Batch",
+    "Call",
+    "Certificate",
+    "Check",
+    "Dim",
+    "Grade",
+    "Graph",
+    "Insertion",
+    "InsertionClaim",
+    "Item",
+    "Mode",
+    "ModuleAttribute",
+    "Node",
+    "Program",
+    "Report",
+    "Rewriter",
+    "SizeOf",
+    "StateEntry",
+    "TensorType",
+    "Value",
+    "check_structure",
+    "number_values",
+    "parse_program",
+    "print_argument",
+    "print_graph",
+    "print_node",
+    "print_program",
+    "substitute",
+    "to_networkx",
+    "values_in",
+]

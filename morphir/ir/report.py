@@ -1,0 +1,168 @@
+"""What a verification found: a graded verdict, never a boolean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, final
+
+
+class Grade(Enum):
+    """How much is known, from the strongest to the weakest.
+
+    The order is that of design: a list of results has the grade of its weakest.
+    """
+
+    PROVED = (
+        "equal for all inputs that take the recorded path, in real arithmetic on the stored weights"
+    )
+    PROVED_ON_BOX = "equal for all inputs within the declared bounds"
+    TESTED = "not provable here; agreed on the inputs that were tried"
+    EMPIRICAL = "holds on the data given, with the measured bound"
+    NOT_PRESERVING = "a declared change of function, with the measured drift"
+    UNKNOWN = "something had no rule, or nothing was exercised"
+    REFUTED = "a counterexample was found"
+
+    @property
+    def rank(self) -> int:
+        """0 for the strongest."""
+        return [*Grade].index(self)
+
+    @classmethod
+    def weakest(cls, grades: list[Grade]) -> Grade:
+        """The grade of a whole whose parts have these grades."""
+        return max(grades, key=lambda grade: grade.rank)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@final
+@dataclass(frozen=True)
+class InsertionClaim:
+    """What a pass says about one inserted module.
+
+    Attributes:
+        law: The law by which the insertion keeps the function.
+        anchor: Module whose output the new one takes.
+        module: Qualified name of the new module.
+    """
+
+    law: str
+    anchor: str
+    module: str
+
+
+@final
+@dataclass(frozen=True)
+class Certificate:
+    """What the passes leave for the checker: which programs, and what was done where.
+
+    The checker believes none of it: the claims say where new state may appear and which law to
+    name.
+
+    Attributes:
+        before: Hash of the program before.
+        after: Hash of the program that was recorded from the emitted module.
+        insertions: One claim per inserted module.
+    """
+
+    before: str
+    after: str
+    insertions: tuple[InsertionClaim, ...] = ()
+
+    def to_json(self) -> str:
+        """The certificate as JSON."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Certificate:
+        """Reads what `to_json` wrote."""
+        data = json.loads(text)
+        claims = tuple(InsertionClaim(**claim) for claim in data["insertions"])
+        return cls(data["before"], data["after"], claims)
+
+
+@final
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one checker.
+
+    Attributes:
+        name: Which checker: `certificate`, `certificate (train)`, `float64`, `native`, `learning`,
+            ...
+        grade: What it alone would say.
+        summary: One line: what was looked at and what was found.
+        where: The node, module or output that disagrees, empty when nothing does.
+        figures: Measured numbers by name.
+    """
+
+    name: str
+    grade: Grade
+    summary: str
+    where: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True)
+class Report:
+    """Everything that is known about one application.
+
+    Attributes:
+        grade: The verdict, in eval mode.
+        passes: What was applied, one line each.
+        laws: Laws that the certificate was checked against.
+        entry_points: What was recorded and is covered.
+        not_covered: Parameters that no recorded entry point reads.
+        checks: The checkers' outcomes.
+        notes: What a reader should know: a fixed batch, a moved site, a branch that was taken.
+        seconds: Time by phase.
+    """
+
+    grade: Grade
+    passes: tuple[str, ...] = ()
+    laws: tuple[str, ...] = ()
+    entry_points: tuple[str, ...] = ()
+    not_covered: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{self.grade}: {self.grade.value}"]
+        lines += [f"  {text}" for text in self.passes]
+        lines.append(f"  entry points  {', '.join(self.entry_points) or 'none'}")
+        if self.laws:
+            lines.append(f"  laws          {', '.join(self.laws)}")
+        for check in self.checks:
+            lines.append(f"  {check.name:<13} {check.grade}: {check.summary}")
+            if check.where:
+                lines.append(f"  {'':<13} at {check.where}")
+        if self.not_covered:
+            shown = ", ".join(self.not_covered[:4]) + (" ..." if len(self.not_covered) > 4 else "")
+            lines.append(f"  not covered   {shown} ({len(self.not_covered)} parameters)")
+        lines += [f"  note          {note}" for note in self.notes]
+        if self.seconds:
+            phases = ", ".join(f"{name} {1e3 * s:.1f}" for name, s in self.seconds.items())
+            lines.append(f"  milliseconds  {phases}")
+        return "\n".join(lines)
+
+    def check(self, name: str) -> Check | None:
+        """The outcome of one checker, or None when it did not run."""
+        return next((check for check in self.checks if check.name == name), None)
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(asdict(self), indent=2, default=lambda grade: grade.name)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Reads what `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        checks = tuple(Check(**{**c, "grade": Grade[c["grade"]]}) for c in data.pop("checks"))
+        listed = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        fields: dict[str, Any] = {**listed, "grade": Grade[data["grade"]], "checks": checks}
+        return cls(**fields)

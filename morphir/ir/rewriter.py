@@ -1,0 +1,247 @@
+"""The only way to change a program, and the witness of what was changed.
+
+A pass gets a `Rewriter` over the program; the program itself never changes. The rewriter applies
+each edit to every entry point, keeps the list of edits for the backend, and says whether anything
+changed by looking at the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, final
+
+from torch import nn
+
+from morphir.errors import RefusalError
+from morphir.ir.graph import Argument, Call, Graph, Item, Node, Value, substitute
+from morphir.ir.program import Program
+from morphir.ir.types import Batch, Dim, TensorType
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Insertion:
+    """A module that runs on the output of another.
+
+    Attributes:
+        anchor: Qualified name of the module whose output it takes.
+        name: Qualified name of the new module in the new model.
+        module: The new module itself.
+        law: The law by which the insertion keeps the function.
+        spec: JSON-ready description from which the module can be built again.
+        follows: Parameters that the new ones resemble, the nearest layer's first.
+        inside: Whether it becomes a child of the anchor and runs at the end of the anchor's own
+            call; otherwise it becomes the anchor's next neighbour in their `nn.Sequential`.
+        assumes: What the prediction takes for granted because the program cannot tell, or nothing.
+            If the emitted module turns out differently, the site is refused.
+    """
+
+    anchor: str
+    name: str
+    module: nn.Module
+    law: str
+    spec: Mapping[str, Any]
+    follows: tuple[str, ...]
+    inside: bool
+    assumes: str = ""
+
+
+@final
+class Rewriter:
+    """Applies edits to a copy of a program and remembers them."""
+
+    def __init__(self, program: Program) -> None:
+        self._before = program
+        self._program = program
+        self._edits: list[Insertion] = []
+
+    @property
+    def program(self) -> Program:
+        """The program as it is now."""
+        return self._program
+
+    @property
+    def edits(self) -> tuple[Insertion, ...]:
+        """What was done, in order."""
+        return tuple(self._edits)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the program differs from the one at the start: observed, not declared."""
+        return self._program != self._before
+
+    def insert_after(
+        self,
+        anchor: str,
+        module: nn.Module,
+        block: Program,
+        *,
+        law: str,
+        spec: Mapping[str, Any],
+        follows: tuple[str, ...],
+    ) -> str:
+        """Runs `module` after every call of `anchor`; who read the old output reads the new one.
+
+        Args:
+            anchor: Qualified name of a module that returns a single tensor at each of its calls.
+            module: The new module; it takes and returns one tensor.
+            block: The recording of `module`, with one input and one output.
+            law: The law by which this keeps the function.
+            spec: JSON-ready description of the module, for the lineage.
+            follows: Parameters whose optimizer group the new ones should join, the nearest first.
+
+        Returns:
+            The qualified name of the new module: `<anchor>_deeper<n>`, next to the anchor when that
+            stands in a sequential container and inside it otherwise.
+
+        Raises:
+            RefusalError: Only submodules were recorded, and the anchor is also used outside them.
+        """
+        self._check_held(anchor)
+        parent, _, leaf = anchor.rpartition(".")
+        inside = parent not in self._program.sequentials
+        home = anchor if inside else parent
+        name = self._free_name(f"{home}." if home else "", leaf)
+        state = {
+            f"{name}.{entry.name}": replace(
+                entry,
+                name=f"{name}.{entry.name}",
+                aliases=tuple(f"{name}.{alias}" for alias in entry.aliases),
+            )
+            for entry in block.state.values()
+        }
+        (graph,) = block.graphs.values()
+        splice = _Splice(anchor, name, graph, inside)
+        sequentials = [f"{name}.{child}".removesuffix(".") for child in block.sequentials]
+        modules = {f"{name}.{child}".removesuffix("."): k for child, k in block.modules.items()}
+        self._program = replace(
+            self._program,
+            state={**self._program.state, **state},
+            graphs={key: splice.apply(old) for key, old in self._program.graphs.items()},
+            sequentials=(*self._program.sequentials, *sequentials),
+            modules={**self._program.modules, **modules},
+        )
+        edit = Insertion(anchor, name, module, law, spec, follows, inside, splice.assumes)
+        self._edits.append(edit)
+        return name
+
+    def _check_held(self, anchor: str) -> None:
+        use = self._program.outside.get(anchor)
+        if use is not None:
+            raise RefusalError(
+                f"{anchor!r} is used outside of what was recorded: {use}",
+                nodes=[anchor],
+                suggestions=[
+                    "entry_points= with a method of the whole model that reaches every use"
+                ],
+            )
+
+    def _free_name(self, prefix: str, leaf: str) -> str:
+        calls = (call.module for graph in self._program.graphs.values() for call in graph.calls)
+        names = self._program.modules, *self._program.shared.values()
+        taken = {*calls, *(edit.name for edit in self._edits), *chain(*names)}
+        number = 1
+        while f"{prefix}{leaf}_deeper{number}" in taken:
+            number += 1
+        return f"{prefix}{leaf}_deeper{number}"
+
+
+@final
+class _Splice:
+    """Copies a block into a graph after every call of the anchor."""
+
+    def __init__(self, anchor: str, name: str, block: Graph, inside: bool) -> None:
+        self.anchor, self.name, self.block, self.inside = anchor, name, block, inside
+        self.assumes = ""
+        self.renamed: dict[Value, Value] = {}
+        self.computed: dict[Value, int] = {}  # in execution order
+        self.state = {v: Value("state", f"{name}.{v.name}", v.type) for v in block.state}
+
+    def apply(self, graph: Graph) -> Graph:
+        """Rebuilds the graph; readers after the anchor's call read the block's output."""
+        self.renamed = {}
+        body = tuple(self._items(graph.body))
+        return replace(
+            graph,
+            body=body,
+            outputs=tuple((path, self._now(value)) for path, value in graph.outputs),
+            updates=tuple((name, self._now(value)) for name, value in graph.updates),
+        )
+
+    def _now(self, value: Value) -> Value:
+        while value in self.renamed:
+            value = self.renamed[value]
+        return value
+
+    def _items(self, items: tuple[Item, ...]) -> Iterator[Item]:
+        for item in items:
+            if isinstance(item, Node):
+                table = {v: self._now(v) for v in item.operands}
+                self.computed |= {v: len(self.computed) for v in item.outputs}
+                yield replace(item, arguments=_substituted(item.arguments, table))
+                continue
+            before = len(self.computed)
+            body = tuple(self._items(item.body))
+            results = tuple(self._now(value) for value in item.results)
+            if item.module != self.anchor:
+                yield Call(item.module, body, results)
+                continue
+            (old,) = results
+            if self.computed.get(item.results[0], -1) < before:
+                self.assumes = (
+                    f"{self.anchor!r} returns its input, so who else reads that is unknown"
+                )
+            inserted, new = self._copy_block(old)
+            self.renamed[old] = new
+            if self.inside:
+                yield Call(item.module, (*body, inserted), (new,))
+            else:
+                yield Call(item.module, body, results)
+                yield inserted
+
+    def _copy_block(self, operand: Value) -> tuple[Call, Value]:
+        """A fresh copy of the block's nodes, reading `operand` and the state under its new name."""
+        (formal,) = self.block.inputs
+        table: dict[Value, Value] = {formal: operand, **self.state}
+
+        def copy(items: tuple[Item, ...]) -> Iterator[Item]:
+            for item in items:
+                if isinstance(item, Call):
+                    body = tuple(copy(item.body))
+                    results = tuple(table.get(value, value) for value in item.results)
+                    yield Call(f"{self.name}.{item.module}", body, results)
+                    continue
+                table.update({v: Value("result", "", _retype(v, operand)) for v in item.outputs})
+                yield replace(
+                    item,
+                    arguments=_substituted(item.arguments, table),
+                    outputs=tuple(table[value] for value in item.outputs),
+                )
+
+        body = tuple(copy(self.block.body))
+        ((_, result),) = self.block.outputs
+        return Call(self.name, body, (table[result],)), table[result]
+
+
+def _retype(value: Value, operand: Value) -> TensorType | None:
+    """The type of a block's value: one batch of the block is the first axis of `operand`."""
+    if value.type is None or operand.type is None or not operand.type.shape:
+        return None
+    first = operand.type.shape[0]
+    scale = first.multiple if isinstance(first, Batch) else first
+
+    def dim(size: Dim) -> Dim:
+        if not isinstance(size, Batch):
+            return size
+        rows = size.multiple * scale
+        return Batch(rows) if isinstance(first, Batch) else rows
+
+    return TensorType(value.type.dtype, tuple(map(dim, value.type.shape)))
+
+
+def _substituted(
+    arguments: Mapping[str, Argument], table: Mapping[Value, Value]
+) -> dict[str, Argument]:
+    return {name: substitute(argument, table) for name, argument in arguments.items()}

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from morphir.ir import Certificate, Check, Grade, InsertionClaim, Report
+
+
+def test_grades_are_ordered_and_a_list_has_the_weakest():
+    ranks = [grade.rank for grade in Grade]
+    assert ranks == sorted(ranks)
+    assert Grade.PROVED.rank == 0
+    assert Grade.weakest([Grade.PROVED, Grade.UNKNOWN, Grade.TESTED]) is Grade.UNKNOWN
+    assert Grade.weakest([Grade.REFUTED, Grade.UNKNOWN]) is Grade.REFUTED
+    assert str(Grade.PROVED_ON_BOX) == "PROVED_ON_BOX"
+
+
+def report() -> Report:
+    return Report(
+        Grade.PROVED,
+        passes=("DeeperPass(at='0') PROVED: ...",),
+        laws=("CERT-5", "DEEPER-1"),
+        entry_points=("forward", "get_value"),
+        not_covered=tuple(f"unused.{i}" for i in range(6)),
+        checks=(
+            Check("certificate", Grade.PROVED, "7 nodes", figures={"nodes": 7.0}),
+            Check("float64", Grade.TESTED, "differs", where="output ''"),
+        ),
+        notes=("the batch size is fixed",),
+        seconds={"trace": 0.0041},
+    )
+
+
+def test_a_report_survives_json():
+    text = report().to_json()
+    assert json.loads(text)["grade"] == "PROVED"
+    assert Report.from_json(text) == report()
+
+
+def test_a_certificate_survives_json():
+    claims = (InsertionClaim("DEEPER-1", "net.1", "net.1_deeper1"),)
+    certificate = Certificate("ab", "cd", claims)
+    assert Certificate.from_json(certificate.to_json()) == certificate
+
+
+def test_a_report_prints_what_a_reader_needs():
+    text = str(report())
+    for words in (
+        "PROVED: equal for all inputs",
+        "entry points  forward, get_value",
+        "laws          CERT-5, DEEPER-1",
+        "certificate   PROVED: 7 nodes",
+        "at output ''",
+        "unused.0, unused.1, unused.2, unused.3 ... (6 parameters)",
+        "note          the batch size is fixed",
+        "milliseconds  trace 4.1",
+    ):
+        assert words in text
+
+
+def test_a_check_is_found_by_its_name():
+    found = report().check("float64")
+    assert found is not None
+    assert found.grade is Grade.TESTED
+    assert report().check("native") is None
+
+
+def test_what_is_no_grade_is_refused():
+    with pytest.raises(KeyError):
+        Report.from_json(report().to_json().replace('"PROVED"', '"SURE"'))

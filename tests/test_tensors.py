@@ -1,0 +1,99 @@
+from collections import OrderedDict, defaultdict, deque, namedtuple
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal
+
+from morphir.tensors import map_tensors, tensors_in
+
+A, B = torch.zeros(2), torch.ones(2)
+Pair = namedtuple("Pair", ["left", "right"])
+
+
+@dataclass(frozen=True)
+class Frozen:
+    tensor: torch.Tensor
+    name: str = "n"
+
+
+class Slotted:
+    __slots__ = ("tensor", "unset")
+
+    def __init__(self) -> None:
+        self.tensor = A
+
+
+class Loop:
+    def __init__(self) -> None:
+        self.me = self
+        self.tensor = A
+
+
+class Color(Enum):
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        (A, [""]),
+        ((A, [B]), ["[0]", "[1][0]"]),
+        ({"a": A, 3: B}, ["['a']", "[3]"]),
+        (Pair(A, B), [".left", ".right"]),
+        (torch.max(torch.eye(2), 0), ["[0]", "[1]"]),
+        (Frozen(A), [".tensor"]),
+        (Slotted(), [".tensor"]),
+        (deque([A]), ["[0]"]),
+        ({A}, ["[0]"]),
+        (Loop(), [".tensor"]),
+        (Normal(A, B), [".loc", ".scale"]),
+        (OrderedDict(x={"y": (A,)}), ["['x']['y'][0]"]),
+        ((A, A), ["[0]", "[1]"]),
+        ((nn.Linear(1, 1), "text", 1.5, None, Color.RED, len, torch.float32, int), []),
+        (torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1), []),
+        (nn.utils.rnn.pack_sequence([A, B]), [".data", ".batch_sizes"]),
+    ],
+)
+def test_every_tensor_is_found_with_its_path(value: Any, paths: list[str]):
+    found = dict(tensors_in(value))
+    assert [path for path in found if not path.startswith("._")] == paths
+    assert all(isinstance(tensor, torch.Tensor) for tensor in found.values())
+
+
+def test_the_walk_ends_where_it_is_told_to():
+    nested: Any = A
+    for _ in range(5):
+        nested = [nested]
+    assert [path for path, _ in tensors_in(nested, "x", 5)] == ["x[0][0][0][0][0]"]
+    assert [*tensors_in(nested, "x", 4)] == []
+
+
+def test_a_container_that_is_reached_twice_is_walked_once():
+    shared = [A]
+    assert [path for path, _ in tensors_in((shared, shared))] == ["[0][0]"]
+
+
+def test_tensors_are_replaced_and_everything_else_stays():
+    default = defaultdict(list, {"a": A})
+    value = ((A, 1), [B, "x"], {"k": A}, Pair(A, 2), Frozen(B), default, Loop())
+    mapped = map_tensors(value, lambda tensor: tensor + 5)
+    assert [float(t[0]) for t in (mapped[0][0], mapped[1][0], mapped[2]["k"], mapped[3].left)] == [
+        5.0, 6.0, 5.0, 5.0,
+    ]  # fmt: skip
+    assert float(mapped[4].tensor[0]) == 6.0
+    assert mapped[4].name == "n"
+    assert type(mapped[5]) is defaultdict
+    assert mapped[5]["new"] == []
+    assert float(mapped[5]["a"][0]) == 5.0
+    assert mapped[6] is value[6], "other objects are not rebuilt"
+    assert float(A[0]) == 0.0
+    assert "new" not in default
+
+
+def test_what_holds_no_tensor_is_the_same_object():
+    value = ([1, (2, 3)], torch.Size([1, 2]))
+    assert map_tensors(value, torch.neg) is value
