@@ -1,0 +1,59 @@
+"""The contract check draws maps that a role accepts, and tries them all."""
+
+import random
+from fractions import Fraction
+
+import pytest
+
+from morphir.ir.axis_map import FRESH
+from morphir.ops import DEFAULT_TABLE
+from morphir.ops.axes import Role
+from morphir.ops.check import check_axes, draw_map, draw_shares
+
+WAYS = (("copy", "copy"), ("split", "split"))
+
+
+def draws(maps: str, way, count: int = 200):
+    numbers = random.Random(0)
+    return [draw_map(3, Role("", maps, WAYS), way, numbers) for _ in range(count)]
+
+
+@pytest.mark.parametrize("maps", ["any", "onto", "equal", "permutation"])
+@pytest.mark.parametrize("way", WAYS)
+def test_drawn_maps_are_accepted_and_rarely_the_identity(maps, way):
+    found = draws(maps, way)
+    role = Role("", maps, WAYS)
+    assert all(role.accepts(axis_map, way) for axis_map in found)
+    assert sum(axis_map.is_identity for axis_map in found) < 60
+
+
+def test_copies_lose_units_and_splits_do_not():
+    assert any(len({*m.source} - {FRESH}) < 3 for m in draws("any", WAYS[0]))
+    assert all({0, 1, 2} <= {*m.source} for m in draws("any", WAYS[1]))
+
+
+def test_fresh_positions_unequal_and_negative_shares_are_drawn():
+    found = draws("any", WAYS[1])
+    assert any(FRESH in m.source for m in found)
+    assert any(min(m.share) < 0 for m in found)
+
+
+def test_axis_1_shares_sum_to_one():
+    """AXIS-1."""
+    shares = draw_shares((0, 1, 0, FRESH, 0), random.Random(1))
+    assert shares[0] + shares[2] + shares[4] == 1
+    assert shares[1] == 1
+    assert shares[3] == Fraction(0)
+
+
+def test_a_size_may_be_asked_for():
+    numbers = random.Random(0)
+    assert len(draw_map(3, Role("", "any", WAYS), WAYS[1], numbers, 5).source) == 5
+
+
+def test_tied_parts_change_together():
+    """AXIS-4 for `chunk`: halves of unequal new sizes would be cut elsewhere."""
+    chunk = DEFAULT_TABLE.get("chunk")
+    assert chunk is not None
+    for sample in chunk.samples(random.Random(0)):
+        check_axes(chunk, sample, random.Random(1), trials=40)
