@@ -1,0 +1,129 @@
+"""What a call leaves behind beside its result: on modules, on parameters, in its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import torch
+from torch import nn
+
+from morphir.errors import RefusalError
+from morphir.frontend.isolation import Scratch, attribute_tensors, join
+
+_SIMPLE: Final = (int, float, complex, bool, str, type(None))
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class _ParameterState:
+    """What recording must leave as it was on a parameter, which the scratch copy shares."""
+
+    parameter: nn.Parameter
+    version: int
+    requires_grad: bool
+    grad: torch.Tensor | None
+    grad_version: int
+
+    @classmethod
+    def of(cls, parameter: nn.Parameter) -> _ParameterState:
+        grad = parameter.grad
+        return cls(parameter, _version(parameter), parameter.requires_grad, grad, _version(grad))
+
+    def restore(self) -> bool:
+        """Puts back gradient and flag; says whether anything had changed."""
+        now = _ParameterState.of(self.parameter)
+        changed = (
+            now.version != self.version
+            or now.requires_grad != self.requires_grad
+            or now.grad is not self.grad
+            or now.grad_version != self.grad_version
+        )
+        if changed:
+            self.parameter.requires_grad_(self.requires_grad)
+            self.parameter.grad = self.grad
+        return changed
+
+
+def _version(tensor: torch.Tensor | None) -> int:
+    return -1 if tensor is None or tensor.is_inference() else tensor._version
+
+
+def _held(module: nn.Module) -> tuple[Mapping[str, Any], ...]:
+    return module._parameters, module._buffers, module._modules
+
+
+@final
+class Effects:
+    """Compares a scratch copy after a call with what it was before."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._parameters = [
+            (scratch.names[id(parameter)], _ParameterState.of(parameter))
+            for parameter in scratch.parameters
+        ]
+        self._modules = [
+            (name, module, dict(module._parameters), dict(module._buffers), dict(module._modules))
+            for name, module, _ in scratch.modules
+        ]
+
+    def check_parameters(self) -> None:
+        """Restores what the call did to shared parameters; also to be called when it raised.
+
+        Raises:
+            RefusalError: The call did something.
+        """
+        changed = [name for name, state in self._parameters if state.restore()]
+        if changed:
+            raise RefusalError(
+                "the model changes a parameter, its gradient or its requires_grad while it runs",
+                nodes=changed[:4],
+                suggestions=["entry_points= with a method that only computes"],
+            )
+
+    def check_modules(self) -> None:
+        """Checks that the call neither added nor replaced parameters and modules.
+
+        Raises:
+            RefusalError: It did.
+        """
+        for name, module, parameters, _, children in self._modules:
+            for what, before, held in (
+                ("parameter", parameters, module._parameters),
+                ("module", children, module._modules),
+            ):
+                now = dict(held.items())
+                different = [key for key in before | now if before.get(key) is not now.get(key)]
+                if different:
+                    raise RefusalError(
+                        f"the call adds or replaces the {what} {different[0]!r}",
+                        nodes=[name or "the model itself"],
+                        suggestions=["run the model once before, if it builds itself on first use"],
+                    )
+
+    def replaced_buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Buffers to which the call assigned another tensor, with that tensor."""
+        for name, module, _, buffers, _ in self._modules:
+            for key, now in module._buffers.items():
+                if now is not None and now is not buffers.get(key):
+                    yield join(name, key), now
+
+    def kept_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Tensors in attributes of modules."""
+        for name, module, *_ in self._modules:
+            yield from attribute_tensors(module, name)
+
+    def changed_attributes(self) -> list[str]:
+        """Plain attributes of the user's modules that the call changed: state outside of torch."""
+        changed = []
+        for name, module, original in self._scratch.modules:
+            if type(original).__module__.startswith("torch."):
+                continue
+            now = vars(module)
+            for key, value in vars(original).items():
+                is_plain = key != "training" and isinstance(value, _SIMPLE)
+                if is_plain and repr(now.get(key)) != repr(value):  # by repr, as nan is not nan
+                    changed.append(join(name, key))
+        return changed

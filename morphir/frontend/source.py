@@ -1,0 +1,35 @@
+"""Where in the user's code something happened, for messages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import torch
+
+_TORCH: Final = str(Path(torch.__file__).parent)
+_HERE: Final = str(Path(__file__).parent)
+_LIBRARIES: Final = (_TORCH, _HERE, "<")
+# Between a statement that uses a tensor and the function that does the work.
+_TRANSPARENT: Final = (_HERE, f"{_TORCH}/_tensor.py", f"{_TORCH}/overrides.py")
+
+
+def source_line() -> str:
+    """`file:line` of the nearest frame outside torch and this package, or "" without one."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_LIBRARIES):
+            return f"{name.rpartition('/')[2]}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+def is_called_by_torch() -> bool:
+    """Whether the statement that led here is torch's own."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_TRANSPARENT) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_filename.startswith(_TORCH)

@@ -1,0 +1,131 @@
+"""FRONT-1: the scratch copy behaves as the model and shares nothing but its parameters."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from morphir.frontend.isolation import Scratch
+from morphir.frontend.sizes import ReadAttribute, TaggedInt
+from tests.frontend.models import ZOO, Attention, Mlp, One, Recurrent, Tied, build
+
+
+def structure(module: nn.Module) -> list[Any]:
+    return [
+        (
+            name,
+            type(part).__qualname__,
+            part.training,
+            sorted(vars(part)),
+            [*part._buffers],
+            [*part._modules],
+        )
+        for name, part in module.named_modules(remove_duplicate=False)
+    ]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_copy_has_the_structure_of_a_deepcopy(name: str):
+    model, _ = build(name)
+    scratch = Scratch(model)
+    assert structure(scratch.module) == structure(copy.deepcopy(model))
+    mine = {id(part) for part in model.modules()}
+    assert not any(id(part) in mine for part in scratch.module.modules())
+    assert [id(p) for p in scratch.module.parameters()] == [id(p) for p in model.parameters()]
+    for (_, ours), (_, theirs) in zip(
+        model.named_buffers(), scratch.module.named_buffers(), strict=True
+    ):
+        assert ours is not theirs
+        assert ours.data_ptr() != theirs.data_ptr()
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: parametrizations.weight_norm(nn.Linear(3, 3)),
+        lambda: parametrizations.spectral_norm(nn.Linear(3, 3)),
+        lambda: nn.LSTM(3, 3),
+        lambda: nn.MultiheadAttention(4, 2),
+        lambda: torch.fx.symbolic_trace(nn.Sequential(nn.Linear(3, 3), nn.ReLU())),
+    ],
+)
+def test_modules_that_customise_copying_are_copied_their_way(make: Any):
+    model = nn.Sequential(make())
+    scratch = Scratch(model)
+    assert structure(scratch.module) == structure(copy.deepcopy(model))
+    assert [id(p) for p in scratch.module.parameters()] == [id(p) for p in model.parameters()]
+
+
+def test_names_are_the_first_qualified_ones():
+    model = Tied()
+    scratch = Scratch(model)
+    assert scratch.names[id(model.head.weight)] == "embed.weight"
+    assert [name for name, _, _ in scratch.modules] == ["", "embed", "head"]
+    assert all(type(part) is type(original) for _, part, original in scratch.modules)
+    assert [*Scratch(Recurrent()).buffers] == ["steps"]
+
+
+def test_bound_hooks_are_those_of_the_copy():
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.seen = nn.Linear(2, 2), []
+            self.fc.register_forward_hook(self.watch)
+
+        def watch(self, module: nn.Module, args: Any, out: torch.Tensor) -> None:
+            self.seen.append(module)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x)
+
+    model = Counting()
+    scratch = Scratch(model).module
+    scratch(torch.ones(1, 2))
+    assert model.seen == []
+    assert scratch.seen == [scratch.fc]
+
+
+def test_attributes_that_share_an_object_still_do():
+    model = Mlp()
+    model.first = model.second = {"tensor": torch.ones(2)}
+    model.child = [model.head]
+    scratch = Scratch(model).module
+    assert scratch.first is scratch.second
+    assert scratch.first is not model.first
+    assert scratch.child[0] is scratch.head
+
+
+def test_other_tensors_know_what_they_were_copied_from_and_their_path():
+    model = One(lambda s, x: x)
+    model.memory = {"a": [torch.ones(2)]}
+    scratch = Scratch(model)
+    copied = scratch.module.memory["a"][0]
+    assert scratch.originals[id(copied)] is model.memory["a"][0]
+    assert scratch.path_of(copied) == "memory['a'][0]"
+    assert scratch.path_of(scratch.module.table) == "table"
+    assert scratch.path_of(torch.ones(1)) is None
+
+
+def test_whole_numbers_of_the_users_modules_are_tagged_and_no_others():
+    model = nn.Sequential(Attention(), nn.Linear(8, 8))
+    scratch = Scratch(model).module
+    heads = scratch[0].n_head
+    assert type(heads) is TaggedInt
+    assert heads.expression == ReadAttribute("0", "n_head", 2)
+    assert type(scratch[1].in_features) is int
+    assert type(scratch[0].training) is bool
+    assert type(model[0].n_head) is int
+
+
+def test_optimizers_on_the_module_are_shared_and_compiled_calls_are_dropped():
+    model = Mlp()
+    model.optimizer = torch.optim.Adam(model.parameters())
+    model._compiled_call_impl = lambda *args: 1 / 0
+    scratch = Scratch(model).module
+    assert scratch.optimizer is model.optimizer
+    assert scratch._compiled_call_impl is None
+    assert scratch(torch.ones(1, 4)).shape == (1, 2)
