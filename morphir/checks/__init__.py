@@ -1,0 +1,23 @@
+"""The checkers; they import nothing from the passes, the frontend or the backend."""
+
+from morphir.checks.calling import Arguments, Observation, double_copy, observe, private_copy
+from morphir.checks.certificate import check_certificate
+from morphir.checks.differential import check_double, check_native
+from morphir.checks.inventory import Inventory
+from morphir.checks.kept import Original, check_kept
+from morphir.checks.learning import check_learning
+
+__all__ = [
+    "Arguments",
+    "Inventory",
+    "Observation",
+    "Original",
+    "check_certificate",
+    "check_double",
+    "check_kept",
+    "check_learning",
+    "check_native",
+    "double_copy",
+    "observe",
+    "private_copy",
+]

@@ -1,0 +1,242 @@
+"""The certificate checker: decides that two programs compute the same.
+
+    CERT-5   if the state that both programs have is equal to the bit, and in every entry point the
+             outputs, the state updates and the values that left torch have equal forms, then the
+             programs return the same values for all inputs that take the recorded path
+    CERT-6   state that only one program has is new state of the second, finite, inside claimed
+             modules
+    CERT-8   nothing is proved about programs without entry points, or where no output depends on
+             the content of an input
+
+It reads two programs, both recorded from modules, and the certificate; it imports nothing from the
+passes, the frontend or the backend. A rejection names the law and the node. It is never a
+counterexample: the grade is then `UNKNOWN`, and another checker may refute.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, final
+
+import torch
+
+from morphir.checks.bits import digest, equal_bits
+from morphir.checks.claims import Rejection, check_calls, check_insertions, is_inside
+from morphir.checks.forms import FormTable
+from morphir.checks.numbering import GraphForms
+from morphir.ir import Graph, Node, Program, Value, number_values, print_node
+from morphir.ir.report import Certificate, Check, Grade
+from morphir.ops import OpTable
+
+
+def check_certificate(
+    before: Program, after: Program, certificate: Certificate | None, table: OpTable
+) -> Check:
+    """Checks that two programs are equal (CERT-5).
+
+    Args:
+        before: The old program.
+        after: The new program, recorded from the module that was emitted.
+        certificate: Which programs are meant, and what was inserted where. Without one, new state
+            may be anywhere, and only what the programs compute is checked.
+        table: The op declarations; they are part of what is trusted.
+
+    Returns:
+        A check with the grade `PROVED`, or `UNKNOWN` with the first thing that stands in the way.
+    """
+    name = "certificate" if after.mode == "eval" else f"certificate ({after.mode})"
+    try:
+        proof = _Proof(before, after, certificate, table)
+        for entry_point in before.graphs:
+            proof.compare(entry_point)
+        return Check(name, Grade.PROVED, proof.summary(), figures=proof.figures())
+    except Rejection as rejection:
+        return Check(name, Grade.UNKNOWN, rejection.summary, rejection.where)
+
+
+@final
+class _Proof:
+    """One attempt; whatever does not hold is raised as a rejection."""
+
+    def __init__(
+        self, before: Program, after: Program, certificate: Certificate | None, table: OpTable
+    ) -> None:
+        self._before, self._after, self._table = before, after, table
+        self._certificate = certificate
+        self._lemmas: Counter[str] = Counter()
+        self._nodes = self._escapes = 0
+        self._is_random = False
+        _check_identity(before, after, certificate)
+        if certificate is not None:
+            check_insertions(before, after, certificate)
+        self._fresh = _check_state(before, after, certificate)
+        self._inserted = (
+            frozenset(c.module for c in certificate.insertions) if certificate else frozenset()
+        )
+        self._old_atoms = _state_atoms(before, {})
+        self._new_atoms = _state_atoms(after, self._fresh)
+
+    def compare(self, entry_point: str) -> None:
+        """Compares one entry point."""
+        old, new = self._before.graphs[entry_point], self._after.graphs[entry_point]
+        if [(v.name, v.type) for v in old.inputs] != [(v.name, v.type) for v in new.inputs]:
+            raise Rejection("CERT-5: the inputs differ", new.name)
+        forms = FormTable()
+        none: frozenset[str] = frozenset()
+        was = GraphForms(old, self._before, self._old_atoms, {}, none, forms, self._table)
+        now = GraphForms(
+            new, self._after, self._new_atoms, self._fresh, self._inserted, forms, self._table
+        )
+        if _seen_from_outside(old, was) != _seen_from_outside(new, now):
+            self._reject(old, new, was, now)
+        if self._certificate is not None:
+            check_calls(new, now, self._certificate)
+        if not any(forms.depends_on_input(now.of(value)) for _, value in new.outputs):
+            raise Rejection("CERT-8: no output depends on the content of an input", new.name)
+        self._lemmas.update(now.lemmas.values())
+        self._nodes += len(new.nodes)
+        self._escapes += len(now.escapes)
+        self._is_random = self._is_random or any(node.random for node in new.nodes)
+
+    def _reject(self, old: Graph, new: Graph, was: GraphForms, now: GraphForms) -> None:
+        node = _first_difference(old, new, was, now, self._inserted)
+        if node is None:
+            raise Rejection(_difference_in_words(old, new, was, now), new.name)
+        where = f"{new.name}: {print_node(node, number_values(new))}"
+        module = new.modules[node]
+        raise Rejection(
+            f"CERT-5: this node of {module or 'the model'!r} has no equal in the old program", where
+        )
+
+    def summary(self) -> str:
+        """What was proved, in one line."""
+        used = ", ".join(f"{lemma} x{count}" for lemma, count in sorted(self._lemmas.items()))
+        line = f"{self._nodes} nodes, {len(self._before.state)} tensors equal to the bit"
+        line += " given the same random draws" if self._is_random else ""
+        line += f" given that Python does the same on {self._escapes} equal values" * bool(
+            self._escapes
+        )
+        return f"{line}; {used or 'congruence only'}"
+
+    def figures(self) -> dict[str, float]:
+        """What was counted."""
+        return {
+            "nodes": float(self._nodes),
+            "tensors": float(len(self._before.state)),
+            "escapes": float(self._escapes),
+            **{lemma: float(count) for lemma, count in sorted(self._lemmas.items())},
+        }
+
+
+def _check_identity(before: Program, after: Program, certificate: Certificate | None) -> None:
+    if before.mode != after.mode:
+        raise Rejection(f"one is of mode {before.mode!r}, the other {after.mode!r}", after.model)
+    if before.graphs.keys() != after.graphs.keys():
+        differing = ", ".join(sorted({*before.graphs} ^ {*after.graphs}))
+        raise Rejection("CERT-5: only one program has this entry point", differing)
+    if not before.graphs:
+        raise Rejection("CERT-8: there is no entry point", before.model)
+    if certificate is None:
+        return
+    for what, program, stated in (
+        ("before", before, certificate.before),
+        ("after", after, certificate.after),
+    ):
+        if program.hash != stated:
+            raise Rejection(f"the certificate is about another program {what}", program.model)
+
+
+def _check_state(
+    before: Program, after: Program, certificate: Certificate | None
+) -> dict[str, torch.Tensor]:
+    """Checks CERT-6 and the state of CERT-5; returns the new state."""
+    for name, entry in before.state.items():
+        if entry.kind == "constant":
+            continue  # what the code makes on the way is known by its content
+        other = after.state.get(name)
+        if other is None:
+            raise Rejection("CERT-6: a tensor is missing", f"@{name}")
+        if entry != other:
+            found, expected = (f"{e.kind} {e.type} {e.aliases}" for e in (other, entry))
+            raise Rejection(
+                f"CERT-5: another kind, type or other names: {found}, expected {expected}",
+                f"@{name}",
+            )
+        if not equal_bits(entry.tensor, other.tensor):
+            raise Rejection("CERT-5: a tensor that should be untouched differs", f"@{name}")
+    return _new_state(before, after, certificate)
+
+
+def _new_state(
+    before: Program, after: Program, certificate: Certificate | None
+) -> dict[str, torch.Tensor]:
+    """Checks CERT-6."""
+    fresh: dict[str, torch.Tensor] = {}
+    for name, entry in after.state.items():
+        if entry.kind == "constant" or name in before.state:
+            continue
+        claims = () if certificate is None else certificate.insertions
+        if certificate is not None and not any(name.startswith(f"{c.module}.") for c in claims):
+            raise Rejection("CERT-6: there is new state that no claim covers", f"@{name}")
+        if entry.tensor is None:
+            raise Rejection("CERT-6: new state has no numbers", f"@{name}")
+        if entry.tensor.is_floating_point() and not bool(entry.tensor.isfinite().all()):
+            raise Rejection("CERT-6: new state is not finite", f"@{name}")
+        fresh[name] = entry.tensor
+    return fresh
+
+
+def _state_atoms(program: Program, fresh: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What stands for each tensor: its name; for constants and new state its content."""
+    atoms: dict[str, Any] = {}
+    for name, entry in program.state.items():
+        if entry.kind != "constant" and name not in fresh:
+            atoms[name] = name
+            continue
+        content = None if entry.tensor is None else digest(entry.tensor)
+        if content is None:
+            raise Rejection("CERT-6: the bits of this tensor can't be compared", f"@{name}")
+        atoms[name] = (content,)
+    return atoms
+
+
+def _seen_from_outside(graph: Graph, forms: GraphForms) -> tuple[object, ...]:
+    """What the rest of the world sees of a call."""
+    return (
+        [(path, forms.of(value)) for path, value in graph.outputs],
+        {name: forms.of(value) for name, value in graph.updates},
+        forms.escapes,
+        forms.random,
+        forms.world,
+    )
+
+
+def _difference_in_words(old: Graph, new: Graph, was: GraphForms, now: GraphForms) -> str:
+    parts = ("outputs", "state updates", "values that left torch", "random draws", "undeclared ops")
+    sides = zip(parts, _seen_from_outside(old, was), _seen_from_outside(new, now), strict=True)
+    return f"CERT-5: these differ: {', '.join(part for part, a, b in sides if a != b)}"
+
+
+def _first_difference(
+    old: Graph, new: Graph, was: GraphForms, now: GraphForms, inserted: frozenset[str]
+) -> Node | None:
+    """The first node without an equal in the old graph; of inserted modules only results count."""
+    known = {was.of(value) for node in old.nodes for value in node.outputs}
+    known |= {was.of(value) for value in old.inputs}
+    results = {v for call in new.calls if call.module in inserted for v in call.results}
+    for node in new.nodes:
+        module = new.modules[node]
+        inside = is_inside(module, inserted)
+        relevant: list[Value] = [v for v in node.outputs if not inside or v in results]
+        if any(now.of(value) not in known for value in relevant):
+            return _culprit(new, now, node, inserted) if inside else node
+    return None
+
+
+def _culprit(graph: Graph, forms: GraphForms, result: Node, inserted: frozenset[str]) -> Node:
+    """The last node of an inserted module that reads new state and that no lemma explains."""
+    (around,) = (name for name in inserted if is_inside(graph.modules[result], [name]))
+    nodes = [n for n in graph.nodes[: graph.nodes.index(result) + 1] if n not in forms.lemmas]
+    reads = [n for n in nodes if any(is_inside(v.name, [around]) for v in n.operands)]
+    return reads[-1] if reads else result

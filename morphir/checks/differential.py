@@ -1,0 +1,227 @@
+"""Runs both models and compares what they return.
+
+    RUN-1   in float64, on adversarial inputs, every floating-point output agrees to 1e-12 of the
+            size of its element and row, everything else exactly
+    RUN-2   in the stored dtype, on the given inputs, the new model is at most twice as far from the
+            float64 result as the old one (three times for 16-bit types, ten times for a handful of
+            numbers), or as the rounding of the result; where there is no float64 result, it
+            returns the same bits
+
+Unlike the certificate this sees the real modules: hooks, buffers, kernels, code generation. It
+reports its power: how many inputs, and which share of the units they switched on and off. What is
+promised is about finite intermediates, so on made-up inputs a difference counts only if every
+tensor on the way was finite; on the given ones it always counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, final
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from morphir.checks.calling import (
+    Arguments,
+    Observation,
+    call_entry_point,
+    doubled,
+    observe,
+)
+from morphir.checks.comparison import Findings, numbers_in, rms
+from morphir.checks.power import LiftToDouble, SwitchRecord
+from morphir.checks.probes import probes, waking_probes
+from morphir.ir.report import Check, Grade
+from morphir.ops import OpTable
+from morphir.randomness import forked_random_state
+from morphir.tensors import tensors_in
+
+TOLERANCE: Final = 1e-12  # RUN-1
+_MULTIPLE: Final = 2.0  # RUN-2
+_MULTIPLE_OF_SHORT: Final = 3.0
+_MULTIPLE_OF_FEW: Final = 10.0
+_FEW: Final = 10
+
+
+def check_double(
+    before: nn.Module, after: nn.Module, inputs: Mapping[str, Arguments], table: OpTable
+) -> Check:
+    """Checks RUN-1 on two float64 copies, as `double_copy` makes them."""
+    run = _DoubleRun(before, after, table)
+    for entry_point, arguments in inputs.items():
+        double = doubled(arguments)
+        with forked_random_state(2):
+            variations = [*probes(double)]
+        for label, variation in variations:
+            run.compare(entry_point, label, variation)
+        try:
+            for label, variation in waking_probes(before, entry_point, double, run.record):
+                run.compare(entry_point, label, variation)
+        except Exception as error:  # a model that cannot be run with gradients has other probes
+            run.failures.append(f"{entry_point}, waking units: {error}")
+    return run.verdict()
+
+
+@final
+class _DoubleRun:
+    """The comparisons of one check."""
+
+    def __init__(self, before: nn.Module, after: nn.Module, table: OpTable) -> None:
+        self._before, self._after = before, after
+        self.record = SwitchRecord(table)
+        self.failures: list[str] = []
+        self._findings = Findings()
+        self._left_out = 0
+
+    def compare(self, entry_point: str, label: str, arguments: Arguments) -> None:
+        """Runs both models on one variation."""
+        where = f"{entry_point} on {label}"
+        try:
+            with LiftToDouble(), self.record:
+                self.record.start_run(entry_point)
+                old = call_entry_point(self._before, entry_point, arguments)
+        except Exception as error:
+            self.failures.append(f"{where}: {type(error).__name__}: {error}")
+            return
+        trial = Findings()
+        try:
+            with LiftToDouble():
+                new = call_entry_point(self._after, entry_point, arguments)
+        except Exception as error:
+            self._findings.found(float("inf"), f"{where}: only the new model raises {error}")
+            return
+        trial.add(where, old, new)
+        is_fair = trial.worst <= TOLERANCE or label == "as given"
+        is_fair = is_fair or self._is_finite(entry_point, arguments)
+        if not (is_fair and self._findings.add(where, old, new)):
+            self._left_out += 1
+
+    def _is_finite(self, entry_point: str, arguments: Arguments) -> bool:
+        watch = _FiniteWatch()
+        with LiftToDouble(), watch:
+            call_entry_point(self._before, entry_point, arguments)
+        return watch.is_finite
+
+    def verdict(self) -> Check:
+        """The outcome."""
+        found, share = self._findings, self.record.share
+        figures = {"inputs": float(found.inputs), "worst": found.worst}
+        if share is not None:
+            figures["switched"] = share
+        if found.worst > TOLERANCE:
+            summary = f"a difference of {found.worst:.1e} after {found.inputs} inputs"
+            return Check("float64", Grade.REFUTED, summary, found.where, figures)
+        if not found.inputs:
+            why = self.failures[0] if self.failures else "no output was finite"
+            return Check("float64", Grade.UNKNOWN, f"nothing could be compared: {why}", "", figures)
+        summary = "no difference" if found.is_exact else f"worst difference {found.worst:.1e}"
+        summary += f" on {found.inputs} inputs"
+        if share is not None:
+            summary += f", {100 * share:.0f} % of the piecewise units switched"
+        if self._left_out:
+            summary += f"; {self._left_out} probes left out, not finite on the way"
+        if not found.has_varied:
+            summary += "; but the outputs never changed"
+            return Check("float64", Grade.UNKNOWN, summary, "", figures)
+        return Check("float64", Grade.TESTED, summary, "", figures)
+
+
+@final
+class _FiniteWatch(TorchFunctionMode):
+    """Notes whether every tensor that was computed is finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_finite = True
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        with torch._C.DisableTorchFunction():
+            for _, tensor in tensors_in(result):
+                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                    self.is_finite = False
+        return result
+
+
+def check_native(
+    before: nn.Module,
+    after: nn.Module,
+    inputs: Mapping[str, Arguments],
+    reference: nn.Module | None = None,
+) -> Check:
+    """Checks RUN-2, and says whether the new model returns the same bits.
+
+    Args:
+        before: A private copy of the old model, in the stored dtype.
+        after: One of the new model.
+        inputs: Entry point to arguments.
+        reference: A float64 copy of the old model, to tell which of two results is the better one.
+    """
+    old, new = observe(before.eval(), inputs), observe(after.eval(), inputs)
+    found = _compare_native(old, new)
+    figures = {"inputs": float(found.inputs), "worst": found.worst}
+    if found.is_exact and not found.inputs:
+        failed = [f"{name}: {what}" for name, what in old.failures.items()]
+        why = failed[0] if failed else "no output is finite"
+        return Check("native", Grade.UNKNOWN, f"nothing could be compared: {why}", "", figures)
+    if found.is_exact:
+        summary = f"the same bits on {found.inputs} inputs"
+        return Check("native", Grade.TESTED, summary, "", figures)
+    exact = None if reference is None else observe(reference, inputs, in_double=True)
+    for name, result in old.results.items():
+        lifted = None if exact is None else exact.results.get(name)
+        complaint = _complaint(result, new.results.get(name), lifted)
+        if complaint is None:
+            summary = "other bits, and no float64 result to say whether they are worse"
+            return Check("native", Grade.UNKNOWN, summary, found.where, figures)
+        if complaint:
+            return Check("native", Grade.REFUTED, complaint, found.where, figures)
+    summary = f"other bits (worst {found.worst:.1e}), no less accurate on {found.inputs} inputs"
+    return Check("native", Grade.TESTED, summary, "", figures)
+
+
+def _compare_native(old: Observation, new: Observation) -> Findings:
+    found = Findings()
+    for name, result in old.results.items():
+        if name in new.failures:
+            found.found(float("inf"), f"{name}: only the new model raises {new.failures[name]}")
+        else:
+            found.add(name, result, new.results[name])
+    return found
+
+
+def _complaint(old: Any, new: Any, reference: Any) -> str | None:
+    """What is wrong with the new numbers, "" if nothing, None if that can't be told."""
+    was, now, exact = numbers_in(old), numbers_in(new), numbers_in(reference)
+    if was.keys() != now.keys():
+        return "another structure is returned"
+    for path, tensor in was.items():
+        other, true = now[path], exact.get(path)
+        if torch.equal(tensor, other):
+            continue
+        if tensor.shape != other.shape or tensor.dtype != other.dtype:
+            return f"output {path!r} has another type"
+        if not tensor.is_floating_point():
+            return f"output {path!r} differs, and holds no fractions"
+        if true is None or true.shape != tensor.shape:
+            return None
+        error, own = rms(other.double() - true), rms(tensor.double() - true)
+        rounding = torch.finfo(tensor.dtype).eps * rms(true)
+        limit = _multiple(tensor) * max(own, rounding)
+        if not error <= limit or not bool((tensor.isfinite() <= other.isfinite()).all()):
+            return f"output {path!r} is {error:.1e} from its float64 result, the old one {own:.1e}"
+    return ""
+
+
+def _multiple(tensor: torch.Tensor) -> float:
+    if tensor.numel() <= _FEW:
+        return _MULTIPLE_OF_FEW
+    short = tensor.dtype in (torch.float16, torch.bfloat16)
+    return _MULTIPLE_OF_SHORT if short else _MULTIPLE

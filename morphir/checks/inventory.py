@@ -1,0 +1,166 @@
+"""An inventory: what there is to know about a model and its optimizers from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Final, final
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from morphir.checks.bits import digest
+
+_OWN_ATTRIBUTES: Final = "_morphir"  # what surgery leaves on a module
+_LISTED: Final = ("_parameters", "_buffers", "_modules", "training")  # looked at elsewhere
+
+Facts = Mapping[str, object]
+Group = tuple[Facts, Mapping[str, object]]  # options, and the state of each parameter
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """What there is to know about a model from outside, taken at one moment.
+
+    Attributes:
+        modules: Qualified name to facts about the module.
+        tensors: Qualified name to facts about the parameter or buffer.
+        shared: For each name of a tensor the names that mean the same tensor, and those that look
+            at the same memory.
+        keys: Keys of the state_dict in order.
+        groups: One entry per optimizer and group: its options, its parameters' names, and their
+            state.
+    """
+
+    modules: Mapping[str, Facts]
+    tensors: Mapping[str, Facts]
+    shared: Mapping[str, tuple[frozenset[str], frozenset[str]]]
+    keys: tuple[str, ...]
+    groups: tuple[Group, ...]
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, optimizers: Sequence[Optimizer] = (), *, bits: bool = True
+    ) -> Inventory:
+        """Takes inventory.
+
+        Args:
+            model: The model; it is only looked at.
+            optimizers: The optimizers over it.
+            bits: Whether to look at the numbers too, at about a second per gigabyte.
+        """
+        named = [
+            *model.named_parameters(remove_duplicate=False),
+            *model.named_buffers(remove_duplicate=False),
+        ]
+        names: dict[int, set[str]] = {}
+        memory: dict[object, set[str]] = {}
+        for name, tensor in named:
+            names.setdefault(id(tensor), set()).add(name)
+            memory.setdefault(_memory(tensor), set()).add(name)
+        known: dict[int, Facts] = {}
+        for _, tensor in named:
+            if id(tensor) not in known:
+                known[id(tensor)] = _tensor_facts(tensor, bits=bits)
+        return cls(
+            {name: _module_facts(module) for name, module in model.named_modules()},
+            {name: known[id(tensor)] for name, tensor in named},
+            {n: (frozenset(names[id(t)]), frozenset(memory[_memory(t)])) for n, t in named},
+            tuple(model.state_dict()),
+            tuple(_group_facts(optimizers, names)),
+        )
+
+
+def _module_facts(module: nn.Module) -> dict[str, object]:
+    kind = type(module)
+    facts: dict[str, object] = {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "training flag": module.training,
+        "non-persistent buffers": tuple(sorted(module._non_persistent_buffers_set)),
+    }
+    for key, value in vars(module).items():
+        if key.endswith("_hooks") and isinstance(value, dict):
+            facts[key.strip("_").replace("_", " ")] = tuple(map(_name, value.values()))
+        elif key not in _LISTED and not key.startswith(_OWN_ATTRIBUTES):
+            facts[f"attribute {key}"] = _plain(value)
+    return facts
+
+
+def _tensor_facts(tensor: torch.Tensor, *, bits: bool) -> dict[str, object]:
+    hooks = (getattr(tensor, "_backward_hooks", None) or {}).values()
+    late = (getattr(tensor, "_post_accumulate_grad_hooks", None) or {}).values()
+    facts: dict[str, object] = {
+        "class": type(tensor).__qualname__,
+        "dtype": tensor.dtype,
+        "shape": tuple(tensor.shape),
+        "strides": tensor.stride() if tensor.layout is torch.strided else None,
+        "device": tensor.device,
+        "requires_grad": tensor.requires_grad,
+        "gradient": tensor.is_leaf and tensor.grad is not None,
+        "hooks": tuple(map(_name, (*hooks, *late))),
+    }
+    if bits:
+        facts["bits"] = digest(tensor)
+    return facts
+
+
+def _group_facts(optimizers: Sequence[Optimizer], names: Mapping[int, set[str]]) -> Iterator[Group]:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            options = {k: _plain(v) for k, v in group.items() if k not in ("params", "param_names")}
+            held = {
+                min(names.get(id(p), {f"tensor {number}, which is not the model's"})): tuple(
+                    sorted(
+                        (key, _plain(value)) for key, value in optimizer.state.get(p, {}).items()
+                    )
+                )
+                for number, p in enumerate(group["params"])
+            }
+            yield {"class": type(optimizer).__qualname__, **options}, held
+
+
+def _plain(value: object) -> object:
+    """A value that can be compared: itself if it is plain or code, else only its type."""
+    if isinstance(value, FunctionType | BuiltinFunctionType | ModuleType | type):
+        return value
+    if isinstance(value, bool | int | float | str | complex | torch.dtype | None):
+        return (type(value).__name__, repr(value)) if isinstance(value, float) else value
+    if isinstance(value, tuple | list):
+        return (type(value).__name__, *map(_plain, value))
+    if isinstance(value, torch.Tensor):
+        return ("tensor", str(value.dtype), tuple(value.shape))
+    return f"<{type(value).__qualname__}>"
+
+
+def _name(function: object) -> str:
+    function = getattr(function, "hook", function)  # torch wraps some, and copies lose the name
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def random_state() -> str:
+    """A digest of the global random states."""
+    _, keys, position, *rest = np.random.get_state()
+    parts = (position, rest, random.getstate())
+    found = hashlib.sha256(repr(parts).encode())
+    found.update(np.asarray(keys).tobytes())
+    found.update(torch.get_rng_state().numpy().tobytes())
+    return found.hexdigest()
+
+
+def memories(model: nn.Module) -> dict[int, str]:
+    """The addresses of a model's tensors, with a name each."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    strided = [(n, t) for n, t in named if t.layout is torch.strided and t.numel()]
+    return {t.untyped_storage().data_ptr(): name for name, t in strided}
+
+
+def _memory(tensor: torch.Tensor) -> object:
+    if tensor.layout is not torch.strided or tensor.numel() == 0:
+        return id(tensor)
+    return tensor.untyped_storage().data_ptr() or id(tensor)

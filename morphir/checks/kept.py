@@ -1,0 +1,210 @@
+"""Whether everything that was not meant to change is as it was.
+
+    KEPT-1   every old module is there under its name, of its class, with its training flag, hooks,
+             settings and attributes; every old parameter and buffer with its dtype, shape, strides,
+             device, bits, `requires_grad`, gradient and hooks; and old keys of the state_dict keep
+             their order
+    KEPT-2   parameters that were tied are tied still, those that were not are not, and new ones
+             share no memory with old ones
+    KEPT-3   new modules have the training flag of their anchor, new parameters require gradients
+    KEPT-4   every old parameter is in the optimizer group that it was in, with its state and the
+             group's options; every new one in exactly one group
+    KEPT-5   when a copy was changed, all of this holds for the original too, with nothing new, and
+             the two share no memory; the random state of torch, numpy and Python is what it was
+
+This looks at modules, not at graphs, and knows nothing about ops: it finds what a proof about
+functions is blind to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+from torch import nn
+from torch.optim import Optimizer
+
+from morphir.checks.inventory import Facts, Group, Inventory, memories, random_state
+from morphir.ir.report import Check, Grade, InsertionClaim
+
+_SHOWN: Final = 3
+Complaints = Iterator[tuple[str, str]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A model and its optimizers with the inventory taken before anything was done to them.
+
+    Attributes:
+        model: The model.
+        optimizers: The optimizers over it.
+        inventory: What it was like.
+        random_state: A digest of the global random states at that moment.
+    """
+
+    model: nn.Module
+    optimizers: Sequence[Optimizer]
+    inventory: Inventory
+    random_state: str
+
+    @classmethod
+    def of(cls, model: nn.Module, optimizers: Sequence[Optimizer] = ()) -> Original:
+        """Takes inventory now."""
+        inventory = Inventory.of(model, optimizers)
+        return cls(model, tuple(optimizers), inventory, random_state())
+
+    def check(
+        self,
+        target: nn.Module,
+        optimizers: Sequence[Optimizer] = (),
+        insertions: Sequence[InsertionClaim] = (),
+    ) -> list[Check]:
+        """Checks what became of it: `kept` about the target, and `original` if that is a copy.
+
+        Args:
+            target: The changed model: the original itself, or a copy.
+            optimizers: The optimizers over it.
+            insertions: What was inserted where.
+        """
+        now = Inventory.of(target, optimizers)
+        kept = check_kept(self.inventory, now, insertions)
+        if random_state() != self.random_state and kept.grade is not Grade.REFUTED:
+            what = "KEPT-5: random numbers were drawn from it"
+            kept = replace(kept, grade=Grade.REFUTED, summary=what, where="the random state")
+        if target is self.model:
+            return [kept]
+        same = check_kept(self.inventory, Inventory.of(self.model, self.optimizers))
+        both = sorted(memories(self.model).keys() & memories(target).keys())
+        if both and same.grade is not Grade.REFUTED:
+            name = memories(target)[both[0]]
+            what = "KEPT-5: the copy shares memory with the original"
+            same = replace(same, grade=Grade.REFUTED, summary=what, where=name)
+        return [kept, replace(same, name="original")]
+
+
+def check_kept(
+    before: Inventory, after: Inventory, insertions: Sequence[InsertionClaim] = ()
+) -> Check:
+    """Checks KEPT-1 to KEPT-4.
+
+    Args:
+        before: Taken before anything was done.
+        after: Taken now.
+        insertions: What was inserted where.
+    """
+    new = tuple(f"{claim.module}." for claim in insertions)
+    complaints = [
+        *_compare(before.modules, after.modules, new, "module"),
+        *_compare(before.tensors, after.tensors, new, "tensor"),
+        *_compare_sharing(before, after),
+        *_compare_keys(before, after, new),
+        *_check_new(after, insertions),
+        *_compare_groups(before, after, new),
+    ]
+    figures = {"modules": float(len(before.modules)), "tensors": float(len(before.tensors))}
+    if complaints:
+        where, what = complaints[0]
+        more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+        return Check("kept", Grade.REFUTED, f"{what}{more}", where, figures)
+    summary = f"{len(before.modules)} modules, {len(before.tensors)} tensors as they were"
+    if before.groups:
+        summary += f", {len(before.groups)} optimizer groups"
+    return Check("kept", Grade.TESTED, summary, "", figures)
+
+
+def other_python(before: Inventory, after: Inventory) -> str:
+    """A module whose class or attributes differ, so that its code may do other things; or ""."""
+    for name, facts in before.modules.items():
+        now = after.modules.get(name, {})
+        keys = ("class", *(key for key in facts if key.startswith("attribute ")))
+        if any(facts[key] != now.get(key) for key in keys):
+            return name or "the model itself"
+    return ""
+
+
+def _compare(
+    before: Mapping[str, Facts], after: Mapping[str, Facts], new: tuple[str, ...], kind: str
+) -> Complaints:
+    for name, facts in before.items():
+        if name not in after:
+            yield name, f"KEPT-1: this {kind} is gone"
+            continue
+        now = after[name]
+        for key in [*dict.fromkeys((*facts, *now))]:
+            if key == "bits" and not ("bits" in facts and "bits" in now):
+                continue
+            was, is_now = facts.get(key, "missing"), now.get(key, "missing")
+            if was != is_now:
+                yield name, f"KEPT-1: {key} was {was!r} and is {is_now!r}"
+    for name in after:
+        if name not in before and not f"{name}.".startswith(new or ("\0",)):
+            yield name, f"KEPT-1: a {kind} that nobody announced"
+
+
+def _compare_sharing(before: Inventory, after: Inventory) -> Complaints:
+    for name, (tied, near) in after.shared.items():
+        old_tied, old_near = before.shared.get(name, (frozenset({name}), frozenset()))
+        if name in before.shared and tied != old_tied:
+            yield (
+                name,
+                f"KEPT-2: was tied to {_listed(old_tied, name)}, is to {_listed(tied, name)}",
+            )
+        elif name in before.shared and near != old_near:
+            yield name, f"KEPT-2: shares memory with {_listed(near, name)}"
+        elif name not in before.shared and near & before.shared.keys():
+            yield name, f"KEPT-2: is new and shares memory with {_listed(near, name)}"
+
+
+def _listed(names: frozenset[str], own: str) -> str:
+    return ", ".join(sorted(names - {own})[:_SHOWN]) or "none"
+
+
+def _compare_keys(before: Inventory, after: Inventory, new: tuple[str, ...]) -> Complaints:
+    left = tuple(key for key in after.keys if not key.startswith(new or ("\0",)))
+    if left != before.keys:
+        moved = next((a for a, b in zip(before.keys, left, strict=False) if a != b), "")
+        yield moved or "the model", "KEPT-1: the keys of the state_dict or their order changed"
+
+
+def _check_new(after: Inventory, insertions: Sequence[InsertionClaim]) -> Complaints:
+    for claim in insertions:
+        anchor = after.modules.get(claim.anchor, {}).get("training flag")
+        for name, facts in after.modules.items():
+            if f"{name}.".startswith(f"{claim.module}.") and facts["training flag"] != anchor:
+                yield name, f"KEPT-3: its training flag is not that of {claim.anchor!r}"
+        for name, facts in after.tensors.items():
+            trains = facts["requires_grad"] or facts["class"] != "Parameter"
+            if name.startswith(f"{claim.module}.") and not trains:
+                yield name, "KEPT-3: a new parameter that requires no gradient"
+
+
+def _compare_groups(before: Inventory, after: Inventory, new: tuple[str, ...]) -> Complaints:
+    if len(before.groups) != len(after.groups):
+        yield "the optimizers", f"KEPT-4: {len(after.groups)} groups, {len(before.groups)} before"
+        return
+    joined: list[str] = []
+    for index, (was, now) in enumerate(zip(before.groups, after.groups, strict=True)):
+        where = f"group {index} ({was[0]['class']})"
+        joined += [name for name in now[1] if name not in was[1]]
+        yield from _compare_group(was, now, new, where)
+    if before.groups:
+        for name, facts in after.tensors.items():
+            is_new = facts["class"] == "Parameter" and name.startswith(new or ("\0",))
+            if is_new and joined.count(name) != 1:
+                yield name, f"KEPT-4: a new parameter in {joined.count(name)} optimizer groups"
+
+
+def _compare_group(was: Group, now: Group, new: tuple[str, ...], where: str) -> Complaints:
+    (options, held), (own, holds) = was, now
+    if options != own:
+        yield where, f"KEPT-4: its options were {dict(options)} and are {dict(own)}"
+    for name, state in held.items():
+        if name not in holds:
+            yield name, f"KEPT-4: left {where}"
+        elif holds[name] != state:
+            yield name, f"KEPT-4: its state in {where} was {state} and is {holds[name]}"
+    for name in holds:
+        if name not in held and not name.startswith(new or ("\0",)):
+            yield name, f"KEPT-4: joined {where}"

@@ -1,0 +1,250 @@
+"""Value numbering: gives every value of a graph its form.
+
+Congruence is the rule: the same op on equal operands with equal arguments gives equal results. It
+has limits, and they are drawn here:
+
+- a random op also depends on the random ops before it, so equal forms mean equal values given the
+  same random draws;
+- an op without a declaration may keep state of its own, so it depends on all such ops before it;
+- what the graph does not hold (a scripted module's code, an argument that is no tensor and no plain
+  number) makes a value that nothing equals;
+- a number that Python computed from a value that left torch is the same in both programs, since
+  Python saw the same values, but another on other inputs: no lemma, no fact reads it (CERT-7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, final
+
+import torch
+
+from morphir.checks.forms import Form, FormTable
+from morphir.checks.lemmas import Padding, Step, simplify
+from morphir.ir import (
+    Argument,
+    Arithmetic,
+    Call,
+    Graph,
+    ModuleAttribute,
+    Node,
+    Program,
+    SizeOf,
+    Value,
+)
+from morphir.ops import ANYTHING, Interval, Op, OpTable
+from morphir.ops.bounds import number_interval
+
+# What these compute is not among their arguments: the code of a TorchScript module; which part of a
+# tensor's memory another tensor was changed through.
+_NOT_HELD: Final = ("scripted", "alias")
+_SIZED_BY_CONTENT: Final = ("nonzero", "masked_select", "unique", "argwhere", "repeat_interleave")
+_INDEXING: Final = ("getitem", "index")  # sized by content where a mask is among the indices
+
+
+@final
+class GraphForms:
+    """The forms of one graph's values, and which lemma gave which node's.
+
+    Attributes:
+        escapes: What left torch, in order.
+        random: Stands for the random state after the last node.
+        world: Stands for whatever undeclared ops may have changed.
+        lemmas: Node to the number of the lemma by which it was simplified.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        program: Program,
+        atoms: Mapping[str, Any],
+        fresh: Mapping[str, torch.Tensor],
+        inserted: frozenset[str],
+        forms: FormTable,
+        table: OpTable,
+    ) -> None:
+        """Numbers every value.
+
+        Args:
+            graph: The graph.
+            program: The program that it belongs to.
+            atoms: State name to what stands for it: equal keys are equal tensors.
+            fresh: The state whose numbers the lemmas may read.
+            inserted: Modules whose numbers are their own, whatever left torch before their call.
+            forms: The table to use.
+            table: The op declarations.
+        """
+        self.escapes: list[Any] = []
+        self.random = self.world = Form(None)
+        self.lemmas: dict[Node, str] = {}
+        self._values: dict[Value, Form] = {}
+        self._paddings: dict[Form, Padding] = {}
+        self._graph, self._program, self._atoms = graph, program, atoms
+        self._fresh, self._forms, self._table = fresh, forms, table
+        for value in graph.inputs:
+            key = ("input", value.name)
+            self._values[value] = forms.atom(key, value.type, on=None)
+        for node, fixed in _with_trust(graph, inserted, table):
+            self._visit(node, fixed=fixed)
+
+    def of(self, value: Value) -> Form:
+        """The form of a value."""
+        if value.origin == "state":
+            return self._forms.atom(("state", self._atoms[value.name]), value.type)
+        return self._values[value]
+
+    # -- congruence --------------------------------------------------------------------------------
+
+    def _visit(self, node: Node, *, fixed: bool) -> None:
+        key: Any = (node.op, tuple((name, self._key(a)) for name, a in node.arguments.items()))
+        if node.op == "escape":
+            self.escapes.append(key)
+            return
+        op = self._table.get(node.op)
+        if not _is_held(node):
+            key = (*key, self, node)  # this graph's own: equal to nothing
+        if op is None:
+            key = (*key, self.world)
+            self.world = self._forms.atom((key, "world"), None)
+        if node.random:
+            key = (*key, self.random)
+            self.random = self._forms.atom((key, "random"), None)
+        operands = [self.of(value) for value in _contents(tuple(node.arguments.values()))]
+        for index, value in enumerate(node.outputs):
+            self._values[value] = self._forms.atom((key, index), value.type, on=operands)
+        if op is not None and fixed and node.outputs and not node.writes:
+            if not node.random:
+                self._simplify(node, op)
+            self._learn(node, op)
+
+    def _key(self, argument: Argument) -> Any:
+        match argument:
+            case Value():
+                return ("value", self.of(argument))
+            case SizeOf(value=value, axis=axis):
+                return ("size", self.of(value), axis)
+            case Arithmetic(op=op, left=left, right=right):
+                return ("arithmetic", op, self._key(left), self._key(right))
+            case ModuleAttribute(module=module, name=name, number=number):
+                return ("attribute", module, name, number)
+            case tuple():
+                return tuple(self._key(part) for part in argument)
+            case slice(start=start, stop=stop, step=step):
+                return ("slice", self._key(start), self._key(stop), self._key(step))
+            case _:
+                return (type(argument).__name__, repr(argument))
+
+    # -- lemmas and facts --------------------------------------------------------------------------
+
+    def _simplify(self, node: Node, op: Op) -> None:
+        first = node.outputs[0]
+        found = simplify(
+            Step(
+                node,
+                op,
+                first.type,
+                lambda name: self._operand(node, name),
+                lambda name: self._numbers(node, name),
+                lambda: self._is_finite(node),
+                self._forms.interval,
+                self._paddings.get,
+            )
+        )
+        if found is not None:
+            lemma, self._values[first] = found
+            if lemma:
+                self.lemmas[node] = lemma
+        source = self._operand(node, "input")
+        if node.op == "pad" and source is not None:
+            self._paddings[self._values[first]] = source, node.arguments["pad"]
+
+    def _operand(self, node: Node, name: str) -> Form | None:
+        value = node.arguments.get(name)
+        return self.of(value) if isinstance(value, Value) else None
+
+    def _numbers(self, node: Node, name: str) -> torch.Tensor | None:
+        value = node.arguments.get(name)
+        if not isinstance(value, Value) or value.origin != "state":
+            return None
+        return self._fresh.get(value.name)
+
+    def _is_finite(self, node: Node) -> bool:
+        held = (self._program.state[v.name].tensor for v in node.operands if v.origin == "state")
+        return all(tensor is not None and bool(tensor.isfinite().all()) for tensor in held)
+
+    def _learn(self, node: Node, op: Op) -> None:
+        if op.bounds is None:
+            return
+        found = op.bounds(node.arguments, self._interval)
+        if found != ANYTHING:
+            held = node.outputs if op.bounds_all_outputs else node.outputs[:1]
+            for value in held:
+                self._forms.narrow(self._values[value], found)
+
+    def _interval(self, argument: Argument) -> Interval:
+        if isinstance(argument, Value):
+            return self._forms.interval(self.of(argument))
+        return number_interval(argument)
+
+
+def _with_trust(
+    graph: Graph, inserted: frozenset[str], table: OpTable
+) -> Iterator[tuple[Node, bool]]:
+    """Every node, and whether the numbers that it reads are the same on all inputs (CERT-7)."""
+    escaped = False
+    escaped_in: set[Call] = set()
+    for path, item in graph.walk():
+        if isinstance(item, Call):
+            continue
+        around = next((call for call in path if call.module in inserted), None)
+        fixed = not escaped if around is None else around not in escaped_in
+        yield item, fixed or not _may_read_number(item, table.get(item.op))
+        if _tells_python(item, table.get(item.op)):
+            escaped = True
+            if around is not None:
+                escaped_in.add(around)
+
+
+def _tells_python(node: Node, op: Op | None) -> bool:
+    """Whether Python may know numbers that depend on the input after this node: values or sizes."""
+    by_mask = any(v.type is not None and v.type.dtype is torch.bool for v in node.operands)
+    return op is None or op.name in _SIZED_BY_CONTENT or (by_mask and op.name in _INDEXING)
+
+
+def _may_read_number(node: Node, op: Op | None) -> bool:
+    """Whether a number is among the arguments; one that is a default is left out of them."""
+    defaults = () if op is None else tuple(p.default for p in op.parameter_list)
+    return any(map(_holds_number, (*node.arguments.values(), *defaults)))
+
+
+def _holds_number(argument: Argument) -> bool:
+    if isinstance(argument, tuple):
+        return any(map(_holds_number, argument))
+    if isinstance(argument, slice):
+        return _holds_number((argument.start, argument.stop, argument.step))
+    return isinstance(argument, int | float | complex) and not isinstance(argument, bool)
+
+
+def _is_held(node: Node) -> bool:
+    """Whether op and arguments say all that there is to say about what is computed."""
+    if node.op in _NOT_HELD:
+        return False
+    return not _has_placeholder(tuple(node.arguments.values()))
+
+
+def _has_placeholder(argument: Argument) -> bool:
+    """Whether an argument could not be held by the graph, which then has its type as `<type>`."""
+    if isinstance(argument, tuple):
+        return any(map(_has_placeholder, argument))
+    return isinstance(argument, str) and argument.startswith("<") and argument.endswith(">")
+
+
+def _contents(argument: Argument) -> Iterator[Value]:
+    """The values whose elements are read; a size tells nothing about elements."""
+    if isinstance(argument, Value):
+        yield argument
+    elif isinstance(argument, tuple):
+        for part in argument:
+            yield from _contents(part)
+    elif isinstance(argument, slice):
+        yield from _contents((argument.start, argument.stop, argument.step))

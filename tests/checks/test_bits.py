@@ -1,0 +1,56 @@
+"""Equality to the bit: what `==` and `torch.equal` get wrong."""
+
+import pytest
+import torch
+
+from morphir.checks.bits import bits, digest, equal_bits
+
+DTYPES = [
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.uint8, torch.bool, torch.complex64),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4)])
+def test_a_copy_is_equal_and_a_changed_one_is_not(dtype: torch.dtype, shape: tuple[int, ...]):
+    tensor = torch.zeros(shape, dtype=dtype)
+    assert equal_bits(tensor, tensor.clone())
+    assert digest(tensor) == digest(tensor.clone())
+    if tensor.numel():
+        other = tensor.clone()
+        other.view(-1)[-1] = 1
+        assert not equal_bits(tensor, other)
+        assert digest(tensor) != digest(other)
+
+
+def test_nan_is_itself_and_negative_zero_is_not_zero():
+    assert equal_bits(torch.tensor(float("nan")), torch.tensor(float("nan")))
+    assert not equal_bits(torch.tensor(0.0), torch.tensor(-0.0))
+    assert digest(torch.tensor(0.0)) != digest(torch.tensor(-0.0))
+
+
+def test_dtype_and_shape_are_part_of_it():
+    assert not equal_bits(torch.zeros(4), torch.zeros(4, dtype=torch.int32))
+    assert not equal_bits(torch.zeros(4), torch.zeros(2, 2))
+    assert digest(torch.zeros(4)) != digest(torch.zeros(2, 2))
+    assert digest(torch.zeros(4)) != digest(torch.zeros(4, dtype=torch.int32))
+
+
+def test_the_layout_in_memory_is_not():
+    tensor = torch.randn(4, 6)
+    assert equal_bits(tensor, tensor.t().contiguous().t())
+    assert digest(tensor) == digest(tensor.t().contiguous().t())
+    conjugate = torch.randn(3, dtype=torch.complex64).conj()
+    assert equal_bits(conjugate, conjugate.resolve_conj())
+
+
+def test_what_has_no_bits_equals_nothing_else():
+    meta, sparse = torch.zeros(2, device="meta"), torch.eye(2).to_sparse()
+    assert bits(meta) is None
+    assert digest(sparse) is None
+    assert not equal_bits(meta, meta)
+    assert not equal_bits(meta, torch.zeros(2, device="meta"))
+    assert not equal_bits(sparse, torch.eye(2).to_sparse())
+    assert not equal_bits(None, None)
+    assert not equal_bits(torch.zeros(1), None)

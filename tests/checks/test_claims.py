@@ -1,0 +1,222 @@
+"""CERT-9: what a certificate says about insertions is true, and every mutant of it is rejected."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import morphir
+from morphir.checks import check_certificate
+from morphir.frontend import record
+from morphir.ir import Certificate, InsertionClaim, Program
+from morphir.ops import DEFAULT_TABLE
+from tests.checks.pairs import certify, identity, is_proved, pair, zeros
+
+X = torch.randn(3, 8)
+
+
+class Branch(nn.Module):
+    """x + last(tanh(first(x)))."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 4), zeros(4, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.last(torch.tanh(self.first(x)))
+
+
+class Blend(nn.Module):
+    """h + gate (tanh(h) - h) with h = layer(x)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.gate = identity(8), nn.Parameter(torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.layer(x)
+        return h + self.gate * (torch.tanh(h) - h)
+
+
+def block(law: str) -> nn.Module:
+    return {
+        "DEEPER-1": lambda: nn.Sequential(identity(8), nn.ReLU()),
+        "DEEPER-2": lambda: nn.Sequential(nn.ReLU(), identity(8)),
+        "DEEPER-3": Branch,
+        "DEEPER-4": Blend,
+    }[law]()
+
+
+LAWS = ("DEEPER-1", "DEEPER-2", "DEEPER-3", "DEEPER-4")
+
+
+def claimed(law: str, block: nn.Module, /, **changes: str) -> Any:
+    """The verdict on a block after `act`, or for DEEPER-2 between `fc` and the activation."""
+    first = law == "DEEPER-2"
+    before, after = pair(
+        lambda s, x: s.head(s.act(s.fc(x))),
+        lambda s, x: s.head(s.act(s.new(s.fc(x))) if first else s.new(s.act(s.fc(x)))),
+        fc=nn.Linear(8, 8),
+        act=nn.ReLU(),
+        head=nn.Linear(8, 2),
+        new=block,
+    )
+    claim = InsertionClaim(law, "fc" if first else "act", "new")
+    return certify(before, after, X, claims=[replace(claim, **changes)])
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_cert_9_accepts_each_law(law: str):
+    assert is_proved(claimed(law, block(law)))
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("claim", [*LAWS, "nonsense", ""])
+def test_cert_9_rejects_every_other_law(law: str, claim: str):
+    assert is_proved(claimed(law, block(law), law=claim)) == (law == claim)
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"anchor": "head"},
+        {"anchor": "new"},
+        {"anchor": "nowhere"},
+        {"module": "head"},
+        {"module": "nowhere"},
+    ],
+    ids=str,
+)
+def test_cert_9_rejects_another_place(law: str, changes: dict[str, str]):
+    assert not is_proved(claimed(law, block(law), **changes))
+
+
+def test_cert_9_rejects_a_bypass():
+    """An identity that a consumer does not read changes nothing yet, and would, once trained."""
+    before, after = pair(
+        lambda s, x: s.a(s.fc(x).relu()) + s.b(s.fc(x).relu()),
+        lambda s, x: s.a(s.new(s.act(s.fc(x)))) + s.b(s.act(s.fc(x))),
+        fc=nn.Linear(8, 8),
+        act=nn.ReLU(),
+        a=nn.Linear(8, 2),
+        b=nn.Linear(8, 2),
+        new=nn.Sequential(identity(8), nn.ReLU()),
+    )
+    check = certify(before, after, X, claims=[InsertionClaim("DEEPER-1", "act", "new")])
+    assert not is_proved(check)
+    assert "runs 1 times, its anchor 'act' 2 times" in check.summary
+
+    def bypassing(s: Any, x: torch.Tensor) -> torch.Tensor:
+        h = s.act(s.fc(x))
+        return s.a(s.new(h)) + s.b(h)
+
+    def whole(s: Any, x: torch.Tensor) -> torch.Tensor:
+        h = s.act(s.fc(x))
+        return s.a(h) + s.b(h)
+
+    before, after = pair(
+        whole,
+        bypassing,
+        fc=nn.Linear(8, 8),
+        act=nn.ReLU(),
+        a=nn.Linear(8, 2),
+        b=nn.Linear(8, 2),
+        new=nn.Sequential(identity(8), nn.ReLU()),
+    )
+    assert is_proved(certify(before, after, X))
+    check = certify(before, after, X, claims=[InsertionClaim("DEEPER-1", "act", "new")])
+    assert not is_proved(check)
+    assert "read afterwards by 'linear' in 'b'" in check.summary
+
+
+def test_cert_9_rejects_one_call_site_of_a_shared_module():
+    before, after = pair(
+        lambda s, x: s.act(s.b(s.act(s.a(x)))),
+        lambda s, x: s.new(s.act(s.b(s.act(s.a(x))))),
+        a=nn.Linear(8, 8),
+        b=nn.Linear(8, 8),
+        act=nn.ReLU(),
+        new=nn.Sequential(identity(8), nn.ReLU()),
+    )
+    assert is_proved(certify(before, after, X))
+    assert not is_proved(
+        certify(before, after, X, claims=[InsertionClaim("DEEPER-1", "act", "new")])
+    )
+
+
+def test_cert_9_rejects_a_module_that_takes_something_else_too():
+    before, after = pair(
+        lambda s, x: s.act(s.a(x)),
+        lambda s, x: s.new(s.act(s.a(x))) + 0 * x,
+        a=nn.Linear(8, 8),
+        act=nn.ReLU(),
+        new=nn.Sequential(identity(8), nn.ReLU()),
+    )
+    assert not is_proved(
+        certify(before, after, X, claims=[InsertionClaim("DEEPER-1", "act", "new")])
+    )
+
+
+# -- mutants of real certificates ----------------------------------------------------------------
+
+
+def grown() -> tuple[Program, Program, Certificate]:
+    """Two insertions after one anchor, one elsewhere."""
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    places = (("1", "identity"), ("1", "residual"), ("3", "identity"))
+    passes = [morphir.DeeperPass(at=at, block=block) for at, block in places]
+    result = morphir.transform(net, passes, example_inputs=(X,))
+    before, after = (record(m, example_inputs=(X,)).program for m in (net, result.module))
+    return before, after, result.certificate
+
+
+def test_cert_9_accepts_real_certificates():
+    before, after, certificate = grown()
+    assert is_proved(check_certificate(before, after, certificate, DEFAULT_TABLE))
+    assert len(certificate.insertions) == 3
+
+
+def mutants(certificate: Certificate) -> dict[str, Certificate]:
+    claims = certificate.insertions
+    made = {
+        "swapped programs": replace(
+            certificate, before=certificate.after, after=certificate.before
+        ),
+        "another program before": replace(certificate, before=certificate.before[::-1]),
+        "another program after": replace(certificate, after=certificate.after[::-1]),
+        "no claims": replace(certificate, insertions=()),
+    }
+    for index, claim in enumerate(claims):
+        others = (*claims[:index], *claims[index + 1 :])
+        made[f"dropped {index}"] = replace(certificate, insertions=others)
+        made[f"doubled {index}"] = replace(certificate, insertions=(*claims, claim))
+        for law in LAWS:
+            if law != claim.law:
+                changed = replace(claim, law=law)
+                made[f"{law} for {index}"] = replace(certificate, insertions=(*others, changed))
+        for anchor in ("0", "2", "4", claim.module, ""):
+            changed = replace(claim, anchor=anchor)
+            made[f"anchor {anchor!r} for {index}"] = replace(
+                certificate, insertions=(*others, changed)
+            )
+        for module in ("0", "1", f"{claim.module}.layer", f"{claim.module}x", ""):
+            changed = replace(claim, module=module)
+            made[f"module {module!r} for {index}"] = replace(
+                certificate, insertions=(*others, changed)
+            )
+    return made
+
+
+def test_cert_9_rejects_every_mutant_of_a_certificate():
+    before, after, certificate = grown()
+    made = mutants(certificate)
+    accepted = [
+        name
+        for name, mutant in made.items()
+        if is_proved(check_certificate(before, after, mutant, DEFAULT_TABLE))
+    ]
+    assert len(made) > 40
+    assert not accepted

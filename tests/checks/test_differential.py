@@ -1,0 +1,249 @@
+"""RUN-1 and RUN-2: what the runs find, what they say about their power, and what they let pass."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.checks import check_double, check_native, double_copy, private_copy
+from morphir.checks.calling import Arguments
+from morphir.ir import Check, Grade
+from morphir.ops import DEFAULT_TABLE
+from tests.checks.pairs import Net, pair
+
+
+def inputs(*tensors: torch.Tensor) -> dict[str, Arguments]:
+    return {"forward": (tensors or (torch.randn(4, 8),), {})}
+
+
+def double(before: nn.Module, after: nn.Module, *tensors: torch.Tensor) -> Check:
+    return check_double(double_copy(before), double_copy(after), inputs(*tensors), DEFAULT_TABLE)
+
+
+def native(
+    before: nn.Module, after: nn.Module, *tensors: torch.Tensor, lifted: bool = True
+) -> Check:
+    reference = double_copy(before) if lifted else None
+    return check_native(private_copy(before), private_copy(after), inputs(*tensors), reference)
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+
+
+# -- RUN-1 ---------------------------------------------------------------------------------------
+
+
+def test_run_1_agrees_with_a_copy_and_says_how_hard_it_tried():
+    model = mlp()
+    check = double(model, copy.deepcopy(model))
+    assert check.grade is Grade.TESTED
+    assert check.figures["worst"] == 0.0
+    assert check.figures["inputs"] >= 32
+    assert check.figures["switched"] > 0.9
+    assert "no difference" in check.summary
+
+
+@pytest.mark.parametrize("where", [("0.weight", 17), ("0.bias", 3), ("2.weight", 5), ("2.bias", 0)])
+def test_run_1_finds_one_ulp_in_a_float32_weight(where: tuple[str, int]):
+    before = mlp()
+    after = copy.deepcopy(before)
+    with torch.no_grad():
+        flat = after.get_parameter(where[0]).view(-1)
+        flat[where[1]] = torch.nextafter(flat[where[1]], torch.tensor(9.0))
+    check = double(before, after)
+    assert check.grade is Grade.REFUTED
+    assert check.where.startswith("forward on ")
+
+
+def test_run_1_wakes_a_unit_that_sleeps_on_the_given_inputs():
+    """A unit with a bias of -30 has a wrong outgoing weight; no ordinary input shows it."""
+    before = mlp()
+    with torch.no_grad():
+        before[0].bias[7] = -30.0
+    after = copy.deepcopy(before)
+    with torch.no_grad():
+        after[2].weight[:, 7] += 1.0
+    x = torch.randn(64, 8)
+    assert torch.equal(before(x), after(x))
+    assert double(before, after, x).grade is Grade.REFUTED
+
+
+def test_run_1_lifts_the_models_own_casts():
+    before, after = pair(
+        lambda s, x: s.a(x.float()),
+        lambda s, x: s.a(x.float()) * (1 + 2**-36),
+        a=nn.Linear(8, 4),
+    )
+    assert double(before, copy.deepcopy(before), torch.randn(4, 8).double()).grade is Grade.TESTED
+    assert double(before, after, torch.randn(4, 8).double()).grade is Grade.REFUTED
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        lambda s, x: (s.a(x), (s.a(x) > 0) & (x[:, :4] < 9)),
+        lambda s, x: (s.a(x), s.a(x) >= 0),
+        lambda s, x: (s.a(x) + 1e-30, s.a(x) > 0),
+        lambda s, x: (s.a(x),),
+        lambda s, x: (s.a(x), (s.a(x) > 0).float()),
+        lambda s, x: (s.a(x) / (s.a(x) - s.a(x) + 1).clamp(min=0), 1),
+    ],
+)
+def test_run_1_compares_every_output(new: Any):
+    before, after = pair(lambda s, x: (s.a(x), s.a(x) > 0), new, a=nn.Linear(8, 4))
+    with torch.no_grad():
+        for model in (before, after):
+            model.a.bias.zero_()
+    assert double(before, after).grade is Grade.REFUTED
+
+
+def test_run_1_refutes_a_model_that_raises_or_returns_nan():
+    before, after = pair(lambda s, x: s.a(x), lambda s, x: s.a(x[:, :7]), a=nn.Linear(8, 4))
+    check = double(before, after)
+    assert check.grade is Grade.REFUTED
+    assert "only the new model raises" in check.where
+    before, after = pair(
+        lambda s, x: s.a(x), lambda s, x: s.a(x) * (x.sum() / x.sum()), a=nn.Linear(8, 4)
+    )
+    assert double(before, after).grade is Grade.REFUTED, "0 / 0 on the zeros"
+
+
+def test_run_1_leaves_out_what_is_not_finite_on_the_way():
+    """exp overflows on large noise, where the old model still returns a number: not promised."""
+    before, after = pair(
+        lambda s, x: s.a(1 / (1 + torch.exp(x))),
+        lambda s, x: s.a((torch.exp(x) * 0 + 1) / (1 + torch.exp(x))),
+        a=nn.Linear(8, 4),
+    )
+    check = double(before, after)
+    assert check.grade is Grade.TESTED
+    assert "left out, not finite on the way" in check.summary
+    given = double(before, after, torch.full((4, 8), 1e4))
+    assert given.grade is Grade.REFUTED, "what the caller gave always counts"
+
+
+def test_run_1_masked_logits_may_be_infinite():
+    before, after = pair(
+        lambda s, x: s.a(x).masked_fill(s.mask, float("-inf")),
+        lambda s, x: s.a(x).masked_fill(s.mask, float("-inf")) * (1 + 2**-36),
+        a=nn.Linear(8, 4),
+        mask=torch.tensor([True, False, False, False]),
+    )
+    assert double(before, copy.deepcopy(before)).grade is Grade.TESTED
+    assert double(before, after).grade is Grade.REFUTED
+
+
+def test_run_1_says_unknown_where_nothing_was_exercised():
+    constant = Net(lambda s, x: torch.ones(x.shape[0], 2) * s.w, w=torch.ones(2))
+    check = double(constant, copy.deepcopy(constant))
+    assert check.grade is Grade.UNKNOWN
+    assert "never changed" in check.summary
+    dead = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2))
+    nn.init.zeros_(dead[1].weight)
+    assert double(dead, copy.deepcopy(dead)).grade is Grade.UNKNOWN
+    broken = Net(lambda s, x: s.a(x) * float("nan"), a=nn.Linear(8, 2))
+    check = double(broken, copy.deepcopy(broken))
+    assert check.grade is Grade.UNKNOWN
+    assert "nothing could be compared" in check.summary
+    assert check_double(dead, dead, {}, DEFAULT_TABLE).grade is Grade.UNKNOWN
+
+
+def test_run_1_runs_every_entry_point():
+    class Agent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.actor, self.critic = nn.Linear(8, 2), nn.Linear(8, 1)
+
+        def act(self, x: torch.Tensor) -> torch.Tensor:
+            return self.actor(x)
+
+        def value(self, x: torch.Tensor) -> torch.Tensor:
+            return self.critic(x)
+
+    before = Agent()
+    after = copy.deepcopy(before)
+    with torch.no_grad():
+        after.critic.bias += 1e-6
+    both = {name: ((torch.randn(4, 8),), {}) for name in ("act", "value")}
+    check = check_double(double_copy(before), double_copy(after), both, DEFAULT_TABLE)
+    assert check.grade is Grade.REFUTED
+    assert check.where.startswith("value on ")
+
+
+def test_run_1_leaves_the_random_state_alone():
+    model, state = mlp(), torch.get_rng_state()
+    double(model, copy.deepcopy(model), torch.ones(4, 8))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+# -- RUN-2 ---------------------------------------------------------------------------------------
+
+
+def test_run_2_says_when_the_bits_are_the_same():
+    model = mlp()
+    check = native(model, copy.deepcopy(model))
+    assert check.grade is Grade.TESTED
+    assert check.summary == "the same bits on 4 inputs"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_run_2_lets_another_rounding_pass(dtype: torch.dtype):
+    """Two ways to sum the same products."""
+    before, after = pair(
+        lambda s, x: s.a(x),
+        lambda s, x: (
+            (x[:, :32] @ s.a.weight[:, :32].T + x[:, 32:] @ s.a.weight[:, 32:].T) + s.a.bias
+        ),
+        a=nn.Linear(64, 16, dtype=dtype),
+    )
+    check = native(before, after, torch.randn(32, 64, dtype=dtype))
+    assert check.grade is Grade.TESTED
+    assert "no less accurate" in check.summary
+
+
+def test_run_2_refutes_what_is_worse_than_rounding():
+    before, after = pair(
+        lambda s, x: s.a(x),
+        lambda s, x: (s.a(x) * 1024 + 1).to(torch.bfloat16).float() / 1024 - 2**-10,
+        a=nn.Linear(64, 16),
+    )
+    x = torch.randn(32, 64)
+    check = native(before, after, x)
+    assert check.grade is Grade.REFUTED
+    assert "from its float64 result" in check.summary
+    before, after = pair(
+        lambda s, x: s.a(x), lambda s, x: s.a(x) / (x[:1, :1] * 0), a=nn.Linear(64, 16)
+    )
+    assert native(before, after, x).grade is Grade.REFUTED
+
+
+def test_run_2_without_a_float64_result_wants_the_same_bits():
+    before, after = pair(
+        lambda s, x: s.a(x),
+        lambda s, x: s.a(x * 3) / 3 - s.a.bias / 3 + s.a.bias,
+        a=nn.Linear(8, 4),
+    )
+    assert native(before, copy.deepcopy(before), lifted=False).grade is Grade.TESTED
+    assert native(before, after, lifted=False).grade is Grade.UNKNOWN
+
+
+def test_run_2_finds_integers_shapes_and_errors():
+    def verdict(new: Any) -> Grade:
+        before, after = pair(lambda s, x: (s.a(x), s.a(x).argmax(1)), new, a=nn.Linear(8, 4))
+        return native(before, after).grade
+
+    assert verdict(lambda s, x: (s.a(x), (s.a(x) + 0).argmax(1))) is Grade.TESTED
+    assert verdict(lambda s, x: (s.a(x), s.a(x).argmin(1))) is Grade.REFUTED
+    assert verdict(lambda s, x: (s.a(x)[:1], s.a(x).argmax(1))) is Grade.REFUTED
+    assert verdict(lambda s, x: s.a(x)) is Grade.REFUTED
+    assert verdict(lambda s, x: s.nothing) is Grade.REFUTED
+
+
+def test_run_2_says_unknown_where_the_old_model_cannot_run():
+    broken = Net(lambda s, x: s.nothing, a=nn.Linear(8, 4))
+    check = native(broken, copy.deepcopy(broken))
+    assert check.grade is Grade.UNKNOWN
+    assert "AttributeError" in check.summary

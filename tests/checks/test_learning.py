@@ -1,0 +1,148 @@
+"""LEARN-1: a parameter that is dead by construction is found, and one that only waits is not."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.checks import check_learning
+from morphir.ir import Check, Grade, InsertionClaim
+from tests.checks.pairs import identity, zeros
+from tests.checks.test_claims import Blend, Branch
+
+INPUTS: Any = {"forward": ((torch.randn(16, 8),), {})}
+CLAIM = InsertionClaim("DEEPER-1", "1", "2")
+
+
+def learning(block: nn.Module, head: nn.Module | None = None, x: Any = None) -> Check:
+    """The outcome for a block between a ReLU and a head."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), block, head or nn.Linear(8, 3))
+    given = INPUTS if x is None else {"forward": ((x,), {})}
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    check = check_learning(model, [CLAIM], given)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    return check
+
+
+def test_learn_1_an_identity_block_learns_at_once():
+    check = learning(nn.Sequential(identity(8), nn.ReLU()))
+    assert check.grade is Grade.TESTED
+    assert check.figures == {"parameters": 2.0, "late": 0.0}
+
+
+@pytest.mark.parametrize("block", [Branch, Blend])
+def test_learn_1_a_gated_block_learns_after_its_gate(block: type[nn.Module]):
+    check = learning(block())
+    assert check.grade is Grade.TESTED
+    assert "after the first step" in check.summary or block is Blend
+
+
+def test_learn_1_a_gated_block_under_a_zero_head_learns_after_both():
+    assert learning(Branch(), zeros(8, 3)).grade is Grade.TESTED
+
+
+class DeadBranch(nn.Module):
+    """Both layers are zero, so neither weight ever moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = zeros(8, 8, bias=False), zeros(8, 8, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.last(torch.relu(self.first(x)))
+
+
+class Unused(nn.Module):
+    """One parameter is on no path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.spare = identity(8), nn.Parameter(torch.ones(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+class Detached(nn.Module):
+    """The layer's result is cut off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = identity(8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + (self.layer(x) - x).detach()
+
+
+class Drowned(nn.Module):
+    """A bias so low that the activation never opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 8), zeros(8, 8, bias=False)
+        nn.init.constant_(self.first.bias, -1e6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.last(torch.relu(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    ("block", "where"),
+    [
+        (DeadBranch, "2.first.weight"),
+        (Unused, "2.spare"),
+        (Detached, "2.layer.weight"),
+        (Drowned, "2.first.weight"),
+    ],
+)
+def test_learn_1_finds_what_is_dead_by_construction(block: type[nn.Module], where: str):
+    check = learning(block())
+    assert check.grade is Grade.REFUTED
+    assert check.where.startswith(where)
+
+
+class Waiting(nn.Module):
+    """Both layers are zero and have biases: only the last bias ever moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = zeros(8, 8), zeros(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.last(torch.relu(self.first(x)))
+
+
+def test_learn_1_finds_a_block_in_which_only_a_bias_lives():
+    check = learning(Waiting())
+    assert check.grade is Grade.REFUTED
+    assert check.where == "2.first.weight, 2.first.bias, 2.last.weight"
+    assert "not even when trained alone" in check.summary
+
+
+def test_learn_1_blames_no_block_for_its_surroundings():
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x * 0)
+
+    check = learning(nn.Sequential(identity(8), nn.ReLU()), Cut())
+    assert check.grade is Grade.UNKNOWN
+    assert "only when trained alone" in check.summary
+    assert check.where == "2.0.weight, 2.0.bias"
+
+
+def test_learn_1_says_unknown_without_gradients_or_new_parameters():
+    class NoGrad(nn.Module):
+        @torch.no_grad()
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2
+
+    frozen = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), identity(8), NoGrad()).requires_grad_(False)
+    assert check_learning(frozen, [CLAIM], INPUTS).grade is Grade.UNKNOWN
+    assert check_learning(nn.Sequential(nn.Linear(8, 8)), [], INPUTS).grade is Grade.UNKNOWN

@@ -1,0 +1,495 @@
+"""The four lemmas: what each accepts, and one rejection for each side condition."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from morphir.checks.lemmas import is_dirac, is_eye
+from tests.checks.pairs import Net, certify, dirac, identity, is_proved, pair, zeros
+
+
+def inserted(layer: nn.Module, *, size: int = 8) -> tuple[Net, Net]:
+    """A layer after another."""
+    return pair(lambda s, x: s.fc(x), lambda s, x: s.new(s.fc(x)), fc=nn.Linear(8, size), new=layer)
+
+
+def changed(layer: nn.Linear, index: tuple[int, ...], number: float) -> nn.Linear:
+    with torch.no_grad():
+        layer.weight[index] = number
+    return layer
+
+
+# -- CERT-1 --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_cert_1_accepts_an_identity_layer(bias: bool):
+    check = certify(*inserted(identity(8, bias=bias)))
+    assert is_proved(check)
+    assert check.figures["CERT-1"] == 1
+
+
+def test_cert_1_accepts_negative_zeros():
+    assert is_proved(certify(*inserted(changed(identity(8), (0, 1), -0.0))))
+
+
+@pytest.mark.parametrize(
+    ("index", "number"),
+    [
+        ((0, 0), 1 + 2**-23),
+        ((0, 0), 1 - 2**-24),
+        ((3, 3), -1.0),
+        ((0, 1), 1e-45),
+        ((7, 0), 1.0),
+        ((2, 2), float("nan")),
+        ((2, 5), float("inf")),
+    ],
+)
+def test_cert_1_rejects_a_weight_that_is_not_exactly_the_identity(index: Any, number: float):
+    check = certify(*inserted(changed(identity(8), index, number)))
+    assert not is_proved(check)
+    assert "linear" in check.where
+
+
+@pytest.mark.parametrize("number", [1e-45, -1.0, float("nan"), float("inf")])
+def test_cert_1_rejects_a_bias_that_is_not_zero(number: float):
+    layer = identity(8)
+    with torch.no_grad():
+        layer.bias[5] = number
+    assert not is_proved(certify(*inserted(layer)))
+
+
+@pytest.mark.parametrize("change", ["roll", "flip", "swap"])
+def test_cert_1_rejects_a_permuted_identity(change: str):
+    layer = identity(8)
+    weight = layer.weight.detach()
+    moved = {
+        "roll": weight.roll(1, 0),
+        "flip": weight.flip(0),
+        "swap": weight[[1, 0, *range(2, 8)]],
+    }
+    layer.weight = nn.Parameter(moved[change].clone())
+    assert not is_proved(certify(*inserted(layer)))
+
+
+def test_cert_1_looks_only_at_new_state():
+    """An old layer that happens to be an identity may be trained away: it stands for itself."""
+    before, after = pair(
+        lambda s, x: s.fc(x), lambda s, x: s.eye(s.fc(x)), fc=nn.Linear(8, 8), eye=identity(8)
+    )
+    assert not is_proved(certify(before, after))
+
+
+def test_cert_1_rejects_an_identity_weight_with_an_old_bias():
+    before, after = pair(
+        lambda s, x: s.fc(x),
+        lambda s, x: F.linear(s.fc(x), s.new, s.fc.bias),
+        fc=nn.Linear(8, 8),
+        new=nn.Parameter(torch.eye(8)),
+    )
+    assert not is_proved(certify(before, after))
+
+
+def convolved(layer: nn.Module, dimensions: int = 2) -> tuple[Any, ...]:
+    kinds = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+    first = kinds[dimensions](3, 4, 3, padding=1)
+    models = pair(lambda s, x: s.c(x), lambda s, x: s.new(s.c(x)), c=first, new=layer)
+    return (*models, torch.randn(2, 3, *[6] * dimensions))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        (nn.Conv2d, 3, {"padding": 1}),
+        (nn.Conv2d, 1, {}),
+        (nn.Conv2d, (1, 3), {"padding": (0, 1)}),
+        (nn.Conv2d, 5, {"padding": "same"}),
+        (nn.Conv2d, 1, {"padding": "valid"}),
+        (nn.Conv2d, 3, {"padding": 2, "dilation": 2}),
+        (nn.Conv2d, 3, {"padding": 1, "groups": 2}),
+        (nn.Conv2d, 3, {"padding": 1, "groups": 4}),
+    ],
+    ids=str,
+)
+def test_cert_1_accepts_convolutions_that_read_where_they_write(layer: Any):
+    kind, kernel, options = layer
+    assert is_proved(certify(*convolved(dirac(kind, 4, kernel, **options))))
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_cert_1_accepts_convolutions_of_other_dimensions(dimensions: int):
+    kind = {1: nn.Conv1d, 3: nn.Conv3d}[dimensions]
+    assert is_proved(certify(*convolved(dirac(kind, 4, 3, padding=1), dimensions)))
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
+def test_cert_1_accepts_any_padding_before_a_convolution_that_reads_inside(mode: str):
+    assert is_proved(certify(*convolved(dirac(nn.Conv2d, 4, 3, padding=1, padding_mode=mode))))
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (4, 3), (1, 2)])
+def test_cert_1_accepts_even_kernels_after_a_pad(kernel: tuple[int, int]):
+    layer = dirac(nn.Conv2d, 4, kernel)
+    pads = [n for k in kernel[::-1] for n in ((k - 1) // 2, k - 1 - (k - 1) // 2)]
+    before, after = pair(
+        lambda s, x: s.c(x),
+        lambda s, x: s.new(F.pad(s.c(x), pads)),
+        c=nn.Conv2d(3, 4, 3),
+        new=layer,
+    )
+    assert is_proved(certify(before, after, torch.randn(2, 3, 6, 6)))
+
+
+def test_cert_1_rejects_an_even_kernel_that_is_padded_on_the_other_side():
+    layer = dirac(nn.Conv2d, 4, 2)
+    before, after = pair(
+        lambda s, x: s.c(x),
+        lambda s, x: s.new(F.pad(s.c(x), (1, 0, 1, 0))),
+        c=nn.Conv2d(3, 4, 3),
+        new=layer,
+    )
+    assert not is_proved(certify(before, after, torch.randn(2, 3, 6, 6)))
+
+
+def test_cert_1_rejects_a_crop_that_a_convolution_pads_again():
+    layer = dirac(nn.Conv2d, 4, 3, padding=1)
+    before, after = pair(
+        lambda s, x: s.c(x),
+        lambda s, x: F.pad(s.new(F.pad(s.c(x), (-1, -1, -1, -1))), (1, 1, 1, 1)),
+        c=nn.Conv2d(3, 4, 3),
+        new=layer,
+    )
+    assert not is_proved(certify(before, after, torch.randn(2, 3, 6, 6)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        (nn.Conv2d, 3, {"padding": 0}),
+        (nn.Conv2d, 3, {"padding": 2}),
+        (nn.Conv2d, 3, {"padding": 1, "stride": 2}),
+        (nn.Conv2d, 3, {"padding": 1, "dilation": 2}),
+        (nn.Conv2d, 2, {"padding": 1}),
+        (nn.Conv2d, 2, {"padding": 0}),
+    ],
+    ids=str,
+)
+def test_cert_1_rejects_convolutions_of_another_geometry(layer: Any):
+    kind, kernel, options = layer
+    before, after, x = convolved(dirac(kind, 4, kernel, **options))
+    pooled = pair(
+        lambda s, x: s.c(x).amax((2, 3)),
+        lambda s, x: s.new(s.c(x)).amax((2, 3)),
+        c=after.c,
+        new=after.new,
+    )
+    assert not is_proved(certify(before, after, x))
+    assert not is_proved(certify(*pooled, x))
+
+
+@pytest.mark.parametrize("change", ["other tap", "other channel", "other group", "two taps"])
+def test_cert_1_rejects_a_tap_in_the_wrong_place(change: str):
+    groups = 2 if change == "other group" else 1
+    layer: Any = dirac(nn.Conv2d, 4, 3, padding=1, groups=groups)
+    with torch.no_grad():
+        if change == "two taps":
+            layer.weight[0, 0, 0, 0] = 1
+        elif change == "other tap":
+            layer.weight.copy_(layer.weight.roll(1, -1))
+        else:
+            layer.weight.copy_(layer.weight.roll(1, 0))
+    assert not is_proved(certify(*convolved(layer)))
+
+
+def test_cert_1_knows_no_transposed_convolution():
+    layer: Any = nn.ConvTranspose2d(4, 4, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(4)[:, :, None, None])
+    assert not is_proved(certify(*convolved(layer)))
+
+
+def test_cert_1_is_exact_about_matrices_and_kernels():
+    assert is_eye(torch.eye(3))
+    assert not is_eye(torch.eye(3, 4))
+    weight = torch.zeros(2, 2, 2)
+    weight[0, 0, 0] = weight[1, 1, 0] = 1
+    assert is_dirac({"padding": "same"}, weight)
+    assert not is_dirac({"padding": 0}, weight), "the result is one shorter"
+    assert not is_dirac({"padding": "same", "groups": 2}, weight)
+    assert not is_dirac({"padding": (0,), "stride": (2,)}, weight)
+    assert is_dirac({"padding": 0}, weight, (0, 1))
+    assert not is_dirac({"padding": 0}, weight, (1, 0))
+    assert not is_dirac({"padding": 0}, weight, (-1, 2))
+    assert not is_dirac({"padding": 1}, weight, (0, 1))
+
+
+# -- CERT-2 --------------------------------------------------------------------------------------
+
+
+def branched(last: nn.Module) -> tuple[Net, Net]:
+    return pair(
+        lambda s, x: s.fc(x),
+        lambda s, x: s.fc(x) + s.new_last(torch.tanh(s.new_first(x))),
+        fc=nn.Linear(8, 8),
+        new_first=nn.Linear(8, 5),
+        new_last=last,
+    )
+
+
+def test_cert_2_accepts_a_branch_whose_last_layer_is_zero():
+    check = certify(*branched(zeros(5, 8)))
+    assert is_proved(check)
+    assert check.figures["CERT-2"] == 1
+    assert check.figures["CERT-4"] == 1
+
+
+@pytest.mark.parametrize("number", [1e-45, float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["weight", "bias"])
+def test_cert_2_rejects_a_last_layer_that_is_not_exactly_zero(where: str, number: float):
+    last = zeros(5, 8)
+    with torch.no_grad():
+        getattr(last, where).view(-1)[3] = number
+    assert not is_proved(certify(*branched(last)))
+
+
+def test_cert_2_accepts_a_zero_gate():
+    before, after = pair(
+        lambda s, x: s.fc(x),
+        lambda s, x: s.fc(x) + s.new_gate * torch.tanh(s.new_layer(x)),
+        fc=nn.Linear(8, 8),
+        new_gate=nn.Parameter(torch.zeros(8)),
+        new_layer=nn.Linear(8, 8),
+    )
+    assert is_proved(certify(before, after))
+
+
+def test_cert_2_rejects_zero_times_infinity():
+    """Zero times an infinite weight is NaN; only intermediates are promised to be finite."""
+    before, after = pair(
+        lambda s, x: s.fc(x),
+        lambda s, x: s.fc(x) + s.new_gate * s.scale,
+        fc=nn.Linear(8, 8),
+        scale=nn.Parameter(torch.tensor([float("inf")] * 8)),
+        new_gate=nn.Parameter(torch.zeros(8)),
+    )
+    assert not is_proved(certify(before, after))
+
+
+def test_cert_2_tells_zeros_of_different_shapes_apart():
+    before, after = pair(
+        lambda s, x: (s.fc(x), x.new_zeros(3).sum() + (x[:, :4] - x[:, :4]).numel()),
+        lambda s, x: (s.fc(x), x.new_zeros(3).sum() + (x[:, :5] - x[:, :5]).numel()),
+        fc=nn.Linear(8, 8),
+    )
+    assert not is_proved(certify(before, after))
+    before, after = pair(
+        lambda s, x: (s.fc(x), (x - x)[:, :4] - x[:, :4] + x[:, :4]),
+        lambda s, x: (s.fc(x), (x - x)[:, :5] - x[:, :5] + x[:, :5]),
+        fc=nn.Linear(8, 8),
+    )
+    assert not is_proved(certify(before, after))
+
+
+# -- CERT-3 --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (nn.ReLU(), nn.ReLU()),
+        (nn.ReLU6(), nn.ReLU6()),
+        (nn.ReLU6(), nn.ReLU()),
+        (nn.Hardtanh(-2, 3), nn.Hardtanh(-2, 3)),
+        (nn.Hardtanh(-1, 1), nn.Hardtanh(-2, 3)),
+        (nn.ReLU(), nn.LeakyReLU(0.3)),
+        (nn.Sigmoid(), nn.ReLU()),
+        (nn.Softplus(), nn.ReLU()),
+        (nn.Sigmoid(), nn.ELU()),
+    ],
+    ids=str,
+)
+def test_cert_3_accepts_an_activation_of_what_lies_in_its_identity_range(first: Any, second: Any):
+    before, after = pair(
+        lambda s, x: s.first(s.fc(x)),
+        lambda s, x: s.second(s.first(s.fc(x))),
+        fc=nn.Linear(8, 8),
+        first=first,
+        second=second,
+    )
+    check = certify(before, after)
+    assert is_proved(check)
+    assert check.figures["CERT-3"] == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (nn.Identity(), nn.ReLU()),
+        (nn.LeakyReLU(), nn.ReLU()),
+        (nn.ReLU(), nn.ReLU6()),
+        (nn.Hardtanh(-2, 3), nn.Hardtanh(-1, 1)),
+        (nn.Hardtanh(-1, 1), nn.ReLU()),
+        (nn.Tanh(), nn.Tanh()),
+        (nn.Sigmoid(), nn.Sigmoid()),
+        (nn.ReLU(), nn.GELU()),
+        (nn.ReLU(), nn.SiLU()),
+        (nn.LeakyReLU(), nn.LeakyReLU()),
+        (nn.GELU(), nn.ReLU()),
+        (nn.ReLU(), nn.Threshold(0.5, 0.0)),
+    ],
+    ids=str,
+)
+def test_cert_3_rejects_an_activation_whose_operand_may_lie_outside(first: Any, second: Any):
+    before, after = pair(
+        lambda s, x: s.first(s.fc(x)),
+        lambda s, x: s.second(s.first(s.fc(x))),
+        fc=nn.Linear(8, 8),
+        first=first,
+        second=second,
+    )
+    assert not is_proved(certify(before, after))
+
+
+def test_cert_3_uses_no_fact_about_another_value():
+    """relu(h) is known to be positive; h is not."""
+    before, after = pair(
+        lambda s, x: (torch.relu(s.fc(x)), s.fc(x)),
+        lambda s, x: (torch.relu(s.fc(x)), torch.relu(s.new(s.fc(x)))),
+        fc=nn.Linear(8, 8),
+        new=identity(8),
+    )
+    assert not is_proved(certify(before, after))
+
+
+def test_cert_3_rejects_an_activation_that_promotes_its_dtype():
+    before, after = pair(
+        lambda s, x: (s.fc(x), x.long().abs()),
+        lambda s, x: (s.fc(x), x.long().abs().clamp(min=0.0)),
+        fc=nn.Linear(8, 8),
+    )
+    assert not is_proved(certify(before, after))
+
+
+# -- CERT-4 --------------------------------------------------------------------------------------
+
+
+def test_cert_4_accepts_a_pair_that_cancels():
+    layer = nn.Linear(8, 8)
+    before, after = pair(
+        lambda s, x: s.fc(x),
+        lambda s, x: s.fc(x) + s.new_one(x) - s.new_other(x),
+        fc=nn.Linear(8, 8),
+        new_one=layer,
+        new_other=nn.Linear(8, 8),
+    )
+    after.new_other.load_state_dict(layer.state_dict())
+    check = certify(before, after)
+    assert is_proved(check)
+    assert check.figures["CERT-4"] == 1
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda h, g, k: h + g + k,
+        lambda h, g, k: h - g - k,
+        lambda h, g, k: torch.add(h, g, alpha=2) - k,
+        lambda h, g, k: torch.sub(h + g, k, alpha=0.5),
+        lambda h, g, k: torch.sub(h, g, alpha=2) + k,
+        lambda h, g, k: h + g - 2 * k,
+        lambda h, g, k: h + g - k.abs(),
+        lambda h, g, k: h + (g - k[:1]),
+    ],
+)
+def test_cert_4_rejects_a_pair_that_does_not(combine: Any):
+    layer = nn.Linear(8, 8)
+    before, after = pair(
+        lambda s, x: s.fc(x),
+        lambda s, x: combine(s.fc(x), s.new_one(x), s.new_other(x)),
+        fc=nn.Linear(8, 8),
+        new_one=layer,
+        new_other=nn.Linear(8, 8),
+    )
+    after.new_other.load_state_dict(layer.state_dict())
+    assert not is_proved(certify(before, after))
+
+
+def test_cert_4_rejects_a_pair_that_differs_by_one_ulp():
+    before, after = pair(
+        lambda s, x: s.fc(x),
+        lambda s, x: s.fc(x) + s.new_one(x) - s.new_other(x),
+        fc=nn.Linear(8, 8),
+        new_one=nn.Linear(8, 8),
+        new_other=nn.Linear(8, 8),
+    )
+    after.new_other.load_state_dict(after.new_one.state_dict())
+    with torch.no_grad():
+        weight = after.new_other.weight
+        weight[3, 4] = torch.nextafter(weight[3, 4], torch.tensor(10.0))
+    assert not is_proved(certify(before, after))
+
+
+def masked(mask: torch.Tensor) -> tuple[Net, Net]:
+    return pair(
+        lambda s, x: F.linear(x, s.weight),
+        lambda s, x: F.linear(x, s.weight * s.new_mask),
+        weight=nn.Parameter(torch.randn(8, 8)),
+        new_mask=mask,
+    )
+
+
+def test_cert_4_accepts_a_mask_of_ones():
+    assert is_proved(certify(*masked(torch.ones(8, 8))))
+    assert is_proved(certify(*masked(torch.ones(8))))
+
+
+def test_cert_4_rejects_a_mask_with_anything_else():
+    mask = torch.ones(8, 8)
+    for number in (0.0, 1 + 2**-23, float("nan")):
+        mask[2, 3] = number
+        assert not is_proved(certify(*masked(mask.clone())))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.bool])
+def test_cert_4_accepts_ones_of_another_dtype_only_where_the_result_keeps_its_own(
+    dtype: torch.dtype,
+):
+    before, after = pair(
+        lambda s, x: s.fc(x),
+        lambda s, x: s.fc(x) * s.new,
+        fc=nn.Linear(8, 8),
+        new=torch.ones(8, dtype=dtype),
+    )
+    assert is_proved(certify(before, after)) == (not dtype.is_floating_point)
+
+
+def test_cert_4_rejects_broadcasting():
+    """x[1] + 0[64] is not x, and neither is x[1] * 1[64]."""
+    for new in (lambda s, x: s.fc(x) + s.new(x), lambda s, x: s.fc(x) * s.new_ones):
+        before, after = pair(
+            lambda s, x: s.fc(x).sum(1),
+            lambda s, x, new=new: new(s, x).sum(1),
+            fc=nn.Linear(8, 1),
+            new=zeros(8, 64),
+            new_ones=torch.ones(64),
+        )
+        assert not is_proved(certify(before, after))
+
+
+def test_cert_4_rejects_sums_of_booleans_and_integers_that_only_look_alike():
+    before, after = pair(
+        lambda s, x: (s.fc(x), x > 0),
+        lambda s, x: (s.fc(x), (x > 0) + (x > 0)),
+        fc=nn.Linear(8, 8),
+    )
+    assert not is_proved(certify(before, after))
+    before, after = pair(
+        lambda s, x: (s.fc(x), x.to(torch.uint8)),
+        lambda s, x: (s.fc(x), x.to(torch.uint8) * s.new),
+        fc=nn.Linear(8, 8),
+        new=torch.ones(8, dtype=torch.int64),
+    )
+    assert not is_proved(certify(before, after))
