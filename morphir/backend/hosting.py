@@ -1,0 +1,103 @@
+"""Running a module at the end of another's forward without renaming anything.
+
+The instance's class is swapped for a subclass of its class, as `torch.nn.utils.parametrize` does:
+`isinstance` holds, `fc1.weight` is still `fc1.weight`, and copying, pickling, `torch.save`,
+`torch.compile`, `torch.export` and ONNX work. What compares classes with `is` sees the difference.
+
+    BACK-3   a host returns guest_n(... guest_1(y)) where it returned y, and is an instance of its
+             old class, with the same methods and the same name
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import types
+from collections.abc import Callable
+from typing import Any, Final
+
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+_GUESTS: Final = "_morphir_guests"
+
+
+def add_guest(host: nn.Module, name: str, guest: nn.Module) -> None:
+    """Makes `guest` a child of `host` that runs on its output, after earlier guests."""
+    guests = vars(host).get(_GUESTS, ())
+    if not guests:
+        host.__class__ = _host_class(host)
+    host.add_module(name, guest)
+    vars(host)[_GUESTS] = (*guests, name)
+
+
+def remember(module: nn.Module) -> Callable[[], None]:
+    """What restores a module's class, children and guests as they are now."""
+    kind, children, guests = type(module), dict(module._modules), vars(module).get(_GUESTS)
+
+    def restore() -> None:
+        module._modules.clear()
+        module._modules.update(children)
+        module.__class__ = kind
+        if guests is None:
+            vars(module).pop(_GUESTS, None)
+        else:
+            vars(module)[_GUESTS] = guests
+
+    return restore
+
+
+def own_way_of_copying(host: nn.Module) -> str:
+    """The method by which a copy of this module would lose its guests, or "" for none."""
+    for base in _class_before_parametrizing(host).__mro__:
+        if base not in (nn.Module, object):
+            for method in ("__deepcopy__", "__reduce__", "__reduce_ex__"):
+                if method in vars(base) and not vars(host).get(_GUESTS):
+                    return f"{base.__name__}.{method}"
+    return ""
+
+
+def _class_before_parametrizing(host: nn.Module) -> Any:
+    return type(host).__bases__[0] if is_parametrized(host) else type(host)
+
+
+def _host_class(host: nn.Module) -> type[nn.Module]:
+    kind = type(host)
+    below: type[nn.Module] = _hosting_class(_class_before_parametrizing(host))
+    if not is_parametrized(host):
+        return below
+    # torch takes the first base of a parametrized class for the class before: the swap goes below
+    # it, so that it is still there when the parametrization is removed.
+    own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
+    return types.new_class(kind.__name__, (below,), exec_body=lambda body: body.update(own))
+
+
+@functools.cache
+def _hosting_class(kind: Any) -> Any:
+    """The subclass of `kind` whose forward ends with the guests."""
+
+    @functools.wraps(kind.forward)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        result = kind.forward(self, *args, **kwargs)
+        for name in vars(self)[_GUESTS]:
+            result = self._modules[name](result)  # type: ignore[misc]
+        return result
+
+    def reduce(self: nn.Module, protocol: Any) -> Any:
+        function, arguments, *rest = kind.__reduce_ex__(self, protocol)
+        assert function is copyreg.__newobj__  # type: ignore[attr-defined]
+        return (_rebuild, (kind, *arguments[1:]), *rest)
+
+    members = {
+        "forward": forward,
+        "__reduce_ex__": reduce,
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__doc__": kind.__doc__,
+    }
+    return types.new_class(kind.__name__, (kind,), exec_body=lambda body: body.update(members))
+
+
+def _rebuild(kind: Any, *arguments: Any) -> nn.Module:
+    host: type[nn.Module] = _hosting_class(kind)
+    return host.__new__(host, *arguments)

@@ -1,0 +1,126 @@
+"""Puts the edits of a rewriter into a module, touching nothing else, and can take them out again.
+
+BACK-1   what an edit does not name keeps its key, its place among the keys, its identity,
+         hooks, flags, dtype and device
+BACK-2   a layer is added to an `nn.Sequential` that only runs its children, never to a list of
+         modules; elsewhere its anchor hosts it (BACK-3)
+BACK-4   `undo` restores every class, key, order and attribute
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import final
+
+from torch import nn
+
+from morphir.backend.hosting import add_guest, own_way_of_copying, remember
+from morphir.errors import RefusalError
+from morphir.ir import Insertion
+
+
+@final
+class Surgery:
+    """Edits one model; `undo` restores it exactly."""
+
+    def __init__(self, model: nn.Module, sequentials: Collection[str] | None = None) -> None:
+        """Starts with nothing done.
+
+        Args:
+            model: What is edited.
+            sequentials: The Sequentials that run their children in order and in no other way; by
+                default every one with a forward of nn.Sequential.
+        """
+        self._model = model
+        self._sequentials = sequentials
+        self._undo: list[Callable[[], None]] = []
+
+    def apply(self, edits: Sequence[Insertion]) -> None:
+        """Applies edits in order; if one fails, those before it are undone.
+
+        Raises:
+            RefusalError: The model has no such place, or the place takes no layer.
+        """
+        try:
+            for edit in edits:
+                self._insert(edit)
+        except BaseException:
+            self.undo()
+            raise
+
+    def undo(self) -> None:
+        """Takes every edit out again, the last one first."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _insert(self, edit: Insertion) -> None:
+        anchor = self._model.get_submodule(edit.anchor)
+        home, _, key = edit.name.rpartition(".")
+        parent = self._model.get_submodule(home)
+        if key in parent._modules or hasattr(parent, key):
+            owner = repr(home) if home else "the model"
+            raise RefusalError(f"{owner} already has a {key!r}", nodes=[edit.name])
+        self._undo.append(remember(parent))
+        edit.module.train(anchor.training)
+        if not edit.inside:
+            after = edit.anchor.rpartition(".")[2]
+            _check_sequential(home, parent, after)
+            _add_child(parent, key, edit.module, after)
+            return
+        _check_forward(edit.anchor, anchor)
+        if _runs_children_in_order(anchor):
+            self._check_plain(edit.anchor, anchor)
+            anchor.add_module(key, edit.module)  # a Sequential runs its last child on its output
+            return
+        _check_copying(edit.anchor, anchor)
+        add_guest(anchor, key, edit.module)
+
+    def _check_plain(self, name: str, anchor: nn.Module) -> None:
+        if self._sequentials is not None and name not in self._sequentials:
+            last = next(reversed(anchor._modules), None)
+            raise RefusalError(
+                "it is a Sequential whose children are also used by index, in a loop or on their "
+                "own, so one more child would change more than its output",
+                nodes=[name],
+                suggestions=[f"at={f'{name}.{last}'!r}"] if last else [],
+            )
+
+
+def _runs_children_in_order(module: nn.Module) -> bool:
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def _check_sequential(name: str, parent: nn.Module, after: str) -> None:
+    if not _runs_children_in_order(parent) or after not in parent._modules:
+        raise RefusalError(
+            f"a layer after {after!r} needs an nn.Sequential with that child, found "
+            f"{type(parent).__name__} with {[*parent._modules]}",
+            nodes=[name],
+        )
+
+
+def _check_forward(name: str, anchor: nn.Module) -> None:
+    if "forward" in vars(anchor):
+        raise RefusalError(
+            "its forward was replaced on the instance, so nothing can be run after it",
+            nodes=[name],
+            suggestions=["a forward hook, or a subclass, in place of the assignment to .forward"],
+        )
+
+
+def _check_copying(name: str, anchor: nn.Module) -> None:
+    method = own_way_of_copying(anchor)
+    if method:
+        raise RefusalError(
+            f"it is copied by {method}, which would lose a layer that runs inside it",
+            nodes=[name],
+            suggestions=["at= a module inside it, or one that feeds it"],
+        )
+
+
+def _add_child(parent: nn.Module, key: str, child: nn.Module, after: str) -> None:
+    """Adds a child right after another; a Sequential runs them in the order of `_modules`."""
+    names = [*parent._modules]
+    parent.add_module(key, child)
+    for name in names[names.index(after) + 1 :]:
+        parent._modules[name] = parent._modules.pop(name)

@@ -1,0 +1,354 @@
+"""Exports a module to ONNX and checks the file against the module.
+
+ONNX-1   at batch sizes other than the exported one every floating-point output agrees to 1e-5
+         of its root mean square, or, where that is more, to 4 times the module's own rounding
+         error (its distance from itself in float64); every other output agrees exactly
+ONNX-2   a file that does not agree is not written
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import torch
+from torch import nn
+
+from morphir.checks import double_copy, observe
+from morphir.cloning import replica
+from morphir.errors import RefusalError, VerificationError
+from morphir.frontend import check_module
+from morphir.frontend.inputs import given_inputs
+from morphir.ir import Check, Grade, Report
+from morphir.lineage import lineages_in
+from morphir.randomness import forked_random_state
+from morphir.state.files import atomic_path, flush
+from morphir.tensors import tensors_in
+from morphir.versions import library_versions
+
+TOLERANCE: Final = 1e-5  # ONNX-1
+EXTERNAL_ABOVE: Final = 1536 * 2**20  # bytes of weights; protobuf ends at 2 GiB, graph included
+_EXPORTED_SIZE: Final = 3
+_CHECKED_SIZES: Final = (1, 2, 7)
+_ROUNDINGS: Final = 4  # ONNX-1
+Row = tuple[torch.Tensor, ...]
+Batch = tuple[Row, list[torch.Tensor], list[torch.Tensor | None]]
+
+
+@final
+@dataclass(frozen=True)
+class OnnxReport:
+    """What was exported and how it compares.
+
+    Attributes:
+        path: The file.
+        size: Bytes written, those of a separate weights file included.
+        opset: Version of the operator set.
+        inputs: Names and shapes.
+        outputs: Names and shapes.
+        batch_sizes: Batch sizes on which it was run in onnxruntime.
+        max_relative_error: Largest difference to the module, relative to the root mean square of
+            the output.
+        integers_equal: Whether all other outputs (actions) were equal.
+        metadata: What the file says about itself.
+        seconds: Time for export and check.
+    """
+
+    path: str
+    size: int
+    opset: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    batch_sizes: tuple[int, ...]
+    max_relative_error: float
+    integers_equal: bool
+    metadata: dict[str, str]
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {self.size / 1024:.0f} KiB, opset {self.opset}, "
+            f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}\n"
+            f"  onnxruntime against torch at batch sizes {', '.join(map(str, self.batch_sizes))}: "
+            f"worst relative difference {self.max_relative_error:.1e}, integer outputs "
+            f"{'equal' if self.integers_equal else 'DIFFERENT'} ({self.seconds:.1f} s)"
+        )
+
+
+def export_onnx(
+    module: nn.Module, path: str | os.PathLike[str], *, example_inputs: Any
+) -> OnnxReport:
+    """Exports a module with a dynamic batch and compares the file in onnxruntime with the module.
+
+    What is exported is `forward` as in eval mode. Weights of more than 1.5 GiB go into a file of
+    their own beside it, as ONNX demands.
+
+    Args:
+        module: The module; it is left as it is.
+        path: File to write, atomically.
+        example_inputs: A tuple of positional tensors.
+
+    Raises:
+        RefusalError: The extra `onnx` is not installed, the inputs do not fit, or torch can't
+            export the module.
+        VerificationError: The file computes something else; it is not written.
+        StorageError: The path cannot be written.
+    """
+    start = time.perf_counter()
+    onnx, runtime, onnx_ir = _libraries()
+    _check_forward(module)
+    args, size = _arguments(example_inputs)
+    metadata = _metadata(module)
+    twin = replica(module).eval()
+    target = Path(path)
+    weights = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.data")
+    try:
+        with atomic_path(target) as temporary:
+            program = _export(twin, args, size)
+            program.model.metadata_props.update(metadata)
+            is_large = weight_bytes(program.model) > EXTERNAL_ABOVE
+            external = weights.name if is_large else None
+            onnx_ir.save(program.model, temporary, format="protobuf", external_data=external)
+            session = _session(runtime, temporary)
+            comparison = _compare(session, _batches(twin, args, size))
+            comparison.check()
+            opsets = onnx.load(temporary, load_external_data=False).opset_import
+            if is_large:
+                flush(weights)
+            files = [temporary, *([weights] if is_large else [])]
+            bytes_ = sum(file.stat().st_size for file in files)
+    except BaseException:
+        weights.unlink(missing_ok=True)
+        raise
+    _remove_old_weights(target, weights)
+    return OnnxReport(
+        str(path),
+        bytes_,
+        next(each.version for each in opsets if each.domain == ""),
+        tuple(f"{i.name}{i.shape}" for i in session.get_inputs()),
+        tuple(f"{o.name}{o.shape}" for o in session.get_outputs()),
+        _CHECKED_SIZES,
+        comparison.worst,
+        comparison.equal,
+        metadata,
+        time.perf_counter() - start,
+    )
+
+
+def _libraries() -> tuple[Any, Any, Any]:
+    try:
+        import onnx
+        import onnx_ir
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise RefusalError(
+            f"exporting needs {error.name}, which is not installed",
+            suggestions=["pip install 'morphir[onnx]'"],
+        ) from error
+    return onnx, onnxruntime, onnx_ir
+
+
+def _check_forward(module: nn.Module) -> None:
+    check_module(module)
+    if getattr(module.forward, "__name__", "") == "_forward_unimplemented":
+        raise RefusalError(
+            f"{type(module).__name__} has no forward, and ONNX files have no other entry point",
+            suggestions=["a module whose forward calls the method to export"],
+        )
+
+
+def _arguments(example_inputs: Any) -> tuple[Row, int]:
+    """The positional tensors and their batch size."""
+    args, kwargs = given_inputs(example_inputs, ("forward",))["forward"]
+    if kwargs or not all(isinstance(each, torch.Tensor) for each in args):
+        raise RefusalError(
+            "export_onnx takes positional tensors only", suggestions=["example_inputs=(x,)"]
+        )
+    if any(each.dtype is torch.bfloat16 for each in args):
+        raise RefusalError(
+            "an input is bfloat16, which onnxruntime's CPU kernels can't check",
+            suggestions=["copy.deepcopy(module).float(), with float32 inputs"],
+        )
+    size = next((each.shape[0] for each in args if each.dim()), 0)
+    if not size:
+        raise RefusalError(
+            "the example inputs have no batch dimension, or no rows",
+            suggestions=["example_inputs=(x,) with x of shape (batch, ...)"],
+        )
+    return args, size
+
+
+def _metadata(module: nn.Module) -> dict[str, str]:
+    """Who made the file, from what; of every lineage in the module the hash."""
+    hashes = {name or "model": lineage.hash for name, lineage in lineages_in(module).items()}
+    lineage = hashes["model"] if [*hashes] == ["model"] else ""
+    listed = lineage or ", ".join(f"{name} {each}" for name, each in hashes.items()) or "none"
+    versions = library_versions("onnx", "onnxscript", "onnxruntime")
+    return {
+        **{f"{name}_version": each for name, each in versions.items()},
+        "model_class": type(module).__name__,
+        "lineage_sha256": listed,
+    }
+
+
+def _rows(args: Row, size: int, wanted: int, *, noise: bool = False) -> Row:
+    """The arguments with another number of rows and other numbers; constants stay."""
+
+    def vary(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dim() == 0 or tensor.shape[0] != size:
+            return tensor
+        rows = tensor[torch.arange(wanted, device=tensor.device) % size]
+        if not rows.is_floating_point():
+            return rows
+        factors = torch.rand(rows.shape, device=rows.device).to(rows) / 2 + 0.5
+        return rows * factors + (torch.randn_like(rows) if noise else 0)
+
+    with forked_random_state(wanted):
+        return tuple(map(vary, args))
+
+
+def _batches(module: nn.Module, args: Row, size: int) -> Iterator[Batch]:
+    """Arguments, scaled and noisy; what the module returns for them; and that in float64."""
+    double = double_copy(module)
+    rows = [_rows(args, size, wanted) for wanted in _CHECKED_SIZES]
+    noisy = _rows(args, size, _CHECKED_SIZES[-1], noise=True)
+    for batch in (*rows, noisy):
+        try:
+            with torch.no_grad():
+                returned = [tensor.cpu() for _, tensor in tensors_in(module(*batch))]
+        except Exception:
+            if batch is noisy:  # numbers that it was not made for
+                return
+            raise
+        observation = observe(double, {"forward": (batch, {})}, in_double=True)
+        exact = [t.cpu() for _, t in tensors_in(observation.results.get("forward"))]
+        is_alike = [t.shape for t in exact] == [t.shape for t in returned]
+        yield batch, returned, [*exact] if is_alike else [None] * len(returned)
+
+
+def _export(module: nn.Module, args: Row, size: int) -> Any:
+    example = _rows(args, size, _EXPORTED_SIZE)
+    batch = torch.export.Dim("batch")
+    shapes = tuple({0: batch} if a.dim() and a.shape[0] == size else None for a in args)
+    try:
+        with _quiet(), forked_random_state(0):
+            return torch.onnx.export(
+                module, example, dynamo=True, dynamic_shapes=shapes, verbose=False
+            )
+    except Exception as error:
+        raise RefusalError(
+            f"torch can't export the {type(module).__name__} with a dynamic batch: "
+            f"{type(error).__name__}: {error}",
+            suggestions=["a forward that neither branches on values nor fixes the batch size"],
+        ) from error
+
+
+def weight_bytes(model: Any) -> int:
+    """Bytes of the weights of an ONNX model."""
+    values = (each.const_value for each in model.graph.initializers.values())
+    return sum(value.nbytes for value in values if value is not None)
+
+
+def _session(runtime: Any, path: Path) -> Any:
+    try:
+        return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise RefusalError(
+            f"onnxruntime can't run the file on a CPU, so it can't be checked: {error}",
+            suggestions=["copy.deepcopy(module).float(), with float32 inputs"],
+        ) from error
+
+
+@final
+@dataclass
+class _Comparison:
+    """What onnxruntime returned beside what the module did."""
+
+    worst: float = 0.0
+    equal: bool = True
+    agrees: bool = True
+
+    def add(
+        self, wanted: torch.Tensor, actual: torch.Tensor, exact: torch.Tensor | None = None
+    ) -> None:
+        """Compares one output, given what it is in float64 if that could be had (ONNX-1)."""
+        if not wanted.is_floating_point():
+            self.equal = self.equal and torch.equal(wanted, actual)
+            return
+        distance = _distance(wanted, actual)
+        self.worst = max(self.worst, distance)
+        own = _distance(exact, wanted) if exact is not None else 0.0
+        self.agrees = self.agrees and distance <= max(TOLERANCE, _ROUNDINGS * own)
+
+    def check(self) -> None:
+        """Raises unless everything agrees (ONNX-2)."""
+        if self.agrees and self.equal:
+            return
+        summary = f"worst relative difference {self.worst:.1e}, integer outputs "
+        summary += "equal" if self.equal else "different"
+        raise VerificationError(
+            "the ONNX file differs from the module (ONNX-1), so it was not written",
+            report=Report(Grade.REFUTED, checks=(Check("onnx", Grade.REFUTED, summary),)),
+        )
+
+
+def _compare(session: Any, batches: Iterator[Batch]) -> _Comparison:
+    comparison = _Comparison()
+    names = [each.name for each in session.get_inputs()]
+    for args, expected, exact in batches:
+        feed = {name: a.numpy(force=True) for name, a in zip(names, args, strict=True)}
+        found = [torch.from_numpy(array) for array in session.run(None, feed)]
+        if [t.shape for t in expected] != [t.shape for t in found]:
+            raise VerificationError(
+                f"the ONNX file returns {[[*t.shape] for t in found]}, the module "
+                f"{[[*t.shape] for t in expected]} (ONNX-1), so it was not written"
+            )
+        for wanted, actual, reference in zip(expected, found, exact, strict=True):
+            comparison.add(wanted, actual, reference)
+    return comparison
+
+
+def _distance(wanted: torch.Tensor, actual: torch.Tensor) -> float:
+    """Largest difference relative to the root mean square; where both are NaN there is none."""
+    left, right = wanted.double(), actual.double()
+    same = (left == right) | (left.isnan() & right.isnan())
+    if bool(same.all()):
+        return 0.0
+    scale = left[left.isfinite()].square().mean().sqrt()
+    relative = (left - right).abs() / scale
+    worst = relative[~same].nan_to_num(nan=float("inf"), posinf=float("inf")).max()
+    return float(worst)
+
+
+def _remove_old_weights(target: Path, weights: Path) -> None:
+    """Deletes the weights of a file that was overwritten."""
+    pattern = re.compile(rf"{re.escape(target.name)}\.[0-9a-f]{{8}}\.data")
+    for other in target.parent.iterdir():
+        if pattern.fullmatch(other.name) and other.name != weights.name:
+            other.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch's exporter warns about its own internals and logs every step."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
