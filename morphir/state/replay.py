@@ -1,0 +1,112 @@
+"""Replays a lineage on another model of the same structure.
+
+A target network, a replica, a frozen opponent, a fresh instance at load time.
+
+    STATE-3   replaying a lineage on a model of the structure that it started from gives, module for
+              module and key for key, the structure that it ended with, and new layers with the same
+              initial numbers
+    STATE-4   a replay that does not fit changes nothing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from morphir.backend.copying import attached_optimizers
+from morphir.backend.surgery import Surgery
+from morphir.blocks import BlockSpec
+from morphir.errors import RefusalError
+from morphir.frontend import check_module
+from morphir.ir import Insertion
+from morphir.lineage import Lineage, Step, lineage_of, set_lineage, structure_of
+from morphir.ops import DEFAULT_TABLE
+from morphir.state.optimizer import Joining, optimizers_over
+
+
+def replay(lineage: Lineage, model: nn.Module, *, optimizer: Any = None) -> nn.Module:
+    """Does to a model, in place, what was done to another (STATE-3).
+
+    Nothing is recorded or proved: the steps are those that were proved on a model of the same
+    structure. If one does not fit, all are undone.
+
+    Args:
+        lineage: What to do.
+        model: A model of the structure that the lineage started from, or one that already carries
+            its first steps.
+        optimizer: An optimizer over the model that should take the new parameters, or a list of
+            them. Optimizers that hang on the model itself take them as well.
+
+    Returns:
+        The same model.
+
+    Raises:
+        RefusalError: The model does not have the structure; nothing changed.
+    """
+    check_module(model)
+    if not isinstance(lineage, Lineage):
+        raise RefusalError(
+            f"expected a morphir.Lineage, found {type(lineage).__name__}",
+            suggestions=["result.lineage", "morphir.inspect(path).lineage"],
+        )
+    optimizers: list[Optimizer] = optimizers_over(model, optimizer, attached_optimizers(model))
+    own = lineage_of(model).steps
+    if lineage.steps[: len(own)] != own:
+        raise RefusalError(
+            "the model has a lineage of its own, which is not the beginning of this one",
+            suggestions=["a fresh model of the original structure"],
+        )
+    surgery, joining = Surgery(model), Joining(optimizers)
+    application = max((step.application for step in own), default=0)
+    try:
+        with torch.inference_mode(False):
+            for step in lineage.steps[len(own) :]:
+                if step.application != application:
+                    _check_structure(step, model)
+                    application = step.application
+                _replay_step(step, model, surgery, joining)
+    except BaseException:
+        joining.undo()
+        surgery.undo()
+        raise
+    set_lineage(model, lineage)
+    return model
+
+
+def _check_structure(step: Step, model: nn.Module) -> None:
+    if structure_of(model) == step.structure:
+        return
+    parameters = dict(model.named_parameters())
+    missing = [name for name in step.follows if name not in parameters]
+    first = f": it has no {missing[0]!r}" if missing else ""
+    raise RefusalError(
+        f"the parameters of this {type(model).__name__} have other names or shapes than those of "
+        f"the model that the lineage was made on{first}",
+        nodes=[step.anchor],
+        suggestions=["a model made by the same code with the same settings"],
+    )
+
+
+def _replay_step(step: Step, model: nn.Module, surgery: Surgery, joining: Joining) -> None:
+    parameters = dict(model.named_parameters())
+    edit = _edit(step, model, parameters)
+    surgery.apply([edit])
+    new = {f"{edit.name}.{key}": p for key, p in edit.module.named_parameters()}
+    joining.join(new, [(n, parameters[n]) for n in edit.follows if n in parameters])
+
+
+def _edit(step: Step, model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Insertion:
+    likes = [parameters[name] for name in step.follows if name in parameters]
+    like = next(iter((*likes, *parameters.values())), torch.empty(0))
+    try:
+        model.get_submodule(step.anchor)
+        module = BlockSpec.from_dict(step.spec).build(like, DEFAULT_TABLE)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RefusalError(
+            f"step {step.name!r} of the lineage can't be done: {error}", nodes=[step.anchor]
+        ) from error
+    return Insertion(step.anchor, step.name, module, step.law, step.spec, step.follows, step.inside)

@@ -1,0 +1,211 @@
+"""What was done to one model is done to another."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+import morphir
+from morphir.errors import RefusalError
+from morphir.lineage import Lineage, lineage_of
+from tests.specimens import Attributes, Conv, Net, fingerprint, train_a_little
+
+GROWN = {
+    Net: [
+        morphir.DeeperPass(at="extractor.1"),
+        morphir.DeeperPass(at="extractor.3", block="residual", seed=3),
+        morphir.DeeperPass(at="extractor", block="parametric"),
+        morphir.DeeperPass(at="head", block="residual", hidden=16),
+    ],
+    Attributes: [morphir.DeeperPass(at="act"), morphir.DeeperPass(at="act", block="residual")],
+    Conv: [
+        morphir.DeeperPass(at="conv1"),
+        morphir.DeeperPass(at="conv2", block="residual", kernel_size=1),
+    ],
+}
+
+
+def inputs(kind) -> torch.Tensor:
+    return torch.randn(3, 2, 5, 5) if kind is Conv else torch.randn(3, 4)
+
+
+def grow(model: nn.Module, **options) -> morphir.TransformResult:
+    """Two applications, the second of which grows what the first inserted."""
+    x = inputs(type(model))
+    first = morphir.transform(model, GROWN[type(model)], example_inputs=(x,), **options)
+    name = first.lineage.steps[0].name
+    second = {**options, "optimizer": first.optimizer} if options else {}
+    return morphir.transform(
+        first.module, morphir.DeeperPass(at=name, block="residual"), example_inputs=(x,), **second
+    )
+
+
+@pytest.mark.parametrize("kind", GROWN)
+def test_state_3_a_fresh_model_gets_the_same_structure_and_numbers(kind):
+    """STATE-3"""
+    result = grow(kind())
+    fresh = kind()
+    old = dict(fresh.named_parameters())
+    again = morphir.replay(Lineage.from_json(result.lineage.to_json()), fresh)
+    assert again is fresh
+    assert str(again) == str(result.module)
+    assert [*again.state_dict()] == [*result.module.state_dict()]
+    assert [type(m).__name__ for m in again.modules()] == [
+        type(m).__name__ for m in result.module.modules()
+    ]
+    for name, parameter in again.named_parameters():
+        if name in old:
+            assert parameter is old[name]
+        else:
+            assert torch.equal(parameter, result.module.get_parameter(name))
+    again.load_state_dict(result.module.state_dict())
+    x = inputs(kind)
+    assert torch.equal(again.eval()(x), result.module.eval()(x))
+    assert lineage_of(again) == result.lineage
+
+
+def test_state_3_a_target_network_follows_with_the_function_that_it_had():
+    """STATE-3: and can be averaged with the online network again"""
+    net, target = Net(), Net()
+    x = torch.randn(5, 4)
+    before = target(x)
+    result = grow(net)
+    morphir.replay(result.lineage, target)
+    assert torch.equal(target(x), before)
+    for online, slow in zip(result.module.parameters(), target.parameters(), strict=True):
+        assert online.shape == slow.shape
+
+
+def test_state_3_an_average_follows_in_place():
+    """STATE-3"""
+    net = Net()
+    average = AveragedModel(net)
+    result = morphir.transform(net, GROWN[Net], inplace=True)
+    morphir.replay(result.lineage, average.module)
+    average.update_parameters(net)
+    assert all(map(torch.equal, average.module.parameters(), net.parameters()))
+
+
+def test_state_3_a_model_that_has_the_first_steps_gets_the_rest():
+    """STATE-3"""
+    first = morphir.transform(Net(), morphir.DeeperPass(at="extractor.1"))
+    follower = morphir.replay(first.lineage, Net())
+    second = morphir.transform(first.module, morphir.DeeperPass(at="extractor.1_deeper1"))
+    morphir.replay(second.lineage, follower)
+    assert lineage_of(follower) == second.lineage
+    assert [*follower.state_dict()] == [*second.module.state_dict()]
+    before = fingerprint(follower)
+    morphir.replay(second.lineage, follower)
+    assert fingerprint(follower) == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_state_3_new_layers_take_the_dtype_of_the_model(dtype):
+    """STATE-3"""
+    lineage = grow(Net()).lineage
+    replica = morphir.replay(lineage, Net().to(dtype).eval())
+    assert {p.dtype for p in replica.parameters()} == {dtype}
+    assert not any(m.training for m in replica.modules())
+
+
+def test_state_2_its_optimizer_takes_the_new_parameters():
+    """STATE-2"""
+    lineage = grow(Net()).lineage
+    follower = Net()
+    optimizer = torch.optim.Adam(follower.parameters())
+    train_a_little(follower, optimizer)
+    morphir.replay(lineage, follower, optimizer=optimizer)
+    assert {*map(id, optimizer.param_groups[0]["params"])} == {*map(id, follower.parameters())}
+    before = [p.detach().clone() for p in follower.parameters()]
+    train_a_little(follower, optimizer, 2)
+    assert not any(map(torch.equal, before, follower.parameters()))
+
+
+def test_state_2_an_optimizer_that_hangs_on_the_model_takes_them_too():
+    """STATE-2"""
+    follower = Net()
+    follower.optimizer = torch.optim.SGD(follower.parameters(), lr=0.1)
+    morphir.replay(grow(Net()).lineage, follower)
+    held = follower.optimizer.param_groups[0]["params"]
+    assert {*map(id, held)} == {*map(id, follower.parameters())}
+
+
+class Other(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra = nn.Linear(2, 2)
+
+
+def without_home() -> nn.Module:
+    net = Net()
+    net.extractor = nn.ModuleList([*net.extractor])
+    return net
+
+
+def foreign() -> nn.Module:
+    return morphir.apply(Net(), morphir.DeeperPass(at="extractor.3"))
+
+
+def taken() -> nn.Module:
+    net = Net()
+    net.extractor.append(nn.Identity())
+    net.extractor._modules["1_deeper1"] = net.extractor._modules.pop("4")
+    return net
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Net(16),
+            "other names or shapes than those of the model that the lineage",
+        ),
+        (Attributes, r"this Attributes have other names or shapes(.|\n)*no 'extractor.0.weight'"),
+        (Other, "other names or shapes"),
+        (without_home, "needs an nn.Sequential with that child, found ModuleList"),
+        (foreign, "a lineage of its own"),
+        (taken, "already has a '1_deeper1'"),
+        (lambda: Net().to("meta"), "on the meta device"),
+        (lambda: [Net()], "expected a torch.nn.Module, found list"),
+    ],
+)
+def test_state_4_what_does_not_fit_is_refused_and_nothing_changed(make, message):
+    """STATE-4"""
+    lineage = grow(Net()).lineage
+    model = make()
+    whole = model if isinstance(model, nn.Module) else model[0]
+    optimizers = []
+    if not any(p.is_meta for p in whole.parameters()):
+        optimizers = [torch.optim.SGD(whole.parameters(), lr=0.1)]
+    before = fingerprint(whole, optimizers) if optimizers else None
+    with pytest.raises(RefusalError, match=message):
+        morphir.replay(lineage, model, optimizer=optimizers or None)
+    if optimizers:
+        assert fingerprint(whole, optimizers) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "gated"}, "can't be done: not the description of a block"),
+        ({"activation": "linear"}, "'linear' is no activation"),
+        ({"settings": {"no": 1}}, "can't be done: .*unexpected keyword argument 'no'"),
+    ],
+)
+def test_state_4_a_later_step_that_fails_undoes_the_earlier_ones(changes, message):
+    """STATE-4"""
+    data = json.loads(grow(Net()).lineage.to_json())
+    data["steps"][-1]["spec"].update(changes)
+    follower = Net()
+    optimizer = torch.optim.Adagrad(follower.parameters())
+    before = fingerprint(follower, [optimizer])
+    with pytest.raises(RefusalError, match=message):
+        morphir.replay(Lineage.from_json(json.dumps(data)), follower, optimizer=optimizer)
+    assert fingerprint(follower, [optimizer]) == before
+
+
+def test_what_is_no_lineage_is_refused():
+    with pytest.raises(RefusalError, match=r"expected a morphir.Lineage, found TransformResult"):
+        morphir.replay(grow(Net()), Net())

@@ -1,0 +1,134 @@
+"""What was done to a model, as data."""
+
+import copy
+import json
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import morphir
+from morphir.errors import StorageError
+from morphir.lineage import (
+    Lineage,
+    Step,
+    lineage_of,
+    lineages_in,
+    set_lineage,
+    structure_of,
+)
+from tests.specimens import Net
+
+STEP = Step(
+    1, "a", "a_deeper1", False, "DEEPER-1", {"kind": "identity"}, ("a.weight",), "s", "b", "c"
+)
+
+
+def grown() -> nn.Module:
+    return morphir.apply(Net(), morphir.DeeperPass(at="extractor.1", block="residual"))
+
+
+specs = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text())
+steps = st.builds(
+    Step,
+    application=st.integers(1, 9),
+    anchor=st.text(),
+    name=st.text(),
+    inside=st.booleans(),
+    law=st.text(),
+    spec=specs,
+    follows=st.lists(st.text()).map(tuple),
+    structure=st.text(),
+    before=st.text(),
+    after=st.text(),
+)
+
+
+@given(st.lists(steps).map(lambda found: Lineage(tuple(found))))
+def test_state_3_the_json_form_comes_back_equal(lineage):
+    """STATE-3"""
+    again = Lineage.from_json(lineage.to_json())
+    assert again == lineage
+    assert again.hash == lineage.hash
+
+
+def test_state_3_a_real_lineage_comes_back_equal():
+    """STATE-3"""
+    lineage = lineage_of(grown())
+    assert Lineage.from_json(lineage.to_json()) == lineage
+    (step,) = lineage.steps
+    assert step.name == "extractor.1_deeper1"
+    assert step.structure == structure_of(Net())
+
+
+def test_it_counts_applications_and_reads_like_a_list():
+    model = grown()
+    model = morphir.apply(
+        model,
+        [morphir.DeeperPass(at="extractor.3"), morphir.DeeperPass(at="extractor.1")],
+        inplace=True,
+    )
+    lineage = lineage_of(model)
+    assert [step.application for step in lineage.steps] == [1, 2, 2]
+    assert str(lineage).splitlines() == [
+        "1. extractor.1_deeper1 after extractor.1: residual block of 8 (DEEPER-3)",
+        "2. extractor.3_deeper1 after extractor.3: identity block of 8 (DEEPER-1)",
+        "2. extractor.1_deeper2 after extractor.1: identity block of 8 (DEEPER-1)",
+    ]
+    assert str(Lineage()) == "untouched"
+    assert lineage.steps[1].structure == lineage.steps[2].structure != lineage.steps[0].structure
+
+
+def test_it_travels_with_the_model_and_not_with_the_state_dict():
+    model = grown()
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert lineage_of(twin) == lineage_of(model)
+    assert not [key for key in model.state_dict() if "lineage" in key]
+    set_lineage(model, Lineage())
+    assert lineage_of(model) == Lineage()
+    assert lineages_in(model) == {}
+
+
+def test_lineages_of_parts_are_found():
+    whole = nn.ModuleDict({"policy": grown(), "value": Net()})
+    assert {*lineages_in(whole)} == {"policy"}
+    assert {*lineages_in(whole["policy"])} == {""}
+
+
+def test_the_structure_is_names_and_shapes():
+    net = Net()
+    assert structure_of(net) == structure_of(Net())
+    assert structure_of(net.to(torch.bfloat16)) == structure_of(Net())
+    assert structure_of(Net(9)) != structure_of(Net())
+    net.extra = nn.Parameter(torch.zeros(1))
+    assert structure_of(net) != structure_of(Net())
+
+
+def broken(**changes) -> str:
+    data = json.loads(Lineage((STEP,)).to_json())
+    data["steps"][0].update(changes)
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a lineage"),
+        ("[]", "not a lineage"),
+        ("{}", "not a lineage"),
+        ('{"version": "1", "steps": []}', "not a lineage"),
+        ('{"version": 1, "steps": [{}]}', "not a lineage: a step has the fields"),
+        ('{"version": 1, "steps": [3]}', "not a lineage"),
+        ('{"version": 2, "steps": []}', "the lineage has version 2, this morphir reads up to 1"),
+        (broken(anchor=3), "anchor is 3, expected str"),
+        (broken(follows="abc"), "follows is 'abc', expected list"),
+        (broken(more=1), "a step has the fields"),
+    ],
+)
+def test_what_is_no_lineage_is_one_clear_error(text, message):
+    with pytest.raises(StorageError, match=message):
+        Lineage.from_json(text)
+    assert Lineage.from_json(broken()) == Lineage((STEP,))
