@@ -1,0 +1,231 @@
+"""Decides where a block goes and what it is made of, from the graph alone.
+
+Everything a block takes over from its surroundings (layer kind, width, bias, dtype, activation,
+optimizer group) is found by walking back from the site to the layer that feeds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Literal, final
+
+import torch
+from torch import nn
+
+from morphir.blocks import BlockKind, BlockSpec
+from morphir.frontend import record
+from morphir.ir import Call, Graph, Node, Program, TensorType
+from morphir.ops import ANYTHING, DEFAULT_TABLE
+from morphir.passes.base import Refusal
+from morphir.passes.layers import fit
+from morphir.passes.sites import calls_at
+from morphir.passes.surroundings import (
+    Calls,
+    Following,
+    Surroundings,
+    choose_activation,
+    identity_range,
+    is_activation,
+    is_idempotent,
+    settings_of,
+    sole_consumer,
+)
+
+_SHOWN: Final = 3
+
+
+@final
+@dataclass(frozen=True)
+class Options:
+    """What the caller asks of a block."""
+
+    activation: str | None = None
+    kernel_size: int | tuple[int, ...] = 3
+    groups: int | None = None
+    hidden: int | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where a block goes.
+
+    Attributes:
+        anchor: The module it runs after.
+        spec: What it is, its seed aside.
+        like: A tensor whose dtype and device its parameters take.
+        type: Type of the value it takes, None where types are unknown.
+        follows: Parameters upstream, those of the layer that it resembles first.
+        reason: Why the anchor is not the module that was named.
+    """
+
+    anchor: str
+    spec: BlockSpec
+    like: torch.Tensor
+    type: TensorType | None
+    follows: tuple[str, ...]
+    reason: str = ""
+
+
+def place_identity(program: Program, name: str, options: Options) -> Placement | Refusal:
+    """Finds a place for an identity block at `name`, or says why none is exact."""
+    calls = calls_at(program, name)
+    if isinstance(calls, Refusal):
+        return calls
+    around = Surroundings(program)
+    before = [around.activation_before(graph, call.results[0]) for graph, call in calls]
+    chosen = choose_activation(options.activation, before)
+    if isinstance(chosen, Refusal):
+        return chosen
+    if chosen is not None and around.is_identity_at(calls, chosen):
+        return _describe(program, calls, "identity", chosen, options)
+    following = around.following(calls)
+    if isinstance(following, Following) and options.activation in (None, following.node.op):
+        placed = _place_at_following(program, around, calls, following, options)
+        if placed is not None:
+            return placed
+    return _refuse_identity(around, name, calls, chosen, following)
+
+
+def _place_at_following(
+    program: Program, around: Surroundings, calls: Calls, following: Following, options: Options
+) -> Placement | Refusal | None:
+    """After the activation if it runs for these calls only (DEEPER-1), else before (DEEPER-2)."""
+    node = following.node
+    after = calls_at(program, following.module) if following.module else []
+    if isinstance(after, list) and len(after) == len(calls) and around.is_identity_at(after, node):
+        placed = _describe(program, after, "identity", node, options)
+        return _moved(placed, "the activation that follows")
+    at = calls_at(program, following.before)
+    if is_idempotent(node) and isinstance(at, list) and len(at) == len(calls):
+        placed = _describe(program, at, "identity", node, options, first=True)
+        return _moved(placed, "the normalisation before its activation")
+    return None
+
+
+def place_open(
+    program: Program, name: str, kind: Literal["residual", "parametric"], options: Options
+) -> Placement | Refusal:
+    """Finds out what a residual or parametric block at `name` is made of; they fit everywhere."""
+    calls = calls_at(program, name)
+    if isinstance(calls, Refusal):
+        return calls
+    if any(call.results[0].type is None for _, call in calls):
+        return Refusal(
+            f"a {kind} block adds tensors, and without example inputs their shapes are unknown",
+            (name,),
+            ("example_inputs=(x,)",),
+        )
+    around = Surroundings(program)
+    candidates = ([finder(g, c) for g, c in calls] for finder in _finders(around))
+    chosen: Node | Refusal | None = None
+    for found in candidates:
+        chosen = choose_activation(options.activation, found)
+        if isinstance(chosen, Refusal):
+            return chosen
+        if chosen is not None and is_activation(chosen):
+            return _describe(program, calls, kind, chosen, options)
+    return _describe(program, calls, kind, Node("relu", {}, ()), options)
+
+
+def _finders(around: Surroundings) -> Iterator[Callable[[Graph, Call], Node | None]]:
+    yield lambda graph, call: around.activation_before(graph, call.results[0])
+    yield lambda graph, call: sole_consumer(graph, call.results[0])
+    yield lambda graph, call: around.nearest_activation(graph, call.results[0])
+
+
+def record_block(spec: BlockSpec, placement: Placement) -> tuple[nn.Module, Program]:
+    """Builds a block and records it on a value of the site's type."""
+    module = spec.build(placement.like, DEFAULT_TABLE)
+    if placement.type is None:
+        return module, record(module).program
+    sizes = placement.type.sizes(2)
+    x = torch.zeros(sizes, dtype=placement.type.dtype, device=placement.like.device)
+    return module, record(module, example_inputs=(x,)).program
+
+
+def _describe(
+    program: Program,
+    calls: Calls,
+    kind: BlockKind,
+    activation: Node,
+    options: Options,
+    *,
+    first: bool = False,
+) -> Placement | Refusal:
+    graph, call = calls[0]
+    name, value = call.module, call.results[0]
+    if any(c.results[0].type != value.type for _, c in calls):
+        return Refusal(f"{name!r} returns tensors of different types at its calls", (name,))
+    found = fit(program, graph, value, options.kernel_size, options.groups)
+    if isinstance(found, str):
+        return Refusal(f"cannot insert a layer at {name!r}: {found}", (name,))
+    spec = BlockSpec(
+        kind=kind,
+        features=found.features,
+        kernel=found.kernel,
+        bias=found.bias,
+        activation=activation.op,
+        settings=settings_of(activation),
+        activation_first=first,
+        hidden=(options.hidden or found.features) if kind == "residual" else 0,
+        groups=found.groups,
+    )
+    return Placement(name, spec, found.like, value.type, found.follows)
+
+
+def _moved(placed: Placement | Refusal, reason: str) -> Placement | Refusal:
+    if isinstance(placed, Refusal):
+        return placed
+    return replace(placed, reason=reason)
+
+
+def _refuse_identity(
+    around: Surroundings,
+    name: str,
+    calls: Calls,
+    chosen: Node | None,
+    following: Following | str,
+) -> Refusal:
+    graph, call = calls[0]
+    interval = around.interval(graph, call.results[0])
+    known = "is not bounded" if interval == ANYTHING else f"lies in {interval}"
+    if chosen is not None and identity_range(chosen) is None:
+        why = f"{chosen.op} returns no interval of inputs unchanged"
+    elif chosen is not None:
+        why = f"{chosen.op} is the identity on {identity_range(chosen)} only"
+    elif isinstance(following, Following):
+        why = f"{following.node.op}, which follows, is not idempotent"
+    else:
+        why = f"no activation precedes it and {following}"
+    relu = Node("relu", {}, ())
+    here = ("activation='relu'",) if around.is_identity_at(calls, relu) else ()
+    return Refusal(
+        f"an identity block after {name!r} would not be exact: its output {known} and {why}",
+        (name,),
+        (
+            *here,
+            "block='residual'",
+            "block='parametric'",
+            *(f"at={other!r}" for other in _exact_sites(around, name)),
+        ),
+    )
+
+
+def _exact_sites(around: Surroundings, name: str) -> list[str]:
+    """The modules nearest to a site, in the order of their calls, where the block is exact."""
+    order = [call.module for graph in around.program.graphs.values() for call in graph.calls]
+    here = order.index(name)
+    near = sorted(range(len(order)), key=lambda index: (abs(index - here), -index))
+    exact = (order[i] for i in near if order[i] != name and _is_exact(around, order[i]))
+    return [*dict.fromkeys(exact)][:_SHOWN]
+
+
+def _is_exact(around: Surroundings, name: str) -> bool:
+    calls = calls_at(around.program, name)
+    if isinstance(calls, Refusal):
+        return False
+    before = [around.activation_before(graph, call.results[0]) for graph, call in calls]
+    chosen = choose_activation(None, before)
+    return isinstance(chosen, Node) and around.is_identity_at(calls, chosen)

@@ -1,0 +1,88 @@
+"""From what a user writes (`at="blocks.*.fc1"`) to the places in a program that it means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from morphir.ir import Call, Graph, Program
+from morphir.passes.base import Refusal
+
+_SHOWN: Final = 3
+
+
+def resolve(at: str | Sequence[str], program: Program) -> list[str] | Refusal:
+    """Resolves qualified names and globs to module names, in the order of the model.
+
+    Returns:
+        The names, or why a pattern means none, with the nearest names that exist.
+    """
+    names = module_names(program)
+    found: dict[str, None] = {}
+    patterns = [at] if isinstance(at, str) else [*at]
+    if not patterns:
+        return Refusal("at= is empty, expected qualified module names", suggestions=_some(names))
+    for pattern in patterns:
+        if pattern == "":
+            reason = "at='' is the whole model, whose output nothing follows"
+            return Refusal(reason, suggestions=_some(names))
+        matches = [pattern] if pattern in names else [n for n in names if fnmatchcase(n, pattern)]
+        if not matches:
+            near = difflib.get_close_matches(pattern, names, _SHOWN, 0.4) or names[:_SHOWN]
+            reason = f"there is no module {pattern!r} in {program.model}"
+            return Refusal(reason, suggestions=_some(near))
+        found |= dict.fromkeys(matches)
+    return [*found]
+
+
+def module_names(program: Program) -> list[str]:
+    """Every module's qualified name; of a parsed program, those that are called."""
+    called = (call.module for graph in program.graphs.values() for call in graph.calls)
+    return [name for name in dict.fromkeys((*program.modules, *called)) if name]
+
+
+def _some(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"at={name!r}" for name in names[:_SHOWN])
+
+
+def calls_at(program: Program, name: str) -> list[tuple[Graph, Call]] | Refusal:
+    """Every call of a module that returns one floating-point tensor, over all entry points."""
+    calls = [(graph, call) for graph in program.graphs.values() for call in graph.calls_of(name)]
+    if not calls:
+        covered = ", ".join(map(repr, program.graphs))
+        return Refusal(
+            f"{name!r} is never called by {covered}, so nothing is known about what it does",
+            (name,),
+            ("entry_points= with a method that calls it", *_outer(program, name)),
+        )
+    for _, call in calls:
+        if len(call.results) != 1:
+            return Refusal(
+                f"{name!r} returns {len(call.results)} tensors, expected one",
+                (name,),
+                _children(program, name),
+            )
+        kind = call.results[0].type
+        if kind is not None and not kind.dtype.is_floating_point:
+            return Refusal(f"{name!r} returns {kind}, expected a floating-point tensor", (name,))
+    return calls
+
+
+def _called(program: Program) -> dict[str, None]:
+    return dict.fromkeys(call.module for g in program.graphs.values() for call in g.calls)
+
+
+def _children(program: Program, name: str) -> tuple[str, ...]:
+    return _some([module for module in _called(program) if module.startswith(f"{name}.")])
+
+
+def _outer(program: Program, name: str) -> tuple[str, ...]:
+    """The nearest module around one that is called."""
+    called = _called(program)
+    while "." in name:
+        name = name.rpartition(".")[0]
+        if name in called:
+            return (f"at={name!r}",)
+    return ()

@@ -1,0 +1,190 @@
+"""What surrounds a site: activations before and after it, the layer that feeds it, known bounds."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from morphir.blocks import activation_module
+from morphir.ir import Argument, Call, Graph, Node, Program, Value
+from morphir.ops import ANYTHING, DEFAULT_TABLE, Interval, Op, propagate
+from morphir.passes.base import Refusal
+
+NORMS: Final = ("batch_norm", "group_norm", "layer_norm", "instance_norm", "rms_norm")
+CONVOLUTIONS: Final[Mapping[str, int]] = {"conv1d": 1, "conv2d": 2, "conv3d": 3}
+AFFINE: Final = ("linear", "addmm", *CONVOLUTIONS)
+_REACH: Final = 64  # nodes walked back from a site
+Calls = Sequence[tuple[Graph, Call]]
+
+
+def _op(node: Node) -> Op | None:
+    return DEFAULT_TABLE.get(node.op)
+
+
+def is_activation(node: Node | None) -> bool:
+    """Whether a node is an elementwise activation that has a module."""
+    op = None if node is None else _op(node)
+    return op is not None and activation_module(op) is not None
+
+
+def settings_of(node: Node) -> dict[str, Any]:
+    """An activation's literal arguments, for the constructor of its module."""
+    return {k: v for k, v in node.arguments.items() if k != "input" and not isinstance(v, Value)}
+
+
+def identity_range(node: Node) -> Interval | None:
+    """The inputs that an activation returns unchanged, if they are an interval."""
+    op = _op(node)
+    return op.identity_on(node.arguments) if op is not None and op.identity_on is not None else None
+
+
+def is_idempotent(node: Node) -> bool:
+    """Whether the activation is the identity on its own results, whatever its input."""
+    op, on = _op(node), identity_range(node)
+    if op is None or op.bounds is None or on is None:
+        return False
+
+    def anything(argument: Argument) -> Interval:
+        number = isinstance(argument, int | float)
+        return Interval(float(argument), float(argument)) if number else ANYTHING
+
+    return on.contains(op.bounds(node.arguments, anything))
+
+
+def _input(node: Node) -> Value | None:
+    value = node.arguments.get("input")
+    return value if isinstance(value, Value) else None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Following:
+    """The activation that is a site's only consumer.
+
+    Attributes:
+        node: The activation.
+        module: The module that is nothing but this activation, or "" when it is called as a
+            function.
+        before: The module whose output the activation reads.
+    """
+
+    node: Node
+    module: str
+    before: str
+
+
+@final
+class Surroundings:
+    """Questions about the neighbourhood of values in one program."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._facts: dict[Graph, Mapping[Value, Interval]] = {}
+
+    def interval(self, graph: Graph, value: Value) -> Interval:
+        """What is known about the elements of a value."""
+        if graph not in self._facts:
+            self._facts[graph] = propagate(graph, DEFAULT_TABLE)
+        return self._facts[graph].get(value, ANYTHING)
+
+    def is_identity_at(self, calls: Calls, activation: Node) -> bool:
+        """Whether an activation would return the results of all these calls unchanged."""
+        on = identity_range(activation)
+        return on is not None and all(
+            on.contains(self.interval(graph, call.results[0])) for graph, call in calls
+        )
+
+    def activation_before(self, graph: Graph, value: Value) -> Node | None:
+        """The activation whose result is the value, pooling, dropout and views aside."""
+        for _ in range(_REACH):
+            node = graph.producers.get(value)
+            if node is None or is_activation(node):
+                return node
+            before = _input(node)
+            if before is None or self.interval(graph, value) == ANYTHING:
+                return None
+            value = before
+        return None
+
+    def nearest_activation(self, graph: Graph, value: Value) -> Node | None:
+        """The first activation on the way back from a value, whatever lies between."""
+        return next((node for node in upstream(graph, value) if is_activation(node)), None)
+
+    def following(self, calls: Calls) -> Following | str:
+        """The activation after all these calls, through a normalisation if there is one.
+
+        Returns:
+            It, or why there is none, in words.
+        """
+        found: list[Following] = []
+        for graph, call in calls:
+            one = _following(graph, call)
+            if isinstance(one, str):
+                return one
+            found.append(one)
+        keys = {(f.node.op, repr(settings_of(f.node)), f.module, f.before) for f in found}
+        return found[0] if len(keys) == 1 else "its calls are followed by different activations"
+
+
+def _following(graph: Graph, call: Call) -> Following | str:
+    value, before = call.results[0], call.module
+    node = sole_consumer(graph, value)
+    if node is not None and node.op in NORMS and len(node.outputs) == 1:
+        before, value = _whole_module(graph, node), node.outputs[0]
+        if not before:
+            return "its normalisation is not a module of its own"
+        node = sole_consumer(graph, value)
+    if node is None:
+        count = len(graph.users.get(value, ()))
+        return f"its output has {count} consumers" if count > 1 else "its output leaves the model"
+    if not is_activation(node):
+        return f"its output goes into {node.op!r}, which is no activation"
+    return Following(node, _whole_module(graph, node), before)
+
+
+def _whole_module(graph: Graph, node: Node) -> str:
+    """The module that is nothing but this node, or ""."""
+    whole = (c.module for c in graph.calls if c.results == node.outputs and c.body == (node,))
+    return next(whole, "")
+
+
+def sole_consumer(graph: Graph, value: Value) -> Node | None:
+    """The only node that reads a value, if it does not leave the model."""
+    kept = any(v is value for _, v in (*graph.outputs, *graph.updates))
+    users = graph.users.get(value, ())
+    return users[0] if len(users) == 1 and not kept else None
+
+
+def upstream(graph: Graph, value: Value) -> Iterator[Node]:
+    """Nodes that feed a value, the nearest first."""
+    queue, seen = [value], {value}
+    nodes: dict[Node, None] = {}
+    while queue and len(nodes) < _REACH:
+        node = graph.producers.get(queue.pop(0))
+        if node is None or node in nodes:
+            continue
+        nodes[node] = None
+        yield node
+        queue += [v for v in node.operands if v not in seen and v.origin == "result"]
+        seen.update(node.operands)
+
+
+def choose_activation(name: str | None, found: Sequence[Node | None]) -> Node | Refusal | None:
+    """The activation asked for, or the one that all calls have around them."""
+    if name is None:
+        kinds = {(n.op, repr(settings_of(n))) if n is not None else None for n in found}
+        return found[0] if len(kinds) == 1 else None
+    op = DEFAULT_TABLE.get(name)
+    if op is None or activation_module(op) is None:
+        known = [op.name for op in DEFAULT_TABLE.ops if activation_module(op) is not None]
+        return Refusal(
+            f"activation={name!r} is unknown",
+            suggestions=tuple(f"activation={k!r}" for k in _nearest(name, known)),
+        )
+    return next((n for n in found if n is not None and n.op == name), Node(name, {}, ()))
+
+
+def _nearest(name: str, known: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(name, known, 3, 0.3) or [*known[:3]]

@@ -1,0 +1,88 @@
+"""Models with a place to insert something, and the shortest way to insert it and look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import morphir
+from morphir import DeeperPass, Grade, TransformResult
+
+
+def grow(model: nn.Module, at: Any, *inputs: torch.Tensor, **options: Any) -> TransformResult:
+    """Inserts and checks what every insertion promises: PROVED, and the same bits in both modes."""
+    given = {"example_inputs": inputs} if inputs else {}
+    result = morphir.transform(model, DeeperPass(at=at, **options), **given)
+    assert result.report.grade is Grade.PROVED, result.report
+    if inputs:
+        for training in (False, True):
+            assert_same_bits(model, result.module, *inputs, training=training)
+    return result
+
+
+def assert_same_bits(
+    before: nn.Module, after: nn.Module, *inputs: torch.Tensor, training: bool = False
+) -> None:
+    """The two return the same bits, given the same random draws, and remember the same."""
+    outcomes = []
+    for model in (before, after):
+        modes = [(module, module.training) for module in model.modules()]
+        state = {key: value.clone() for key, value in model.state_dict().items()}
+        model.train(training)
+        torch.manual_seed(7)
+        with torch.no_grad():
+            result = model(*(x.clone() for x in inputs))
+        buffers = {name: b.clone() for name, b in model.named_buffers()}
+        model.load_state_dict(state)
+        for module, mode in modes:
+            module.training = mode
+        outcomes.append((result, buffers))
+    (old, old_buffers), (new, new_buffers) = outcomes
+    assert torch.equal(old, new), (old - new).abs().max()
+    assert all(torch.equal(value, new_buffers[name]) for name, value in old_buffers.items())
+
+
+class Images(nn.Module):
+    """Convolutions with BatchNorm, residuals and functional ReLUs."""
+
+    def __init__(self, width: int = 6, **options: Any) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3, padding=1, **options)
+        self.norm = nn.BatchNorm2d(width, dtype=options.get("dtype"))
+        self.one = nn.Conv2d(width, width, 3, padding=1, **options)
+        self.two = nn.Conv2d(width, width, 3, padding=1, **options)
+        self.head = nn.Linear(width, 4, **options)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.norm(self.stem(x)))
+        x = F.relu(x + self.two(F.relu(self.one(x))))
+        return self.head(x.mean((2, 3)))
+
+
+class Shared(nn.Module):
+    """One ReLU for all layers, as in every ResNet block."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(8, 8), nn.Linear(8, width), nn.Linear(width, 4))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.c(self.relu(self.b(self.relu(self.a(x)))))
+
+
+class Functional(nn.Module):
+    """Linear layers with an activation that is called as a function."""
+
+    def __init__(self, function: Any, *, skip: bool = False) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 4)
+        self.function, self.skip = function, skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.a(x)
+        y = self.b(self.function(h))
+        return y + h[:, :4] if self.skip else y

@@ -1,0 +1,107 @@
+"""Which layer fits a value."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.frontend import record
+from morphir.passes.layers import Fit, fit
+from tests.passes.programs import LINEAR, parse
+
+
+def fit_of(
+    model: nn.Module, *inputs: torch.Tensor, kernel_size: Any = 3, groups: Any = None
+) -> Fit | str:
+    program = record(model, example_inputs=inputs).program
+    graph = program.graphs["forward"]
+    return fit(program, graph, graph.outputs[0][1], kernel_size, groups)
+
+
+def test_a_row_gets_a_linear_layer():
+    found = fit_of(nn.Sequential(nn.Linear(4, 8), nn.ReLU()), torch.randn(2, 4))
+    assert isinstance(found, Fit)
+    assert (found.features, found.kernel, found.groups, found.bias) == (8, (), 1, True)
+    assert found.follows == ("0.weight", "0.bias")
+
+
+def test_a_sequence_gets_a_linear_layer_on_its_last_axis():
+    found = fit_of(nn.Linear(4, 8, bias=False), torch.randn(2, 5, 4))
+    assert isinstance(found, Fit)
+    assert (found.features, found.kernel, found.bias) == (8, (), False)
+
+
+def test_an_image_gets_a_convolution():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, groups=1), nn.BatchNorm2d(8), nn.ReLU())
+    found = fit_of(model, torch.randn(2, 3, 6, 6), kernel_size=(1, 2))
+    assert isinstance(found, Fit)
+    assert (found.features, found.kernel, found.groups) == (8, (1, 2), 1)
+    assert found.follows[:2] == ("0.weight", "0.bias"), "the layer it resembles, then the norm"
+    assert "1.weight" in found.follows
+
+
+def test_patches_become_rows_again():
+    """A vision transformer: convolution, flatten, transpose."""
+
+    class Patches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x).flatten(2).transpose(1, 2)
+
+    found = fit_of(Patches(), torch.randn(2, 3, 6, 6))
+    assert isinstance(found, Fit)
+    assert (found.features, found.kernel) == (8, ())
+
+
+def test_groups_are_those_of_the_surroundings_or_those_asked_for():
+    x = torch.randn(2, 4, 6, 6)
+    model = nn.Conv2d(4, 8, 3, groups=2)
+    assert fit_of(model, x).groups == 2
+    assert fit_of(model, x, groups=8).groups == 8
+    assert fit_of(model, x, groups=3) == "groups=3 does not divide its 8 channels"
+
+
+def test_the_dtype_is_that_of_the_value():
+    class Casting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x).double()
+
+    assert fit_of(Casting(), torch.randn(2, 4)).like.dtype == torch.float64
+    assert (
+        fit_of(nn.Linear(4, 8).bfloat16(), torch.randn(2, 4).bfloat16()).like.dtype
+        == torch.bfloat16
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "reason"),
+    [
+        (nn.LayerNorm(4), (2, 4), "no linear layer or convolution feeds it"),
+        (nn.Sequential(nn.Conv1d(3, 4, 3), nn.Unflatten(1, (2, 2))), (2, 3, 6), "neither an image"),
+        (nn.Conv1d(3, 4, 3), (2, 3, 6), "does not fit a 1-dimensional convolution"),
+        (nn.Sequential(nn.Linear(4, 8), nn.Flatten(0)), (2, 4), "no feature axis of a fixed size"),
+    ],
+    ids=str,
+)
+def test_what_no_layer_fits(model: nn.Module, shape: tuple[int, ...], reason: str):
+    found = fit_of(model, torch.randn(shape), kernel_size=(3, 3))
+    assert isinstance(found, str)
+    assert reason in found
+
+
+def test_without_types_the_width_is_read_off_the_weight():
+    program = parse(
+        LINEAR.replace(": f32[B, 4]", "").replace(": f32[B, 8]", "").replace(": f32[B, 2]", "")
+    )
+    graph = program.graphs["forward"]
+    found = fit(program, graph, graph.nodes[1].outputs[0], 3, None)
+    assert isinstance(found, Fit)
+    assert (found.features, found.bias, found.like.dtype) == (8, True, torch.float32)

@@ -1,0 +1,125 @@
+"""From what a user writes to the places it means."""
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.frontend import record
+from morphir.passes import Refusal
+from morphir.passes.sites import calls_at, module_names, resolve
+from tests.passes.programs import LINEAR, parse
+
+
+class Net(nn.Module):
+    """Blocks with layers of the same names, something that is not called, and two results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({"fc1": nn.Linear(4, 4), "act": nn.ReLU()}) for _ in range(12)
+        )
+        self.split, self.pick, self.spare = Split(), Pick(), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block["act"](block["fc1"](x))
+        a, b = self.split(x)
+        return a + b + self.pick(x)
+
+
+class Split(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x * 2, self.inner(x)
+
+
+class Pick(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.argmax(1, keepdim=True)
+
+
+PROGRAM = record(Net(), example_inputs=(torch.randn(3, 4),)).program
+
+
+@pytest.mark.parametrize(
+    ("at", "names"),
+    [
+        ("blocks.3.fc1", ["blocks.3.fc1"]),
+        (["blocks.3.fc1", "blocks.1.act"], ["blocks.3.fc1", "blocks.1.act"]),
+        ("blocks.1?.fc1", ["blocks.10.fc1", "blocks.11.fc1"]),
+        (["blocks.1.act", "blocks.[01].*"], ["blocks.1.act", "blocks.0.fc1", "blocks.0.act",
+        "blocks.1.fc1"]), ("*.inner", ["split.inner"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_names_globs_and_lists_in_the_order_of_the_model(at: str | list[str], names: list[str]):
+    assert resolve(at, PROGRAM) == names
+
+
+def test_a_glob_that_means_many():
+    assert len(resolve("blocks.*.fc1", PROGRAM)) == 12
+
+
+@pytest.mark.parametrize(
+    ("at", "reason", "suggestion"),
+    [
+        ("blocks.3.fc2", "no module 'blocks.3.fc2'", "at='blocks.3.fc1'"),
+        ("blocks.3.FC1", "no module", "at='blocks.3.fc1'"),
+        ("splits", "no module 'splits'", "at='split'"),
+        ("zzz", "no module 'zzz'", "at='blocks'"),
+        ("layers.*", "no module 'layers.*'", "at="),
+        ("", "the whole model", "at='blocks'"),
+        ([], "at= is empty", "at='blocks'"),
+        (["split", "nope"], "no module 'nope'", "at="),
+    ],
+    ids=str,
+)
+def test_what_means_nothing_names_the_nearest(at: str | list[str], reason: str, suggestion: str):
+    refusal = resolve(at, PROGRAM)
+    assert isinstance(refusal, Refusal)
+    assert reason in refusal.reason
+    assert any(suggestion in each for each in refusal.suggestions)
+
+
+def test_the_modules_of_a_parsed_program_are_those_it_calls():
+    assert module_names(parse(LINEAR)) == ["body", "body.a", "body.act", "b"]
+    assert "spare" in module_names(PROGRAM)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "suggestion"),
+    [
+        ("spare", "'spare' is never called by 'forward'", "entry_points="),
+        ("blocks.3", "'blocks.3' is never called", "entry_points="),
+        ("split", "'split' returns 2 tensors, expected one", "at='split.inner'"),
+        ("pick", "'pick' returns i64[B, 1], expected a floating-point tensor", ""),
+    ],
+)
+def test_modules_that_cannot_be_followed(name: str, reason: str, suggestion: str):
+    refusal = calls_at(PROGRAM, name)
+    assert isinstance(refusal, Refusal)
+    assert reason in refusal.reason
+    assert any(each.startswith(suggestion) for each in (*refusal.suggestions, ""))
+
+
+def test_every_call_of_a_module_over_all_entry_points():
+    relu = nn.ReLU()
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = relu
+
+        def once(self, x: torch.Tensor) -> torch.Tensor:
+            return self.relu(x)
+
+        def twice(self, x: torch.Tensor) -> torch.Tensor:
+            return self.relu(self.relu(x) - 1)
+
+    program = record(
+        Twice(), example_inputs=(torch.randn(2, 3),), entry_points=("once", "twice")
+    ).program
+    assert [graph.name for graph, _ in calls_at(program, "relu")] == ["once", "twice", "twice"]

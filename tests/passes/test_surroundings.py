@@ -1,0 +1,217 @@
+"""What is around a value: activations, bounds, consumers."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from morphir.blocks import activation_module
+from morphir.frontend import record
+from morphir.ir import Graph, Node, Value
+from morphir.ops import ANYTHING, DEFAULT_TABLE, Interval
+from morphir.passes import Refusal
+from morphir.passes.sites import calls_at
+from morphir.passes.surroundings import (
+    Following,
+    Surroundings,
+    choose_activation,
+    identity_range,
+    is_activation,
+    is_idempotent,
+    settings_of,
+    sole_consumer,
+    upstream,
+)
+
+X = torch.randn(3, 8)
+ACTIVATIONS = [op for op in DEFAULT_TABLE.ops if activation_module(op) is not None]
+
+
+def program_of(*layers: nn.Module, x: torch.Tensor = X) -> Surroundings:
+    return Surroundings(record(nn.Sequential(*layers), example_inputs=(x,)).program)
+
+
+def last(around: Surroundings) -> tuple[Graph, Value]:
+    graph = around.program.graphs["forward"]
+    return graph, graph.outputs[0][1]
+
+
+@pytest.mark.parametrize("op", ACTIVATIONS, ids=lambda op: op.name)
+def test_a_block_computes_the_activation_that_it_was_given(op: Any):
+    """The module made from an activation's settings is the same op with the same arguments."""
+    kind = activation_module(op)
+    settings: list[dict[str, Any]] = [{}]
+    if op.name == "threshold":
+        settings = [{"threshold": 0.5, "value": 0.25}]
+    settings += {
+        "leaky_relu": [{"negative_slope": 0.2}],
+        "hardtanh": [{"min_val": -2, "max_val": 3.0}, {"min_val": 0.0, "max_val": 6.0}],
+        "gelu": [{"approximate": "tanh"}],
+        "elu": [{"alpha": 0.5}],
+        "softplus": [{"beta": 2.0}],
+    }.get(op.name, [])
+    for each in settings:
+        (node,) = (
+            record(nn.Sequential(kind(**each)), example_inputs=(X,)).program.graphs["forward"].nodes
+        )
+        assert node.op == op.name
+        again = kind(**settings_of(node))
+        (twin,) = record(nn.Sequential(again), example_inputs=(X,)).program.graphs["forward"].nodes
+        assert (twin.op, settings_of(twin)) == (node.op, settings_of(node))
+        assert is_activation(node)
+
+
+@pytest.mark.parametrize(
+    "function", [F.relu, F.relu6, F.elu, F.gelu, F.silu, F.hardtanh, torch.tanh]
+)
+def test_a_module_is_the_same_op_as_the_function(function: Any):
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(x)
+
+    (node,) = record(Net(), example_inputs=(X,)).program.graphs["forward"].nodes
+    made = activation_module(DEFAULT_TABLE.get(node.op))(**settings_of(node))
+    (twin,) = record(nn.Sequential(made), example_inputs=(X,)).program.graphs["forward"].nodes
+    assert (twin.op, settings_of(twin)) == (node.op, settings_of(node))
+
+
+def test_softmax_and_glu_are_no_activations_for_a_block():
+    for name in ("softmax", "log_softmax", "glu", "linear", "add"):
+        assert not is_activation(Node(name, {}, ()))
+    assert not is_activation(None)
+    assert is_activation(Node("prelu", {}, ()))
+
+
+@pytest.mark.parametrize(
+    ("layers", "op"),
+    [
+        ([nn.Linear(8, 8), nn.ReLU()], "relu"),
+        ([nn.Linear(8, 8), nn.Tanh()], "tanh"),
+        ([nn.Linear(8, 8), nn.ReLU(), nn.Flatten(), nn.Unflatten(1, (2, 4))], "relu"),
+        ([nn.Linear(8, 8), nn.Sigmoid(), nn.Unflatten(1, (2, 4)), nn.MaxPool1d(2)], "sigmoid"),
+        ([nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)], None),
+        ([nn.Linear(8, 8), nn.ReLU(), nn.LayerNorm(8)], None),
+        ([nn.Linear(8, 8), nn.PReLU()], "prelu"),
+    ],
+    ids=str,
+)
+def test_the_activation_before_a_value(layers: list[nn.Module], op: str | None):
+    around = program_of(*layers)
+    found = around.activation_before(*last(around))
+    assert (found and found.op) == op
+
+
+def test_the_nearest_activation_is_found_through_anything():
+    around = program_of(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8), nn.LayerNorm(8))
+    assert around.nearest_activation(*last(around)).op == "tanh"
+    around = program_of(nn.Linear(8, 8))
+    assert around.nearest_activation(*last(around)) is None
+
+
+def test_bounds_and_identity_ranges():
+    around = program_of(nn.Linear(8, 8), nn.ReLU6())
+    assert around.interval(*last(around)) == Interval(0.0, 6.0)
+    around = program_of(nn.Linear(8, 8))
+    assert around.interval(*last(around)) == ANYTHING
+    assert identity_range(Node("relu", {}, ())) == Interval(0.0)
+    assert identity_range(Node("tanh", {}, ())) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("relu", {}, True),
+        ("relu6", {}, True),
+        ("hardtanh", {"min_val": -3.0, "max_val": -1.0}, True),
+        ("leaky_relu", {}, False),
+        ("elu", {}, False),
+        ("tanh", {}, False),
+        ("gelu", {}, False),
+        ("linear", {}, False),
+        ("nothing", {}, False),
+    ],
+)
+def test_which_activations_are_idempotent(name: str, settings: dict[str, float], expected: bool):
+    node = Node(name, {"input": Value("input", "x", None), **settings}, ())
+    assert is_idempotent(node) == expected
+
+
+def test_an_activation_fits_only_where_it_does_at_every_call():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.act = nn.Linear(8, 8), nn.Identity()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(self.fc(x).relu()) + self.act(self.fc(x))
+
+    around = Surroundings(record(Net(), example_inputs=(X,)).program)
+    calls = calls_at(around.program, "act")
+    assert not around.is_identity_at(calls, Node("relu", {}, ()))
+    assert around.is_identity_at(calls[:1], Node("relu", {}, ()))
+
+
+def following(*layers: nn.Module) -> Following | str:
+    around = program_of(*layers)
+    return around.following(calls_at(around.program, "0"))
+
+
+def test_the_activation_that_follows():
+    found = following(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    assert isinstance(found, Following)
+    assert (found.node.op, found.module, found.before) == ("relu", "1", "0")
+    found = following(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    assert isinstance(found, Following)
+    assert (found.node.op, found.module, found.before) == ("relu", "2", "1")
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ([nn.Linear(8, 8)], "its output leaves the model"),
+        ([nn.Linear(8, 8), nn.Linear(8, 8)], "goes into 'linear', which is no activation"),
+        ([nn.Linear(8, 8), nn.Softmax(1)], "goes into 'softmax', which is no activation"),
+        ([nn.Linear(8, 8), nn.LayerNorm(8)], "its output leaves the model"),
+    ],
+    ids=str,
+)
+def test_why_no_activation_follows(layers: list[nn.Module], reason: str):
+    found = following(*layers)
+    assert isinstance(found, str)
+    assert reason in found
+
+
+def test_a_value_that_is_also_kept_has_no_sole_consumer():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            h = self.fc(x)
+            return h.relu(), h
+
+    graph = record(Net(), example_inputs=(X,)).program.graphs["forward"]
+    assert sole_consumer(graph, graph.nodes[0].outputs[0]) is None
+    assert sole_consumer(graph, graph.inputs[0]) is graph.nodes[0]
+
+
+def test_upstream_is_nearest_first():
+    graph = last(program_of(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)))
+    assert [node.op for node in upstream(*graph)] == ["linear", "relu", "linear"]
+
+
+def test_choosing_an_activation():
+    relu, tanh = Node("relu", {}, ()), Node("tanh", {}, ())
+    leaky = Node("leaky_relu", {"negative_slope": 0.3}, ())
+    assert choose_activation(None, [relu, copy.copy(relu)]) is relu
+    assert choose_activation(None, [relu, tanh]) is None
+    assert choose_activation(None, [relu, None]) is None
+    assert choose_activation("leaky_relu", [tanh, leaky]) is leaky, "with the settings around it"
+    assert choose_activation("gelu", [tanh]).op == "gelu"
+    refusal = choose_activation("tan", [tanh])
+    assert isinstance(refusal, Refusal)
+    assert "activation='tanh'" in refusal.suggestions
