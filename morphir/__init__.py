@@ -1,0 +1,41 @@
+"""A compiler for changing neural networks while they live."""
+
+from morphir.errors import MorphirError, RefusalError, StorageError, VerificationError
+from morphir.export import OnnxReport, export_onnx
+from morphir.frontend import trace
+from morphir.ir import Certificate, Grade, Program, Report
+from morphir.lineage import Lineage
+from morphir.passes import DeeperPass, MorphismPass, Refusal
+from morphir.result import TransformResult
+from morphir.state.replay import replay
+from morphir.state.storage import Inspection, inspect, load, save
+from morphir.transform import apply, transform
+from morphir.verify import verify
+from morphir.versions import __version__ as __version__
+
+__all__ = [
+    "Certificate",
+    "DeeperPass",
+    "Grade",
+    "Inspection",
+    "Lineage",
+    "MorphirError",
+    "MorphismPass",
+    "OnnxReport",
+    "Program",
+    "Refusal",
+    "RefusalError",
+    "Report",
+    "StorageError",
+    "TransformResult",
+    "VerificationError",
+    "apply",
+    "export_onnx",
+    "inspect",
+    "load",
+    "replay",
+    "save",
+    "trace",
+    "transform",
+    "verify",
+]

@@ -1,0 +1,315 @@
+"""One application of passes, from the edits to the verdict.
+
+BACK-6   whatever goes wrong on the way, model and optimizers are as they were
+BACK-7   the emitted module, recorded again, is the program that the passes described
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, final
+
+from torch import nn
+from torch.optim import Optimizer
+
+from morphir.backend.surgery import Surgery
+from morphir.checks import (
+    Original,
+    check_certificate,
+    check_double,
+    check_learning,
+    check_native,
+)
+from morphir.cloning import clone, held, replica
+from morphir.errors import RefusalError, VerificationError
+from morphir.frontend import Trace, record
+from morphir.ir import (
+    Certificate,
+    Check,
+    Grade,
+    Insertion,
+    InsertionClaim,
+    Program,
+    Report,
+    Rewriter,
+)
+from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
+from morphir.ops import DEFAULT_TABLE
+from morphir.state.optimizer import Joining
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+_CAN_REFUTE: Final = ("float64", "native", "kept", "original", "learning")
+
+
+@final
+@dataclass
+class Clock:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Times a phase that ends well."""
+        start = time.perf_counter()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Traces:
+    """A model recorded in eval mode and, where that works, in train mode."""
+
+    eval: Trace
+    train: Trace | None
+    train_failure: str = ""
+
+    @classmethod
+    def of(cls, model: nn.Module, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
+        """Records a model in both modes."""
+        first = record(model, example_inputs=example_inputs, entry_points=entry_points)
+        if first.inputs.keys() != set(entry_points):
+            return cls(first, None, "there are no inputs to run it on")
+        try:
+            second = record(
+                model, example_inputs=dict(first.inputs), entry_points=entry_points, mode="train"
+            )
+        except RefusalError as refusal:
+            return cls(first, None, refusal.reason)
+        return cls(first, second)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Twins:
+    """Copies of a model to run, so that running it changes nothing that the user holds.
+
+    Attributes:
+        native: In the stored dtype, with the model's own parameters.
+        double: In float64.
+    """
+
+    native: nn.Module
+    double: nn.Module
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Twins:
+        """Copies a model; its optimizers are not copied."""
+        double, _ = clone(model, {id(each): each for each in held(model, Optimizer)})
+        return cls(replica(model), double.double().eval())
+
+
+@final
+class Application:
+    """Edits of a model: applied, checked, and taken back if a block that uses them fails."""
+
+    def __init__(
+        self,
+        target: nn.Module,
+        optimizers: Sequence[Optimizer],
+        before: Traces,
+        twins: Twins | None,
+        rewriter: Rewriter,
+        original: Original,
+        clock: Clock,
+    ) -> None:
+        """Says what is known when the edits are about to be applied.
+
+        Args:
+            target: The model that is edited.
+            optimizers: The optimizers that take the new parameters.
+            before: The recordings of the model as it is.
+            twins: Copies of it as it is, None where there are no inputs to run them on.
+            rewriter: The edits, and the program that they make.
+            original: The model as it was given, with an inventory taken before anything was done.
+            clock: Times the phases.
+        """
+        self.target, self.optimizers = target, optimizers
+        self.before, self.twins, self.original = before, twins, original
+        self.rewriter, self.clock = rewriter, clock
+        self._surgery = Surgery(target, rewriter.program.sequentials)
+        self._joining = Joining(optimizers)
+        self._lineage = lineage_of(target)
+
+    def __enter__(self) -> Application:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._joining.undo()
+            self._surgery.undo()
+            set_lineage(self.target, self._lineage)
+
+    def run(
+        self, example_inputs: Any, entry_points: Sequence[str], least: Grade
+    ) -> tuple[Report, Certificate, Lineage]:
+        """Edits the target, records it again and checks it.
+
+        Returns:
+            The report with grade, laws, checks and times; the certificate; the target's lineage.
+
+        Raises:
+            RefusalError: The edits do not fit the model or the optimizers.
+            VerificationError: A check failed, or the grade is below `least`.
+        """
+        edits = self.rewriter.edits
+        structure = structure_of(self.target)
+        with self.clock("emit"):
+            self._surgery.apply(edits)
+            self._join()
+        with self.clock("trace again"):
+            known = dict(self.before.eval.inputs)
+            given = known if known.keys() == set(entry_points) else example_inputs
+            after = Traces.of(self.target, given, entry_points)
+            _check_emission(self.target, self.rewriter, after.eval.program)
+        certificate = _certificate(self.before.eval, after.eval, edits)
+        report = self._report(certificate, self._checks(certificate, after))
+        if report.grade.rank > least.rank:
+            raise VerificationError(
+                f"the change is {report.grade}, expected {least} or better, so nothing was changed",
+                report=report,
+            )
+        lineage = self._lineage
+        if edits:
+            lineage = lineage.extended(edits, structure, certificate.before, certificate.after)
+        set_lineage(self.target, lineage)
+        return report, certificate, lineage
+
+    def _join(self) -> None:
+        parameters = dict(self.target.named_parameters())
+        for edit in self.rewriter.edits:
+            leaders = [(name, parameters[name]) for name in edit.follows if name in parameters]
+            self._joining.join(_new_parameters([edit]), leaders)
+
+    def _checks(self, certificate: Certificate, after: Traces) -> list[Check]:
+        old, new = self.before.eval.program, after.eval.program
+        with self.clock("certificate"):
+            checks = [check_certificate(old, new, certificate, DEFAULT_TABLE)]
+            checks.append(self._train_check(after))
+        with self.clock("inventory"):
+            checks += self.original.check(self.target, self.optimizers, certificate.insertions)
+        if self.twins is None:
+            why = "not run: there are no inputs to run it on"
+            return [*checks, Check("float64", Grade.UNKNOWN, why)]
+        with self.clock("copy"):
+            twins = Twins.of(self.target)
+        inputs = self.before.eval.inputs
+        with self.clock("float64"):
+            checks.append(check_double(self.twins.double, twins.double, inputs, DEFAULT_TABLE))
+        with self.clock("native"):
+            reference = self.twins.double
+            checks.append(check_native(self.twins.native, twins.native, inputs, reference))
+        if certificate.insertions:
+            with self.clock("learning"):
+                checks.append(check_learning(self.target, certificate.insertions, inputs))
+        return checks
+
+    def _train_check(self, after: Traces) -> Check:
+        old, new = self.before.train, after.train
+        if old is None:
+            return Check("train mode", Grade.UNKNOWN, f"not recorded: {self.before.train_failure}")
+        if new is None:
+            why = f"the new model can't be recorded: {after.train_failure}"
+            return Check("certificate (train)", Grade.UNKNOWN, why)
+        certificate = _certificate(old, new, self.rewriter.edits)
+        return check_certificate(old.program, new.program, certificate, DEFAULT_TABLE)
+
+    def _report(self, certificate: Certificate, checks: Sequence[Check]) -> Report:
+        program = self.before.eval.program
+        return Report(
+            grade=verdict(checks),
+            laws=tuple(dict.fromkeys(["CERT-5", *(claim.law for claim in certificate.insertions)])),
+            entry_points=tuple(program.graphs),
+            not_covered=program.unreached,
+            checks=tuple(checks),
+            notes=(*program.notes, *self._joining.notes),
+            seconds=dict(self.clock.seconds),
+        )
+
+
+def verdict(checks: Sequence[Check]) -> Grade:
+    """The grade of an application: any refutation, else the certificate, else the runs (GRADE-1).
+
+    Where the certificate holds in eval mode only, nothing is known: nothing runs in train mode.
+    """
+    grades = {check.name: check.grade for check in checks}
+    if any(grades.get(name) is Grade.REFUTED for name in _CAN_REFUTE):
+        return Grade.REFUTED
+    if grades.get("certificate") is Grade.PROVED:
+        return grades.get("certificate (train)", Grade.PROVED)
+    ran = any(grades.get(name) is Grade.TESTED for name in ("float64", "native"))
+    return Grade.TESTED if ran else Grade.UNKNOWN
+
+
+def _new_parameters(edits: Sequence[Insertion]) -> Mapping[str, nn.Parameter]:
+    return {f"{e.name}.{key}": p for e in edits for key, p in e.module.named_parameters()}
+
+
+def _certificate(before: Trace, after: Trace, edits: Sequence[Insertion]) -> Certificate:
+    claims = tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in edits)
+    return Certificate(before.program.hash, after.program.hash, claims)
+
+
+def _check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> None:
+    """The module that came out must compute what the rewriter said it would (BACK-7).
+
+    Raises:
+        RefusalError: The anchor does with its children, or its hooks do with its output, what an
+            inserted layer would get in the way of.
+        VerificationError: It computes something else; the message has the first differing lines.
+    """
+    predicted = rewriter.program
+    if predicted == emitted:
+        return
+    for edit in rewriter.edits:
+        _refuse_interference(target, edit, predicted, emitted)
+    old, new = (str(program).splitlines() for program in (predicted, emitted))
+    lines = difflib.unified_diff(old, new, "as rewritten", "as emitted", n=1, lineterm="")
+    shown = "\n".join([*lines][:40])
+    raise VerificationError(
+        f"the emitted module is not the one that the passes described (BACK-7):\n{shown}"
+    )
+
+
+def _refuse_interference(
+    target: nn.Module, edit: Insertion, predicted: Program, emitted: Program
+) -> None:
+    expected, found = (_calls(program, edit.name) for program in (predicted, emitted))
+    others = predicted.shared.get(edit.anchor, ())
+    if found != expected and others:
+        raise RefusalError(
+            f"one module stands at {edit.anchor!r} and at {', '.join(map(repr, others))}, and a "
+            "layer can only be added at one of these places",
+            nodes=[edit.anchor, *others],
+            suggestions=["a model in which every place has a module of its own"],
+        )
+    if found != expected:
+        raise RefusalError(
+            f"a layer after {edit.anchor!r} would run {found} times where {expected} are needed: "
+            "its container runs its children in a way of its own",
+            nodes=[edit.anchor],
+            suggestions=["at= a module inside it"],
+        )
+    if edit.assumes:
+        raise RefusalError(
+            f"a layer after {edit.anchor!r} would change more than its output: {edit.assumes}",
+            nodes=[edit.anchor],
+            suggestions=["at= a module that computes something"],
+        )
+    if edit.inside and target.get_submodule(edit.anchor)._forward_hooks:
+        raise RefusalError(
+            f"a forward hook of {edit.anchor!r} computes with its output, and a layer that runs "
+            "inside it would come before the hook",
+            nodes=[edit.anchor],
+            suggestions=["at= the module that follows", "remove the hook, grow, register it again"],
+        )
+
+
+def _calls(program: Program, module: str) -> int:
+    return sum(len([*graph.calls_of(module)]) for graph in program.graphs.values())

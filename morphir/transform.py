@@ -1,0 +1,191 @@
+"""Applies passes to a model: trace, rewrite, emit, trace again, check, and only then hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from morphir.backend.copying import attached_optimizers, duplicate
+from morphir.checks import Original
+from morphir.errors import RefusalError
+from morphir.frontend import check_module
+from morphir.ir import Grade, Report, Rewriter
+from morphir.passes.base import MorphismPass, run_pass
+from morphir.pipeline import Application, Clock, Traces, Twins
+from morphir.result import TransformResult
+from morphir.state.optimizer import optimizers_over
+
+Passes = MorphismPass | Sequence[MorphismPass]
+
+
+def apply(
+    model: nn.Module,
+    pass_: Passes,
+    *,
+    optimizer: Any = None,
+    example_inputs: Any = None,
+    entry_points: Sequence[str] = ("forward",),
+    inplace: bool = False,
+) -> nn.Module:
+    """Returns the changed model, checked; `transform` also returns all that is known about it.
+
+    Args:
+        model: Any module.
+        pass_: A pass or a list of passes, applied in order.
+        optimizer: With `inplace=True`, the optimizer (or several) that should take the new
+            parameters.
+        example_inputs: A tuple of positional arguments for all entry points, or a dict from entry
+            point to a tuple or to `(args, kwargs)`. Not needed where inputs follow from what is
+            known about the model.
+        entry_points: The methods that must keep their function.
+        inplace: Edit the caller's model instead of a copy.
+
+    Returns:
+        A module of the same class.
+
+    Raises:
+        RefusalError: The model does not fit the pass; nothing changed.
+        VerificationError: A check failed; nothing changed.
+
+    Example:
+        >>> import torch, morphir
+        >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+        >>> grown = morphir.apply(net, morphir.DeeperPass(at="1"))
+        >>> list(grown._modules)
+        ['0', '1', '1_deeper1', '2']
+    """
+    if optimizer is not None and not inplace:
+        raise RefusalError(
+            "apply returns only the model, so the new optimizer would be lost",
+            suggestions=[
+                "result = morphir.transform(...), which has .module and .optimizer",
+                "inplace=True",
+            ],
+        )
+    result = transform(
+        model,
+        pass_,
+        optimizer=optimizer,
+        example_inputs=example_inputs,
+        entry_points=entry_points,
+        inplace=inplace,
+    )
+    return result.module
+
+
+def transform(
+    model: nn.Module,
+    pass_: Passes,
+    *,
+    optimizer: Any = None,
+    example_inputs: Any = None,
+    entry_points: Sequence[str] = ("forward",),
+    inplace: bool = False,
+    min_grade: Grade | None = None,
+) -> TransformResult:
+    """Applies passes and returns the model with its optimizer, report, certificate and lineage.
+
+    Args:
+        model: Any module.
+        pass_: A pass or a list of passes, applied in order and checked together.
+        optimizer: Any `torch.optim.Optimizer` over the model, or a list of them. Existing
+            parameters keep group, options and state; new ones join the group of the layer they
+            follow. Optimizers that hang on the model itself are carried too.
+        example_inputs: As for `apply`.
+        entry_points: The methods that must keep their function.
+        inplace: Edit the caller's model and optimizers instead of copies. A failure undoes
+            everything.
+        min_grade: Raise below this grade; by default below what the passes claim.
+
+    Raises:
+        RefusalError: The model does not fit a pass, or the optimizer not the model; nothing
+            changed.
+        VerificationError: A check failed; nothing changed.
+    """
+    _check_model(model)
+    passes = _as_passes(pass_)
+    least = _least(min_grade, passes)
+    optimizers = optimizers_over(model, optimizer, attached_optimizers(model))
+    clock = Clock()
+    # The caller may be in the middle of acting, where tensors that are made can't be trained.
+    with torch.inference_mode(False), torch.enable_grad():
+        with clock("inventory"):
+            original = Original.of(model, optimizers)
+        with clock("trace"):
+            before = Traces.of(model, example_inputs, entry_points)
+        rewriter = Rewriter(before.eval.program)
+        with clock("rewrite"):
+            said = [(each, run_pass(each, rewriter)) for each in passes]
+        with clock("copy"):
+            twins = Twins.of(model) if before.eval.inputs else None
+            copied = None if inplace else duplicate(model, optimizers)
+        target = model if copied is None else copied.model
+        carried = optimizers if copied is None else copied.optimizers
+        notes = [*(copied.notes if copied is not None else ())]
+        if inplace and not carried and rewriter.edits:
+            notes.append("no optimizer was given, so none has the new parameters")
+        with Application(target, carried, before, twins, rewriter, original, clock) as application:
+            report, certificate, lineage = application.run(example_inputs, entry_points, least)
+            return TransformResult(
+                target,
+                _as_given(optimizer, optimizers, carried),
+                _complete(report, said, notes),
+                certificate,
+                lineage,
+            )
+
+
+def _complete(
+    report: Report, said: Sequence[tuple[MorphismPass, Sequence[str]]], notes: Sequence[str]
+) -> Report:
+    lines = tuple(f"{p.describe()} {report.grade}: {line}" for p, each in said for line in each)
+    return replace(report, passes=lines, notes=(*report.notes, *notes))
+
+
+def _check_model(model: Any) -> None:
+    if isinstance(model, list | tuple) and all(isinstance(each, nn.Module) for each in model):
+        raise RefusalError(
+            "found a list of models; changing several in lockstep is not possible yet",
+            suggestions=[
+                "transform one of them, then morphir.replay(result.lineage, other) for each other"
+            ],
+        )
+    check_module(model)
+
+
+def _as_passes(pass_: Any) -> list[MorphismPass]:
+    passes = [*pass_] if isinstance(pass_, list | tuple) else [pass_]
+    wrong = [each for each in passes if not isinstance(each, MorphismPass)]
+    if passes and not wrong:
+        return passes
+    found = f"{wrong[0]!r}" if wrong else "an empty list"
+    raise RefusalError(
+        f"expected a pass or a flat list of passes, found {found}",
+        suggestions=["morphir.DeeperPass(at='extractor.2')"],
+    )
+
+
+def _least(min_grade: Any, passes: Sequence[MorphismPass]) -> Grade:
+    if min_grade is None:
+        return Grade.weakest([each.claim for each in passes])
+    if not isinstance(min_grade, Grade):
+        raise RefusalError(
+            f"min_grade is {min_grade!r}, expected a morphir.Grade",
+            suggestions=["min_grade=morphir.Grade.TESTED"],
+        )
+    return min_grade
+
+
+def _as_given(given: Any, before: Sequence[Optimizer], carried: Sequence[Optimizer]) -> Any:
+    """The carried optimizers in the form in which the caller gave them."""
+    now = {id(old): new for old, new in zip(before, carried, strict=True)}
+    if isinstance(given, list | tuple):
+        return [now[id(each)] for each in given]
+    if given is not None:
+        return now[id(given)]
+    return [*carried] if len(carried) > 1 else next(iter(carried), None)

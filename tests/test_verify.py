@@ -1,0 +1,198 @@
+"""`morphir.verify` on pairs that no pass has made: it never says more than it checked."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import morphir
+from morphir import Grade
+from tests.checks.pairs import Net, identity, pair
+
+X = (torch.randn(6, 8),)
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+
+
+def inserted(before: nn.Sequential, at: int, *layers: nn.Module) -> nn.Sequential:
+    """A hand-edited model: new layers with names of their own."""
+    after = nn.Sequential()
+    for index, (name, layer) in enumerate(copy.deepcopy(before).named_children()):
+        after.add_module(name, layer)
+        if index == at:
+            for number, new in enumerate(layers):
+                after.add_module(f"new{number}", new)
+    return after
+
+
+def test_a_copy_is_proved_with_everything_it_was_tried_on():
+    before = mlp()
+    report = morphir.verify(before, copy.deepcopy(before), example_inputs=X)
+    assert report.grade is Grade.PROVED
+    assert [check.name for check in report.checks] == [
+        "certificate",
+        "certificate (train)",
+        "float64",
+        "native",
+    ]
+    assert report.entry_points == ("forward",)
+    assert morphir.Report.from_json(report.to_json()) == report
+    assert "PROVED" in str(report)
+
+
+def test_an_identity_that_was_inserted_by_hand_is_proved():
+    before = mlp()
+    after = inserted(before, 1, identity(16), nn.ReLU())
+    assert morphir.verify(before, after, example_inputs=X).grade is Grade.PROVED
+    assert morphir.verify(before, after).grade is Grade.PROVED, "inputs from the first layer"
+
+
+def test_a_difference_is_refuted_and_named():
+    before = mlp()
+    after = copy.deepcopy(before)
+    with torch.no_grad():
+        after[2].bias[1] += 1e-6
+    report = morphir.verify(before, after, example_inputs=X)
+    assert report.grade is Grade.REFUTED
+    assert report.check("certificate").where == "@2.bias"
+    assert report.check("float64").where.startswith("forward on ")
+
+
+def test_what_is_equal_but_has_no_proof_is_tested():
+    """The same sum in other words: no lemma knows that x / 2 + x / 2 is x."""
+    before, after = pair(lambda s, x: s.a(x), lambda s, x: s.a(x / 2 + x / 2), a=nn.Linear(8, 4))
+    report = morphir.verify(before, after, example_inputs=X)
+    assert report.grade is Grade.TESTED
+    assert report.check("certificate").grade is Grade.UNKNOWN
+
+
+def test_a_changed_weight_that_nothing_reads_is_not_proved():
+    before, after = pair(lambda s, x: s.a(x), lambda s, x: s.a(x), a=nn.Linear(8, 4), b=mlp())
+    with torch.no_grad():
+        after.b[0].weight[0, 0] += 1
+    report = morphir.verify(before, after, example_inputs=X)
+    assert report.grade is Grade.TESTED
+    assert "b.0.weight" in report.not_covered
+
+
+def test_a_difference_in_train_mode_only_is_not_proved():
+    before = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5), nn.Linear(8, 4))
+    after = copy.deepcopy(before)
+    after[1].p = 0.1
+    report = morphir.verify(before, after, example_inputs=X)
+    assert report.check("certificate").grade is Grade.PROVED
+    assert report.check("certificate (train)").grade is Grade.UNKNOWN
+    assert report.grade is Grade.UNKNOWN
+
+
+def test_a_branch_that_python_decides_is_proved_only_where_python_is_the_same():
+    def branch(limit: float) -> Any:
+        def forward(s: Any, x: torch.Tensor) -> torch.Tensor:
+            return s.a(x) if float(x.sum()) < limit else s.a(x) * 2
+
+        return forward
+
+    before = Net(branch(1e9), a=nn.Linear(8, 4))
+    assert morphir.verify(before, copy.deepcopy(before), example_inputs=X).grade is Grade.PROVED
+    after = Net(branch(1e8), a=before.a)
+    report = morphir.verify(before, after, example_inputs=X)
+    assert report.grade is Grade.TESTED
+    assert "Python" in report.check("certificate").summary
+
+
+@pytest.mark.parametrize(
+    ("checks", "grade"),
+    [
+        (("certificate",), Grade.PROVED),
+        (("float64",), Grade.TESTED),
+        (("native",), Grade.TESTED),
+        (("kept",), Grade.UNKNOWN),
+        (("certificate", "kept"), Grade.PROVED),
+    ],
+)
+def test_the_grade_is_what_the_chosen_checks_found(checks: tuple[str, ...], grade: Grade):
+    before = mlp()
+    report = morphir.verify(before, copy.deepcopy(before), example_inputs=X, checks=checks)
+    assert report.grade is grade
+    assert {check.name.split()[0] for check in report.checks} == {*checks}
+
+
+def test_a_certificate_says_what_is_new_and_is_checked():
+    before = mlp()
+    result = morphir.transform(before, morphir.DeeperPass(at="1"), example_inputs=X)
+    everything = ("certificate", "float64", "native", "kept", "learning")
+    report = morphir.verify(
+        before,
+        result.module,
+        example_inputs=X,
+        certificate=result.certificate,
+        checks=everything,
+    )
+    assert report.grade is Grade.PROVED
+    assert report.laws == ("DEEPER-1",)
+    assert report.check("learning").grade is Grade.TESTED
+    assert report.check("kept").grade is Grade.TESTED
+    other = morphir.transform(
+        before, morphir.DeeperPass(at="1", block="residual"), example_inputs=X
+    )
+    report = morphir.verify(before, other.module, example_inputs=X, certificate=result.certificate)
+    assert report.grade is Grade.TESTED
+    assert "another program after" in report.check("certificate").summary
+
+
+def test_a_constant_model_is_unknown():
+    constant = Net(lambda s, x: s.w.expand(x.shape[0], 2) * 1, w=torch.ones(2))
+    report = morphir.verify(constant, copy.deepcopy(constant), example_inputs=X)
+    assert report.grade is not Grade.PROVED
+    assert report.check("float64").grade is Grade.UNKNOWN
+
+
+def test_several_entry_points_are_compared():
+    class Agent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.actor, self.critic = nn.Linear(8, 2), nn.Linear(8, 1)
+
+        def act(self, x: torch.Tensor) -> torch.Tensor:
+            return self.actor(x)
+
+        def value(self, x: torch.Tensor) -> torch.Tensor:
+            return self.critic(x)
+
+    before = Agent()
+    after = copy.deepcopy(before)
+    names = ("act", "value")
+    assert morphir.verify(before, after, example_inputs=X, entry_points=names).grade is Grade.PROVED
+    after.value = lambda x: after.critic(x) * 2
+    report = morphir.verify(before, after, example_inputs=X, entry_points=names)
+    assert report.grade is Grade.REFUTED
+    assert report.check("float64").where.startswith("value on")
+
+
+def test_nothing_is_changed_and_the_random_state_is_left_alone():
+    before = nn.Sequential(
+        nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2)
+    ).train()
+    after = copy.deepcopy(before)
+    states = [copy.deepcopy(m.state_dict()) for m in (before, after)]
+    random_state = torch.get_rng_state()
+    morphir.verify(before, after, example_inputs=X)
+    assert torch.equal(random_state, torch.get_rng_state())
+    for model, state in zip((before, after), states, strict=True):
+        assert model.training
+        assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("checks", [(), "certificate", ("certificate", "magic")])
+def test_unknown_checks_are_refused(checks: Any):
+    with pytest.raises(morphir.RefusalError, match="'certificate', 'float64'"):
+        morphir.verify(mlp(), mlp(), checks=checks)
+
+
+def test_what_is_no_module_is_refused():
+    with pytest.raises(morphir.RefusalError, match=r"torch\.nn\.Module"):
+        morphir.verify(mlp(), {})  # type: ignore[arg-type]
