@@ -1,0 +1,129 @@
+"""The command line: `morphir-agents run RECIPE` and `morphir-agents resume FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, final
+
+import tyro
+from rich.console import Console
+
+import morphir
+from morphir_agents.config import RunConfig
+from morphir_agents.errors import AgentsError
+from morphir_agents.folder import RunFolder
+from morphir_agents.recipes import RECIPES
+from morphir_agents.runs import default_folder, execute
+
+__all__ = ["main"]
+
+_HELP = """\
+morphir-agents: reinforcement learning with networks that grow while they learn.
+
+  morphir-agents run RECIPE [options]    train, and leave a folder with curve, policy, ONNX and page
+  morphir-agents resume FOLDER           continue a stopped or killed run, as if it had not been
+  morphir-agents recipes                 what can be run
+
+  morphir-agents run grownn-minihack-room                      a room, solved in minutes
+  morphir-agents run grownn-minihack-room --seed 3 --env.size 15 --ppo.total-steps 400000
+  morphir-agents run grownn-minihack-room --growth.depths 2 3 --growth.steps 50000 100000
+  morphir-agents run grownn-minihack-room --help               every setting, with its meaning
+
+Ctrl-C stops a run at its next checkpoint, a second one at once. Either way it can be resumed.
+"""
+
+
+@final
+@dataclass(frozen=True)
+class _Run:
+    """Train an agent whose network grows, and explain the run on a page."""
+
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    folder: Path | None = None
+    """Where to put everything; by default runs/<recipe>-seed<seed>."""
+
+
+@final
+@dataclass(frozen=True)
+class _Resume:
+    """Continue a run from its last checkpoint; the result is as without the interruption."""
+
+    folder: tyro.conf.Positional[Path]
+    """The run folder."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status.
+
+    Errors the user can mend are printed without a traceback.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    console = Console()
+    commands: dict[str, Callable[[list[str], Console], int]] = {
+        "run": _run,
+        "resume": _resume,
+        "recipes": _list,
+    }
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        console.print(_HELP, highlight=False, markup=False)
+        return 0
+    if arguments[0] not in commands:
+        Console(stderr=True).print(
+            f"morphir-agents has no command {arguments[0]!r}; expected one of "
+            f"{', '.join(commands)}. "
+            "Try: morphir-agents --help",
+            highlight=False,
+            markup=False,
+        )
+        return 2
+    try:
+        return commands[arguments[0]](arguments[1:], console)
+    except (AgentsError, morphir.MorphirError) as error:
+        Console(stderr=True).print("[bold red]error[/]: ", end="")
+        Console(stderr=True).print(str(error), highlight=False, markup=False)
+        return 1
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "Stopped at once. The run can be resumed from its last checkpoint."
+        )
+        return 130
+
+
+def _run(arguments: list[str], console: Console) -> int:
+    choices = {name: (recipe.description, _Run(recipe.config)) for name, recipe in RECIPES.items()}
+    chosen = tyro.extras.overridable_config_cli(
+        choices, args=arguments, prog="morphir-agents run", config=(tyro.conf.AvoidSubcommands,)
+    )
+    folder = RunFolder.create(chosen.folder or default_folder(chosen.config), chosen.config)
+    console.print(
+        f"[bold]{chosen.config.name}[/]: {chosen.config.env.title}, seed {chosen.config.seed}, "
+        f"into {folder.path}",
+        highlight=False,
+    )
+    return 0 if execute(chosen.config, folder, console) is not None else 130
+
+
+def _resume(arguments: list[str], console: Console) -> int:
+    chosen = tyro.cli(_Resume, args=arguments, prog="morphir-agents resume")
+    folder, config = RunFolder.open(chosen.folder)
+    return 0 if execute(config, folder, console) is not None else 130
+
+
+def _list(arguments: list[str], console: Console) -> int:
+    tyro.cli(_Nothing, args=arguments, prog="morphir-agents recipes")
+    for name, recipe in RECIPES.items():
+        console.print(f"[bold]{name}[/]\n    {recipe.description}", highlight=False)
+    return 0
+
+
+@final
+@dataclass(frozen=True)
+class _Nothing:
+    """List the recipes."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

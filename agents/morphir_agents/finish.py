@@ -1,0 +1,127 @@
+"""The end of a run: a last evaluation, the policy as safetensors and ONNX, curve and page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from rich.console import Console
+
+import morphir
+from morphir_agents.config import RunConfig
+from morphir_agents.curve import draw_curve
+from morphir_agents.deploy import DeployedPolicy, example_observations
+from morphir_agents.envs import VectorEnv
+from morphir_agents.evaluate import Evaluation, evaluate
+from morphir_agents.folder import RunFolder
+from morphir_agents.logbook import Logbook
+from morphir_agents.page import write_page
+from morphir_agents.ppo import Trained
+
+__all__ = ["Summary", "finish"]
+
+
+@final
+@dataclass(frozen=True)
+class Summary:
+    """The results of a run in numbers."""
+
+    steps: int
+    seconds: float
+    hidden_layers: int
+    parameters: int
+    growth_events: int
+    grades: tuple[str, ...]
+    growth_share: float
+    """Share of the training time that growing took."""
+    evaluations: tuple[Evaluation, ...]
+    onnx: str
+    onnx_max_relative_error: float
+    onnx_same_actions: bool
+
+
+def finish(
+    config: RunConfig, folder: RunFolder, trained: Trained, logbook: Logbook, console: Console
+) -> Summary:
+    """Evaluate, export, check and explain; can be repeated on a finished run."""
+    agent = trained.agent.eval()
+    judge = VectorEnv(config.env.make, min(config.final_episodes, config.ppo.environments))
+    outcomes = tuple(
+        evaluate(
+            agent, judge, trained.encoding, config.final_episodes, (config.seed, 3), deterministic
+        )
+        for deterministic in (True, False)
+    )
+    for outcome in outcomes:
+        solved = f"{outcome.success_rate:.0%} solved, " if config.env.kind == "room" else ""
+        console.print(
+            f"{outcome.policy} policy over {outcome.episodes} episodes: [bold]{solved}return "
+            f"{outcome.mean_return:.2f}[/], length {outcome.mean_length:.0f}",
+            highlight=False,
+        )
+
+    morphir.save(agent, folder.policy, optimizer=trained.optimizer)
+    lineage = morphir.inspect(folder.policy).lineage
+    folder.lineage.write_text(lineage.to_json() + "\n")
+
+    deployed = DeployedPolicy(agent, trained.encoding, judge.action_space).eval()
+    seen = _observations(judge, config.seed)
+    judge.close()
+    report = morphir.export_onnx(
+        deployed, folder.onnx, example_inputs=(example_observations(seen),)
+    )
+    console.print(str(report), highlight=False, markup=False)
+
+    timings, growth = logbook.rows["timings"], logbook.rows["growth"]
+    seconds = float(timings[-1]["seconds"]) if timings else 0.0
+    summary = Summary(
+        steps=trained.step,
+        seconds=seconds,
+        hidden_layers=agent.hidden_layers,
+        parameters=sum(parameter.numel() for parameter in agent.parameters()),
+        growth_events=len(growth),
+        grades=tuple(row["grade"] for row in growth),
+        growth_share=sum(row["milliseconds"] for row in growth) / 1000 / max(seconds, 1e-9),
+        evaluations=outcomes,
+        onnx=str(report),
+        onnx_max_relative_error=float(report.max_relative_error),
+        onnx_same_actions=_same_actions(folder.onnx, deployed, seen),
+    )
+    folder.summary.write_text(json.dumps(asdict(summary), indent=2) + "\n")
+    solves = config.env.kind == "room"
+    draw_curve(folder.curve, logbook.rows, f"{config.name}: {config.env.title}", solves)
+    write_page(config, folder, summary, logbook.rows)
+    console.print(f"Everything about this run: [bold]{folder.page}[/]", highlight=False)
+    return summary
+
+
+def _observations(judge: VectorEnv, seed: int) -> np.ndarray:
+    """What the policy may meet: observations along random walks."""
+    generator = np.random.default_rng(seed)
+    judge.action_space.seed(seed)
+    judge.restart((seed, 4))
+    seen = []
+    for _ in range(32):
+        seen.append(judge.observations.copy())
+        judge.step(np.stack([judge.action_space.sample() for _ in range(len(judge))]))
+    stacked = np.concatenate(seen)
+    return stacked[generator.permutation(len(stacked))]
+
+
+def _same_actions(path: Path, deployed: DeployedPolicy, seen: np.ndarray) -> bool:
+    """Whether onnxruntime chooses the module's actions, on every observation."""
+    import onnxruntime
+    import torch
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    observations = example_observations(seen)
+    inputs = {session.get_inputs()[0].name: observations.numpy()}
+    exported = session.run(None, inputs)[0]
+    with torch.inference_mode():
+        expected = deployed(observations)[0].numpy()
+    if exported.dtype.kind == "i":
+        return bool((exported == expected).all())
+    return bool(np.allclose(exported, expected, rtol=1e-5, atol=1e-6))

@@ -1,0 +1,133 @@
+"""One self-contained HTML page per run: result, curve, growth with verdicts, and usage."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from html import escape
+from importlib.resources import files as package_files
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from morphir_agents.config import RunConfig, to_json
+from morphir_agents.folder import RunFolder
+
+if TYPE_CHECKING:
+    from morphir_agents.finish import Summary
+
+__all__ = ["write_page"]
+
+Row = dict[str, Any]
+
+
+_USAGE = """\
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession("policy.onnx")
+# raw observations, any batch
+action, outputs = session.run(None, {session.get_inputs()[0].name: observations})
+
+morphir-agents resume FOLDER      # continues an interrupted run
+tensorboard --logdir FOLDER"""
+
+
+def write_page(
+    config: RunConfig, folder: RunFolder, summary: Summary, rows: dict[str, list[Row]]
+) -> None:
+    """Write the page; images and data are embedded, it needs no other file and no network."""
+    solves = config.env.kind == "room"
+    cards = []
+    for outcome in summary.evaluations:
+        value = f"{outcome.success_rate:.0%} solved" if solves else f"{outcome.mean_return:,.0f}"
+        cards.append((value, f"{outcome.policy} policy, {outcome.episodes} episodes"))
+    cards += [
+        (f"{summary.hidden_layers} layers", f"{summary.parameters:,} parameters"),
+        (
+            f"{summary.growth_events} growth events",
+            f"{summary.growth_share:.2%} of the training time",
+        ),
+        (f"{summary.steps:,}", f"steps in {summary.seconds:,.0f} s"),
+    ]
+    lineage = json.dumps(json.loads(folder.lineage.read_text()), indent=2)
+    files = sorted(p.name for p in folder.path.iterdir() if p.is_file() and p != folder.page)
+    same = (
+        "onnxruntime chooses the same actions as the module"
+        if summary.onnx_same_actions
+        else "onnxruntime does NOT choose the same actions as the module"
+    )
+    template = package_files("morphir_agents").joinpath("page.html").read_text(encoding="utf-8")
+    text = Template(template).substitute(
+        title=escape(config.name),
+        task=escape(config.env.title),
+        seed=config.seed,
+        cards="".join(
+            f'<div class="card"><b>{escape(v)}</b><span>{escape(n)}</span></div>' for v, n in cards
+        ),
+        curve=base64.b64encode(folder.curve.read_bytes()).decode(),
+        growth=_growth(rows["growth"]),
+        evaluations=_evaluations(rows["evaluations"], summary),
+        onnx=escape(summary.onnx),
+        same=same,
+        usage=escape(_USAGE),
+        files="".join(f'<li><a href="{escape(name)}">{escape(name)}</a></li>' for name in files),
+        config=escape(to_json(config)),
+        lineage=escape(lineage),
+    )
+    folder.page.write_text(text, encoding="utf-8")
+
+
+def _growth(events: list[Row]) -> str:
+    if not events:
+        return "<p>This run kept its network.</p>"
+    table = _table(
+        ("step", "hidden layers", "parameters", "grade", "cost"),
+        [
+            (
+                f"{row['step']:,}",
+                f"{row['layers_before']} → {row['layers_after']}",
+                f"{row['parameters_before']:,} → {row['parameters_after']:,}",
+                row["grade"],
+                f"{row['milliseconds']:.1f} ms",
+            )
+            for row in events
+        ],
+    )
+    details = "".join(
+        f"<details><summary>Step {row['step']:,}: the report</summary><pre>"
+        f"{escape(chr(10).join(row['passes']))}\n\n{escape(row['report'])}</pre></details>"
+        for row in events
+    )
+    return f'<div class="table">{table}</div>{details}'
+
+
+def _evaluations(rows: list[Row], summary: Summary) -> str:
+    final = [{"step": summary.steps, **dataclasses.asdict(e)} for e in summary.evaluations]
+    return _table(
+        ("step", "policy", "episodes", "solved", "return", "length"),
+        [
+            (
+                f"{row['step']:,}" + (" (final)" if row in final else ""),
+                row["policy"],
+                str(row["episodes"]),
+                f"{row['success_rate']:.0%}",
+                f"{row['mean_return']:.3f}",
+                f"{row['mean_length']:.1f}",
+            )
+            for row in [*rows, *final]
+        ],
+    )
+
+
+def _table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
+    def cell(name: str, value: str) -> str:
+        if name == "grade":
+            other = "" if value == "PROVED" else " other"
+            return f'<td class="grade{other}">{escape(value)}</td>'
+        return f"<td>{escape(value)}</td>"
+
+    header = "".join(f"<th>{escape(name)}</th>" for name in head)
+    lines = "".join(
+        "<tr>" + "".join(cell(n, v) for n, v in zip(head, line, strict=True)) + "</tr>"
+        for line in body
+    )
+    return f"<table><tr>{header}</tr>{lines}</table>"

@@ -1,0 +1,191 @@
+"""A whole run: train, show and log it, and leave a folder that explains it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from rich.console import Console
+from typing_extensions import override
+
+from morphir_agents.config import RunConfig
+from morphir_agents.display import Display
+from morphir_agents.envs import Episode
+from morphir_agents.evaluate import Evaluation
+from morphir_agents.finish import Summary, finish
+from morphir_agents.folder import RunFolder
+from morphir_agents.growth import GrowthRecord
+from morphir_agents.interrupt import Interrupt
+from morphir_agents.logbook import Logbook
+from morphir_agents.networks import Agent
+from morphir_agents.observer import Observer
+from morphir_agents.ppo import train
+
+__all__ = ["Recorder", "execute"]
+
+
+@final
+class Recorder(Observer):
+    """Writes what happens into the logbook and shows it."""
+
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, display: Display, interrupt: Interrupt
+    ) -> None:
+        self._config, self._folder = config, folder
+        self._display, self._interrupt = display, interrupt
+        self._recent: deque[Episode] = deque(maxlen=100)
+        self._book: Logbook | None = None
+        self._seconds_before = 0.0
+        self._start = self._mark = time.perf_counter()
+        self._layers = 0
+
+    @property
+    def logbook(self) -> Logbook:
+        """Opened when the run begins: a checkpoint that can't be read leaves the tables alone."""
+        assert self._book is not None, "the run has not begun"
+        return self._book
+
+    def close(self) -> None:
+        """Close the logbook and leave the display."""
+        self._display.stop()
+        if self._book is not None:
+            self._book.close()
+
+    @override
+    @property
+    def stops(self) -> bool:
+        return self._interrupt.requested
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, earlier sessions included."""
+        return self._seconds_before + time.perf_counter() - self._start
+
+    @override
+    def begins(self, step: int, agent: Agent, resumed: bool) -> None:
+        self._layers = agent.hidden_layers
+        self._book = Logbook(self._folder.path, step if resumed else -1)
+        timings = self._book.rows["timings"]
+        self._seconds_before = float(timings[-1]["seconds"]) if timings else 0.0
+        self._start = self._mark = time.perf_counter()
+        self._display.start(step)
+
+    @override
+    def updated(
+        self,
+        step: int,
+        update: int,
+        episodes: Sequence[Episode],
+        losses: Mapping[str, float],
+        agent: Agent,
+    ) -> None:
+        now = time.perf_counter()
+        speed = self._config.ppo.batch / (now - self._mark)
+        self._mark = now
+        self._recent.extend(episodes)
+        ppo, batch = self._config.ppo, self._config.ppo.batch
+        self.logbook.add(
+            "metrics",
+            {
+                "step": step,
+                "update": update,
+                "episodes": len(episodes),
+                "episode_return": _mean([e.episode_return for e in episodes]),
+                "episode_length": _mean([e.length for e in episodes]),
+                "success_rate": _mean([e.success for e in episodes]),
+                "hidden_layers": agent.hidden_layers,
+                "learning_rate": ppo.at("learning_rate", step - batch),
+                "entropy_weight": ppo.at("entropy", step - batch),
+                **losses,
+            },
+        )
+        self.logbook.add(
+            "timings",
+            {
+                "step": step,
+                "seconds": round(self.seconds, 3),
+                "steps_per_second": round(speed, 1),
+                "time": round(time.time(), 3),
+            },
+        )
+        self._display.show(step, self._numbers(speed))
+
+    @override
+    def grew(self, record: GrowthRecord) -> None:
+        self._layers = record.layers_after
+        self.logbook.add("growth", asdict(record))
+        share = record.milliseconds / 10 / max(self.seconds, 1e-9)
+        self._display.console.print(
+            f"[bold green]grew[/] at step {record.step:,}: {record.layers_before} -> "
+            f"{record.layers_after} hidden layers  [bold]{record.grade}[/]  "
+            f"{record.milliseconds:.0f} ms ({share:.2f} % of the time so far)",
+            highlight=False,
+        )
+
+    @override
+    def evaluated(self, step: int, outcome: Evaluation) -> None:
+        self.logbook.add("evaluations", {"step": step, **asdict(outcome)})
+        self._mark = time.perf_counter()
+
+    @override
+    def settles(self, step: int) -> None:
+        self.logbook.flush()
+
+    def _numbers(self, speed: float) -> str:
+        episodes = list(self._recent)
+        parts = [f"layers {self._layers}", f"{speed:,.0f} steps/s"]
+        if episodes:
+            parts.insert(0, f"return {np.mean([e.episode_return for e in episodes]):.2f}")
+            if self._config.env.kind == "room":
+                parts.insert(0, f"solved {np.mean([e.success for e in episodes]):.0%}")
+        return " · ".join(parts)
+
+
+def execute(
+    config: RunConfig,
+    folder: RunFolder,
+    console: Console,
+    schedule: Sequence[tuple[int, Any]] | None = None,
+) -> Summary | None:
+    """Train from the folder's last checkpoint to the end; None if interrupted."""
+    display = Display(console, config.ppo.total_steps)
+
+    def notify() -> None:
+        grid = config.checkpoint_every
+        console.print(
+            f"[yellow]Stopping at the next checkpoint (they are {grid:,} steps apart). Press "
+            "Ctrl-C again to stop "
+            "at once; the run then resumes from the last one.[/]",
+            highlight=False,
+        )
+
+    interrupt = Interrupt(notify)
+    recorder = Recorder(config, folder, display, interrupt)
+    try:
+        with interrupt:
+            trained = train(config, folder.checkpoints, recorder, schedule)
+        display.stop()
+        if not trained.finished:
+            console.print(
+                f"Stopped at step {trained.step:,}. Continue with: morphir-agents resume "
+                f"{folder.path}",
+                highlight=False,
+            )
+            return None
+        return finish(config, folder, trained, recorder.logbook, console)
+    finally:
+        recorder.close()
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def default_folder(config: RunConfig) -> Path:
+    """Where a run goes if nothing else is said."""
+    return RunFolder.free(Path("runs"), f"{config.name}-seed{config.seed}")

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from morphir_agents.cli import main
+from morphir_agents.folder import RunFolder
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
+def test_help_teaches_by_example(arguments, capsys):
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "morphir-agents run grownn-minihack-room" in shown
+    assert "morphir-agents resume FOLDER" in shown
+
+
+def test_help_of_a_recipe_explains_every_setting(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "grownn-minihack-room", "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for text in ("--growth.depths", "--ppo.learning-rate", "--env.size", "Side of the square room"):
+        assert text in shown
+
+
+def test_the_recipes_are_listed(capsys):
+    assert main(["recipes"]) == 0
+    assert "grownn-minihack-room-paper" in capsys.readouterr().out
+
+
+def test_an_unknown_command_names_the_known(capsys):
+    assert main(["trian"]) == 2
+    assert "expected one of run, resume, recipes" in capsys.readouterr().err
+
+
+def test_an_unknown_recipe_or_option_ends_before_anything_is_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["run", "chess"], ["run", "grownn-minihack-room", "--ppo.gama", "0.9"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "grownn-minihack-room", "--env.size", "50"], "2 to 21"),
+        (["run", "grownn-minihack-room", "--growth.depths", "8", "4", "2"], "increasing"),
+        (["run", "grownn-minihack-room", "--ppo.total-steps", "50000"], "ends at 75,000, but the"),
+        (["run", "grownn-minihack-room", "--folder", "blocked/run"], "can't be written"),
+        (["resume", "nowhere"], "not a run folder"),
+    ],
+)
+def test_bad_input_gives_one_clear_error_and_no_traceback(
+    arguments, message, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blocked").write_text("")
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert message in " ".join(captured.err.split())
+    assert "Traceback" not in captured.err
+    assert [p.name for p in tmp_path.iterdir()] == ["blocked"]
+
+
+def test_a_corrupt_checkpoint_gives_one_clear_error_and_changes_nothing(tmp_path, capsys):
+    from morphir_agents.recipes import RECIPES
+
+    folder = RunFolder.create(tmp_path / "run", RECIPES["grownn-minihack-room"].config)
+    broken = folder.checkpoints / "000000002048"
+    broken.mkdir()
+    (broken / "state.safetensors").write_bytes(b"nonsense")
+    metrics = folder.path / "metrics.jsonl"
+    metrics.write_text(json.dumps({"step": 4096}) + "\n")
+    before = metrics.read_bytes()
+    assert main(["resume", str(folder.path)]) == 1
+    assert "can't be read" in " ".join(capsys.readouterr().err.split())
+    assert metrics.read_bytes() == before

@@ -1,0 +1,76 @@
+import dataclasses
+import json
+
+import pytest
+
+from morphir_agents.config import RunConfig, from_json, to_json
+from morphir_agents.envs import GymConfig, RoomConfig
+from morphir_agents.errors import ConfigError
+from morphir_agents.growth import GrowthConfig
+from morphir_agents.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_a_trip_through_json(name):
+    config = RECIPES[name].config
+    assert from_json(to_json(config)) == config
+
+
+def test_changed_settings_survive_too():
+    config = RunConfig(
+        seed=7,
+        env=GymConfig("Hopper-v5", contact_forces=None, max_episode_steps=10),
+        growth=GrowthConfig(depths=(2, 4), steps=(5, 9)),
+    )
+    back = from_json(to_json(config))
+    assert back == config
+    assert isinstance(back.growth.depths, tuple)
+    assert back.env.kind == "gym"
+
+
+def test_every_field_of_a_configuration_says_what_it_is():
+    import inspect
+
+    def check(cls):
+        source = inspect.getsource(cls)
+        for field in dataclasses.fields(cls):
+            line = next(
+                k
+                for k, text in enumerate(source.splitlines())
+                if text.strip().startswith(f"{field.name}:")
+            )
+            following = source.splitlines()[line + 1].strip()
+            assert following.startswith('"""'), f"{cls.__name__}.{field.name} has no docstring"
+
+    from morphir_agents.networks import NetworkConfig
+    from morphir_agents.ppo import PPOConfig
+
+    for cls in (RunConfig, RoomConfig, GymConfig, GrowthConfig, NetworkConfig, PPOConfig):
+        check(cls)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: tree.update(colour="red"),
+        lambda tree: tree["ppo"].update(gamma=0.9),
+        lambda tree: tree["env"].update(kind="chess"),
+        lambda tree: tree.pop("env"),
+        lambda tree: tree["ppo"].update(epochs=0),
+    ],
+)
+def test_what_is_not_a_configuration_is_refused(change):
+    tree = json.loads(to_json(RunConfig()))
+    change(tree)
+    with pytest.raises(ConfigError):
+        from_json(json.dumps(tree))
+    with pytest.raises(ConfigError, match="not a run configuration"):
+        from_json("{")
+
+
+@pytest.mark.parametrize("field", ["checkpoint_every", "eval_episodes", "threads"])
+def test_impossible_settings_are_refused_at_once(field):
+    with pytest.raises(ConfigError, match=field):
+        dataclasses.replace(RunConfig(), **{field: 0})
+    with pytest.raises(ConfigError, match="seed"):
+        RunConfig(seed=-1)

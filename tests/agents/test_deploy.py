@@ -1,0 +1,34 @@
+import gymnasium as gym
+import numpy as np
+import torch
+
+from morphir_agents.deploy import DeployedPolicy, example_observations
+from morphir_agents.encoding import SymbolPlanes, Vector
+from morphir_agents.networks import NetworkConfig, build_agent
+
+
+def test_deploy_1_discrete_gives_the_best_action_and_its_logits():
+    encoding, space = SymbolPlanes((3, 3), (">", ".")), gym.spaces.Discrete(4)
+    agent = build_agent(NetworkConfig(width=8), encoding, space, seed=0)
+    raw = np.random.default_rng(0).choice([ord(">"), ord("."), 32], (20, 3, 3)).astype(np.uint8)
+    action, logits = DeployedPolicy(agent, encoding, space)(example_observations(raw))
+    expected = agent.policy_and_value(torch.from_numpy(encoding.encode(raw)))[0]
+    assert torch.equal(logits, expected)
+    assert torch.equal(action, expected.argmax(-1))
+
+
+def test_deploy_1_continuous_clips_to_the_bounds_and_bakes_normalisation_in():
+    encoding, space = Vector(3, normalise=True), gym.spaces.Box(-0.1, 0.2, (2,))
+    generator = np.random.default_rng(1)
+    encoding.observe(generator.normal(7.0, 3.0, (200, 3)))
+    agent = build_agent(NetworkConfig(width=8), encoding, space, seed=0)
+    with torch.no_grad():
+        agent.policy_head.bias.copy_(torch.tensor([5.0, 0.0]))
+    raw = generator.normal(7.0, 3.0, (20, 3))
+    deployed = DeployedPolicy(agent, encoding, space)
+    action, mean = deployed(example_observations(raw))
+    expected = agent.policy_and_value(torch.from_numpy(encoding.encode(raw)))[0]
+    torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(action, mean.clamp(-0.1, 0.2))
+    assert (action[:, 0] == 0.2).all()
+    assert {"low", "high", "encoder.mean", "encoder.std"} <= set(deployed.state_dict())
