@@ -1,12 +1,10 @@
 """One application of passes, from the edits to the verdict.
 
 BACK-6   whatever goes wrong on the way, model and optimizers are as they were
-BACK-7   the emitted module, recorded again, is the program that the passes described
 """
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from morphir.checks import (
     check_native,
 )
 from morphir.cloning import clone, held, replica
+from morphir.emission import check_emission
 from morphir.errors import RefusalError, VerificationError
 from morphir.frontend import Trace, record
 from morphir.ir import (
@@ -33,7 +32,6 @@ from morphir.ir import (
     Grade,
     Insertion,
     InsertionClaim,
-    Program,
     Report,
     Rewriter,
 )
@@ -167,7 +165,7 @@ class Application:
             known = dict(self.before.eval.inputs)
             given = known if known.keys() == set(entry_points) else example_inputs
             after = Traces.of(self.target, given, entry_points)
-            _check_emission(self.target, self.rewriter, after.eval.program)
+            check_emission(self.target, self.rewriter, after.eval.program)
         certificate = _certificate(self.before.eval, after.eval, edits)
         report = self._report(certificate, self._checks(certificate, after))
         if report.grade.rank > least.rank:
@@ -207,7 +205,8 @@ class Application:
             checks.append(check_native(self.twins.native, twins.native, inputs, reference))
         if certificate.insertions:
             with self.clock("learning"):
-                checks.append(check_learning(self.target, certificate.insertions, inputs))
+                claims, twin = certificate.insertions, self.twins.native
+                checks.append(check_learning(self.target, claims, inputs, twin))
         return checks
 
     def _train_check(self, after: Traces) -> Check:
@@ -254,62 +253,3 @@ def _new_parameters(edits: Sequence[Insertion]) -> Mapping[str, nn.Parameter]:
 def _certificate(before: Trace, after: Trace, edits: Sequence[Insertion]) -> Certificate:
     claims = tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in edits)
     return Certificate(before.program.hash, after.program.hash, claims)
-
-
-def _check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> None:
-    """The module that came out must compute what the rewriter said it would (BACK-7).
-
-    Raises:
-        RefusalError: The anchor does with its children, or its hooks do with its output, what an
-            inserted layer would get in the way of.
-        VerificationError: It computes something else; the message has the first differing lines.
-    """
-    predicted = rewriter.program
-    if predicted == emitted:
-        return
-    for edit in rewriter.edits:
-        _refuse_interference(target, edit, predicted, emitted)
-    old, new = (str(program).splitlines() for program in (predicted, emitted))
-    lines = difflib.unified_diff(old, new, "as rewritten", "as emitted", n=1, lineterm="")
-    shown = "\n".join([*lines][:40])
-    raise VerificationError(
-        f"the emitted module is not the one that the passes described (BACK-7):\n{shown}"
-    )
-
-
-def _refuse_interference(
-    target: nn.Module, edit: Insertion, predicted: Program, emitted: Program
-) -> None:
-    expected, found = (_calls(program, edit.name) for program in (predicted, emitted))
-    others = predicted.shared.get(edit.anchor, ())
-    if found != expected and others:
-        raise RefusalError(
-            f"one module stands at {edit.anchor!r} and at {', '.join(map(repr, others))}, and a "
-            "layer can only be added at one of these places",
-            nodes=[edit.anchor, *others],
-            suggestions=["a model in which every place has a module of its own"],
-        )
-    if found != expected:
-        raise RefusalError(
-            f"a layer after {edit.anchor!r} would run {found} times where {expected} are needed: "
-            "its container runs its children in a way of its own",
-            nodes=[edit.anchor],
-            suggestions=["at= a module inside it"],
-        )
-    if edit.assumes:
-        raise RefusalError(
-            f"a layer after {edit.anchor!r} would change more than its output: {edit.assumes}",
-            nodes=[edit.anchor],
-            suggestions=["at= a module that computes something"],
-        )
-    if edit.inside and target.get_submodule(edit.anchor)._forward_hooks:
-        raise RefusalError(
-            f"a forward hook of {edit.anchor!r} computes with its output, and a layer that runs "
-            "inside it would come before the hook",
-            nodes=[edit.anchor],
-            suggestions=["at= the module that follows", "remove the hook, grow, register it again"],
-        )
-
-
-def _calls(program: Program, module: str) -> int:
-    return sum(len([*graph.calls_of(module)]) for graph in program.graphs.values())

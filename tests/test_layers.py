@@ -43,8 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "versions", "ir", "ops", "frontend", "blocks", "backend", "lineage", "result",
     },
     # What users call.
+    "emission": {"errors", "ir"},
     "pipeline": {
         "errors", "cloning", "ir", "ops", "frontend", "checks", "backend", "lineage", "state",
+        "emission",
     },
     "transform": {
         "errors", "ir", "frontend", "checks", "passes", "backend", "result", "state", "pipeline",

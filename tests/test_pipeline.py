@@ -57,7 +57,7 @@ PHASES = [
     (pipeline_module.Joining, "join", 1),
     (pipeline_module.Joining, "join", 2),
     (Traces, "of", 2),
-    (pipeline_module, "_check_emission", 1),
+    (pipeline_module, "check_emission", 1),
     (pipeline_module, "check_certificate", 1),
     (pipeline_module, "check_certificate", 2),
     (Twins, "of", 2),

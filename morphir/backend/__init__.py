@@ -1,1 +1,1 @@
-"""backend."""
+"""The backend: from edits to a module of the same class."""

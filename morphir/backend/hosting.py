@@ -16,8 +16,11 @@ import types
 from collections.abc import Callable
 from typing import Any, Final
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
+
+from morphir.tensors import map_tensors
 
 _GUESTS: Final = "_morphir_guests"
 
@@ -80,7 +83,10 @@ def _hosting_class(kind: Any) -> Any:
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         result = kind.forward(self, *args, **kwargs)
         for name in vars(self)[_GUESTS]:
-            result = self._modules[name](result)  # type: ignore[misc]
+            guest: Any = self._modules[name]
+            # Attention returns its one tensor in a tuple, with a None for the weights.
+            alone = isinstance(result, torch.Tensor)
+            result = guest(result) if alone else map_tensors(result, guest)
         return result
 
     def reduce(self: nn.Module, protocol: Any) -> Any:

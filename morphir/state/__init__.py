@@ -1,1 +1,1 @@
-"""state."""
+"""What surrounds a model: optimizers, replays of its lineage, files."""

@@ -1,9 +1,6 @@
 """Exports a module to ONNX and checks the file against the module.
 
-ONNX-1   at batch sizes other than the exported one every floating-point output agrees to 1e-5
-         of its root mean square, or, where that is more, to 4 times the module's own rounding
-         error (its distance from itself in float64); every other output agrees exactly
-ONNX-2   a file that does not agree is not written
+ONNX-2   a file that does not agree with the module (ONNX-1) is not written
 """
 
 from __future__ import annotations
@@ -23,25 +20,18 @@ from typing import Any, Final, final
 import torch
 from torch import nn
 
-from morphir.checks import double_copy, observe
 from morphir.cloning import replica
-from morphir.errors import RefusalError, VerificationError
+from morphir.errors import RefusalError
+from morphir.export.comparing import CHECKED_SIZES, Row, batches_of, compare, rows_of
 from morphir.frontend import check_module
 from morphir.frontend.inputs import given_inputs
-from morphir.ir import Check, Grade, Report
 from morphir.lineage import lineages_in
 from morphir.randomness import forked_random_state
 from morphir.state.files import atomic_path, flush
-from morphir.tensors import tensors_in
 from morphir.versions import library_versions
 
-TOLERANCE: Final = 1e-5  # ONNX-1
 EXTERNAL_ABOVE: Final = 1536 * 2**20  # bytes of weights; protobuf ends at 2 GiB, graph included
 _EXPORTED_SIZE: Final = 3
-_CHECKED_SIZES: Final = (1, 2, 7)
-_ROUNDINGS: Final = 4  # ONNX-1
-Row = tuple[torch.Tensor, ...]
-Batch = tuple[Row, list[torch.Tensor], list[torch.Tensor | None]]
 
 
 @final
@@ -119,7 +109,7 @@ def export_onnx(
             external = weights.name if is_large else None
             onnx_ir.save(program.model, temporary, format="protobuf", external_data=external)
             session = _session(runtime, temporary)
-            comparison = _compare(session, _batches(twin, args, size))
+            comparison = compare(session, batches_of(twin, args, size))
             comparison.check()
             opsets = onnx.load(temporary, load_external_data=False).opset_import
             if is_large:
@@ -136,7 +126,7 @@ def export_onnx(
         next(each.version for each in opsets if each.domain == ""),
         tuple(f"{i.name}{i.shape}" for i in session.get_inputs()),
         tuple(f"{o.name}{o.shape}" for o in session.get_outputs()),
-        _CHECKED_SIZES,
+        CHECKED_SIZES,
         comparison.worst,
         comparison.equal,
         metadata,
@@ -201,43 +191,8 @@ def _metadata(module: nn.Module) -> dict[str, str]:
     }
 
 
-def _rows(args: Row, size: int, wanted: int, *, noise: bool = False) -> Row:
-    """The arguments with another number of rows and other numbers; constants stay."""
-
-    def vary(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.dim() == 0 or tensor.shape[0] != size:
-            return tensor
-        rows = tensor[torch.arange(wanted, device=tensor.device) % size]
-        if not rows.is_floating_point():
-            return rows
-        factors = torch.rand(rows.shape, device=rows.device).to(rows) / 2 + 0.5
-        return rows * factors + (torch.randn_like(rows) if noise else 0)
-
-    with forked_random_state(wanted):
-        return tuple(map(vary, args))
-
-
-def _batches(module: nn.Module, args: Row, size: int) -> Iterator[Batch]:
-    """Arguments, scaled and noisy; what the module returns for them; and that in float64."""
-    double = double_copy(module)
-    rows = [_rows(args, size, wanted) for wanted in _CHECKED_SIZES]
-    noisy = _rows(args, size, _CHECKED_SIZES[-1], noise=True)
-    for batch in (*rows, noisy):
-        try:
-            with torch.no_grad():
-                returned = [tensor.cpu() for _, tensor in tensors_in(module(*batch))]
-        except Exception:
-            if batch is noisy:  # numbers that it was not made for
-                return
-            raise
-        observation = observe(double, {"forward": (batch, {})}, in_double=True)
-        exact = [t.cpu() for _, t in tensors_in(observation.results.get("forward"))]
-        is_alike = [t.shape for t in exact] == [t.shape for t in returned]
-        yield batch, returned, [*exact] if is_alike else [None] * len(returned)
-
-
 def _export(module: nn.Module, args: Row, size: int) -> Any:
-    example = _rows(args, size, _EXPORTED_SIZE)
+    example = rows_of(args, size, _EXPORTED_SIZE)
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} if a.dim() and a.shape[0] == size else None for a in args)
     try:
@@ -267,67 +222,6 @@ def _session(runtime: Any, path: Path) -> Any:
             f"onnxruntime can't run the file on a CPU, so it can't be checked: {error}",
             suggestions=["copy.deepcopy(module).float(), with float32 inputs"],
         ) from error
-
-
-@final
-@dataclass
-class _Comparison:
-    """What onnxruntime returned beside what the module did."""
-
-    worst: float = 0.0
-    equal: bool = True
-    agrees: bool = True
-
-    def add(
-        self, wanted: torch.Tensor, actual: torch.Tensor, exact: torch.Tensor | None = None
-    ) -> None:
-        """Compares one output, given what it is in float64 if that could be had (ONNX-1)."""
-        if not wanted.is_floating_point():
-            self.equal = self.equal and torch.equal(wanted, actual)
-            return
-        distance = _distance(wanted, actual)
-        self.worst = max(self.worst, distance)
-        own = _distance(exact, wanted) if exact is not None else 0.0
-        self.agrees = self.agrees and distance <= max(TOLERANCE, _ROUNDINGS * own)
-
-    def check(self) -> None:
-        """Raises unless everything agrees (ONNX-2)."""
-        if self.agrees and self.equal:
-            return
-        summary = f"worst relative difference {self.worst:.1e}, integer outputs "
-        summary += "equal" if self.equal else "different"
-        raise VerificationError(
-            "the ONNX file differs from the module (ONNX-1), so it was not written",
-            report=Report(Grade.REFUTED, checks=(Check("onnx", Grade.REFUTED, summary),)),
-        )
-
-
-def _compare(session: Any, batches: Iterator[Batch]) -> _Comparison:
-    comparison = _Comparison()
-    names = [each.name for each in session.get_inputs()]
-    for args, expected, exact in batches:
-        feed = {name: a.numpy(force=True) for name, a in zip(names, args, strict=True)}
-        found = [torch.from_numpy(array) for array in session.run(None, feed)]
-        if [t.shape for t in expected] != [t.shape for t in found]:
-            raise VerificationError(
-                f"the ONNX file returns {[[*t.shape] for t in found]}, the module "
-                f"{[[*t.shape] for t in expected]} (ONNX-1), so it was not written"
-            )
-        for wanted, actual, reference in zip(expected, found, exact, strict=True):
-            comparison.add(wanted, actual, reference)
-    return comparison
-
-
-def _distance(wanted: torch.Tensor, actual: torch.Tensor) -> float:
-    """Largest difference relative to the root mean square; where both are NaN there is none."""
-    left, right = wanted.double(), actual.double()
-    same = (left == right) | (left.isnan() & right.isnan())
-    if bool(same.all()):
-        return 0.0
-    scale = left[left.isfinite()].square().mean().sqrt()
-    relative = (left - right).abs() / scale
-    worst = relative[~same].nan_to_num(nan=float("inf"), posinf=float("inf")).max()
-    return float(worst)
 
 
 def _remove_old_weights(target: Path, weights: Path) -> None:

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 import morphir
-from morphir import RefusalError, StorageError, VerificationError, export
+from morphir import RefusalError, StorageError, VerificationError
+from morphir.export import comparing
+from morphir.export import onnx as exporting
 from tests.specimens import Agent, Attributes, Net, fingerprint
 
 
@@ -56,7 +58,7 @@ def test_onnx_1_any_batch_size_agrees_with_the_module(exported):
         scale = rest["logits"].square().mean().sqrt()
         assert float((torch.from_numpy(found[1]) - rest["logits"]).abs().max() / scale) < 1e-5
         assert torch.equal(torch.from_numpy(found[2]), rest["best"])
-    assert report.max_relative_error <= export.TOLERANCE
+    assert report.max_relative_error <= comparing.TOLERANCE
     assert report.integers_equal
     assert report.batch_sizes == (1, 2, 7)
 
@@ -98,7 +100,7 @@ def test_onnx_1_a_host_with_a_large_file_has_its_weights_beside_it(tmp_path, mon
     stranger.write_bytes(b"mine")
     old = tmp_path / "net.onnx.0123abcd.data"
     old.write_bytes(b"old weights")
-    monkeypatch.setattr(export, "EXTERNAL_ABOVE", 200)
+    monkeypatch.setattr(exporting, "EXTERNAL_ABOVE", 200)
     report = morphir.export_onnx(net, path, example_inputs=(torch.randn(2, 4),))
     (weights,) = (p for p in tmp_path.iterdir() if re.fullmatch(r"net\.onnx\.\w{8}\.data", p.name))
     assert weights != old
@@ -113,7 +115,7 @@ def test_onnx_1_a_host_with_a_large_file_has_its_weights_beside_it(tmp_path, mon
 
 
 def test_the_limit_is_below_that_of_protobuf():
-    assert export.EXTERNAL_ABOVE < 2**31
+    assert exporting.EXTERNAL_ABOVE < 2**31
 
     class Value:
         def __init__(self, nbytes: int) -> None:
@@ -122,7 +124,7 @@ def test_the_limit_is_below_that_of_protobuf():
     graph = type(
         "Graph", (), {"initializers": {"a": Value(2**30), "b": Value(2**30), "c": Value(0)}}
     )
-    assert export.weight_bytes(type("Model", (), {"graph": graph})) == 2**31
+    assert exporting.weight_bytes(type("Model", (), {"graph": graph})) == 2**31
 
 
 class Wrong:
@@ -154,8 +156,8 @@ def test_onnx_2_a_file_that_differs_is_not_written(
     path = tmp_path / "net.onnx"
     path.write_bytes(b"old")
     real = onnxruntime.InferenceSession
-    monkeypatch.setattr(export, "_export", lambda *_: program)
-    monkeypatch.setattr(export, "EXTERNAL_ABOVE", 100)
+    monkeypatch.setattr(exporting, "_export", lambda *_: program)
+    monkeypatch.setattr(exporting, "EXTERNAL_ABOVE", 100)
     monkeypatch.setattr(
         onnxruntime, "InferenceSession", lambda *a, **k: Wrong(real(*a, **k), change)
     )
@@ -169,35 +171,7 @@ def test_onnx_2_a_file_that_differs_is_not_written(
 def small_program():
     torch.manual_seed(0)
     net = Net().eval()
-    return net, export._export(net, (torch.randn(2, 4),), 2)
-
-
-def test_onnx_1_the_smallest_difference_that_counts():
-    """ONNX-1"""
-    wanted = torch.ones(10)
-    for factor, agrees in ((1 + 0.9e-5, True), (1 + 1.2e-5, False)):
-        comparison = export._Comparison()
-        comparison.add(wanted, wanted * factor)
-        assert comparison.agrees == agrees
-    exact = wanted.double() * (1 + 1e-4)  # the module itself is 1e-4 off
-    for factor, agrees in ((1 - 3.9e-4, True), (1 - 4.1e-4, False)):
-        comparison = export._Comparison()
-        comparison.add(wanted, wanted * factor, exact)
-        assert comparison.agrees == agrees
-        assert comparison.worst == pytest.approx(1 - factor, rel=1e-2)
-    comparison = export._Comparison()
-    comparison.add(torch.tensor([1, 2]), torch.tensor([1, 3]))
-    assert not comparison.equal
-    with pytest.raises(VerificationError):
-        comparison.check()
-
-
-def test_not_a_number_agrees_with_itself_only():
-    nan = torch.tensor([1.0, float("nan"), float("inf")])
-    assert export._distance(nan, nan.clone()) == 0.0
-    assert export._distance(nan, torch.tensor([1.0, 2.0, float("inf")])) == float("inf")
-    assert export._distance(torch.zeros(2), torch.tensor([0.0, 1e-30])) == float("inf")
-    assert export._distance(torch.zeros(0), torch.zeros(0)) == 0.0
+    return net, exporting._export(net, (torch.randn(2, 4),), 2)
 
 
 def test_what_onnxruntime_cannot_run_is_refused(tmp_path):
@@ -247,7 +221,7 @@ def test_what_cannot_be_exported_is_one_clear_refusal(make, inputs, message, tmp
 
 
 def test_an_unwritable_path_fails_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_export", lambda *_: pytest.fail("the work was done"))
+    monkeypatch.setattr(exporting, "_export", lambda *_: pytest.fail("the work was done"))
     with pytest.raises(StorageError, match=r"cannot write .*No such file or directory"):
         morphir.export_onnx(Net(), tmp_path / "no" / "a.onnx", example_inputs=(torch.zeros(2, 4),))
 
@@ -266,22 +240,10 @@ def test_without_the_extra_it_says_what_to_install(missing, tmp_path, monkeypatc
         morphir.export_onnx(Net(), tmp_path / "a.onnx", example_inputs=(torch.zeros(2, 4),))
 
 
-def test_rows_are_varied_and_constants_are_not():
-    x, table, ids = torch.arange(1.0, 9).reshape(2, 4), torch.ones(3, 4), torch.tensor([5, 6])
-    rows = export._rows((x, table, ids, torch.tensor(2.0)), 2, 5)
-    assert rows[0].shape == (5, 4)
-    assert bool((rows[0] > 0).all())
-    assert bool((rows[0] <= x[torch.arange(5) % 2]).all())
-    assert torch.equal(rows[1], table)
-    assert rows[2].tolist() == [5, 6, 5, 6, 5]
-    noisy = export._rows((torch.zeros(2, 4),), 2, 7, noise=True)[0]
-    assert bool((noisy != 0).all())
-
-
 def test_versions_and_lineages_of_parts_are_named():
     whole = nn.ModuleDict({"a": Net(), "b": Net()})
-    assert export._metadata(whole)["lineage_sha256"] == "none"
+    assert exporting._metadata(whole)["lineage_sha256"] == "none"
     for part in whole.values():
         morphir.apply(part, morphir.DeeperPass(at="extractor.1"), inplace=True)
     hashes = {name: morphir.lineage.lineage_of(whole[name]).hash for name in "ab"}
-    assert export._metadata(whole)["lineage_sha256"] == f"a {hashes['a']}, b {hashes['b']}"
+    assert exporting._metadata(whole)["lineage_sha256"] == f"a {hashes['a']}, b {hashes['b']}"

@@ -1,0 +1,74 @@
+"""Whether the module that came out is the one that the passes described.
+
+BACK-7   the emitted module, recorded again, is the program that the rewriter predicted; where it is
+         not, either the model is such that a layer gets in its way, and the site is refused, or it
+         is our bug, and the error shows the lines that differ
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from torch import nn
+
+from morphir.errors import RefusalError, VerificationError
+from morphir.ir import Insertion, Program, Rewriter
+
+
+def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> None:
+    """The module that came out must compute what the rewriter said it would (BACK-7).
+
+    Raises:
+        RefusalError: The anchor does with its children, or its hooks do with its output, what an
+            inserted layer would get in the way of.
+        VerificationError: It computes something else; the message has the first differing lines.
+    """
+    predicted = rewriter.program
+    if predicted == emitted:
+        return
+    for edit in rewriter.edits:
+        _refuse_interference(target, edit, predicted, emitted)
+    old, new = (str(program).splitlines() for program in (predicted, emitted))
+    lines = difflib.unified_diff(old, new, "as rewritten", "as emitted", n=1, lineterm="")
+    shown = "\n".join([*lines][:40])
+    raise VerificationError(
+        f"the emitted module is not the one that the passes described (BACK-7):\n{shown}"
+    )
+
+
+def _refuse_interference(
+    target: nn.Module, edit: Insertion, predicted: Program, emitted: Program
+) -> None:
+    expected, found = (_calls(program, edit.name) for program in (predicted, emitted))
+    others = predicted.shared.get(edit.anchor, ())
+    if found != expected and others:
+        raise RefusalError(
+            f"one module stands at {edit.anchor!r} and at {', '.join(map(repr, others))}, and a "
+            "layer can only be added at one of these places",
+            nodes=[edit.anchor, *others],
+            suggestions=["a model in which every place has a module of its own"],
+        )
+    if found != expected:
+        raise RefusalError(
+            f"a layer after {edit.anchor!r} would run {found} times where {expected} are needed: "
+            "its container runs its children in a way of its own",
+            nodes=[edit.anchor],
+            suggestions=["at= a module inside it"],
+        )
+    if edit.assumes:
+        raise RefusalError(
+            f"a layer after {edit.anchor!r} would change more than its output: {edit.assumes}",
+            nodes=[edit.anchor],
+            suggestions=["at= a module that computes something"],
+        )
+    if edit.inside and target.get_submodule(edit.anchor)._forward_hooks:
+        raise RefusalError(
+            f"a forward hook of {edit.anchor!r} computes with its output, and a layer that runs "
+            "inside it would come before the hook",
+            nodes=[edit.anchor],
+            suggestions=["at= the module that follows", "remove the hook, grow, register it again"],
+        )
+
+
+def _calls(program: Program, module: str) -> int:
+    return sum(len([*graph.calls_of(module)]) for graph in program.graphs.values())
