@@ -49,6 +49,12 @@ def check_module(model: Any) -> None:
             suggestions=["apply the pass to the Python module, then script the result"],
         )
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if type(tensor).__name__ == "DTensor":
+            raise RefusalError(
+                "a parameter is distributed over devices, so it is not whole",
+                nodes=[name],
+                suggestions=["gather it, apply the pass, then distribute it again"],
+            )
         if is_lazy(tensor):
             raise RefusalError(
                 "a lazy parameter has no shape yet",

@@ -20,7 +20,7 @@ from morphir.errors import RefusalError
 from morphir.frontend.effects import Effects
 from morphir.frontend.entry import EntryPoint
 from morphir.frontend.inputs import Arguments
-from morphir.frontend.isolation import Scratch, join
+from morphir.frontend.isolation import Scratch
 from morphir.frontend.ledger import Ledger
 from morphir.frontend.recorder import Recorder
 from morphir.frontend.recording import Recording
@@ -109,7 +109,7 @@ class _Capture:
                     self._recorder.record_draws()
                 with self._witness, self._recorder:
                     result = function(*args, **kwargs)
-                draws = draws or host_random_state() != _seeded_state()
+                draws = draws or host_random_state() != _seeded_state() or self._effects.drew()
             self._recorder.check_exposed()
             self._effects.check_modules()
             recording = self._finish(result, draws)
@@ -161,7 +161,7 @@ class _Capture:
             tuple(ledger.unexplained),
             tuple(updates.values()),
             tuple(recorder.size_tests),
-            tuple(_notes(recorder, self._effects)),
+            tuple(_notes(recorder, self._effects, draws)),
             recorder.reads_numbers or ledger.has_escaped,
             draws,
         )
@@ -189,7 +189,9 @@ class _Capture:
                 yield f"arguments.{path}", tensor
 
 
-def _notes(recorder: Recorder, effects: Effects) -> Iterator[str]:
+def _notes(recorder: Recorder, effects: Effects, draws: bool) -> Iterator[str]:
+    if draws:
+        yield "Python or numpy draws random numbers: only these draws are known"
     places = [*recorder.left_at]
     if places:
         more = f" and {len(places) - 4} more" if len(places) > 4 else ""
@@ -245,10 +247,9 @@ def _shared_memory(scratch: Scratch) -> dict[Any, str]:
         shared[memory_of(parameter)] = f"its parameter {name!r}"
         if parameter.grad is not None:
             shared[memory_of(parameter.grad)] = f"the gradient of its parameter {name!r}"
-    for name, _, original in scratch.modules:
-        for key, buffer in original._buffers.items():
-            if buffer is not None:
-                shared[memory_of(buffer)] = f"the buffer {join(name, key)!r} of the original model"
+    for memory, tensor in scratch.memory.items():
+        name = scratch.names[id(tensor)]
+        shared.setdefault(memory, f"the buffer {name!r} of the original model")
     return shared
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, Final, final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,6 +16,9 @@ from morphir.errors import RefusalError
 from morphir.frontend.isolation import Scratch, attribute_tensors, join
 
 _SIMPLE: Final = (int, float, complex, bool, str, type(None))
+_GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
+_MANY: Final = 1000  # of a longer container only the length is compared
+_OWN: Final = frozenset(vars(nn.Module()))  # what nn.Module keeps for itself
 
 
 @final
@@ -68,6 +74,7 @@ class Effects:
             (name, module, dict(module._parameters), dict(module._buffers), dict(module._modules))
             for name, module, _ in scratch.modules
         ]
+        self._training = {name: module.training for name, module, _ in scratch.modules}
 
     def check_parameters(self) -> None:
         """Restores what the call did to shared parameters; also to be called when it raised.
@@ -116,14 +123,48 @@ class Effects:
             yield from attribute_tensors(module, name)
 
     def changed_attributes(self) -> list[str]:
-        """Plain attributes of the user's modules that the call changed: state outside of torch."""
+        """Attributes that the call changed: state of Python, which no graph holds."""
         changed = []
         for name, module, original in self._scratch.modules:
+            if module.training != self._training[name]:
+                changed.append(join(name, "training"))
             if type(original).__module__.startswith("torch."):
                 continue
             now = vars(module)
             for key, value in vars(original).items():
-                is_plain = key != "training" and isinstance(value, _SIMPLE)
-                if is_plain and repr(now.get(key)) != repr(value):  # by repr, as nan is not nan
+                if key not in _OWN and _form(value) != _form(now.get(key)):
                     changed.append(join(name, key))
         return changed
+
+    def drew(self) -> bool:
+        """Whether the call drew from a generator of Python or numpy that a module keeps."""
+        return any(
+            isinstance(value, _GENERATORS)
+            and _generator_state(value) != _generator_state(vars(module).get(key))
+            for _, module, original in self._scratch.modules
+            for key, value in vars(original).items()
+        )
+
+
+def _form(value: Any, depth: int = 3) -> Any:
+    """A plain value as text, containers and plain objects by their parts, else nothing."""
+    if isinstance(value, _SIMPLE):
+        return repr(value)  # by repr, as nan is not nan
+    if depth == 0 or isinstance(value, nn.Module | torch.Tensor | type | FunctionType):
+        return None
+    if isinstance(value, dict | list | tuple) and len(value) > _MANY:
+        return len(value)
+    if isinstance(value, dict):
+        return [(_form(k, depth - 1), _form(v, depth - 1)) for k, v in value.items()]
+    if isinstance(value, list | tuple):
+        return [_form(part, depth - 1) for part in value]
+    return _form(getattr(value, "__dict__", None), depth - 1)
+
+
+def _generator_state(generator: Any) -> str:
+    if isinstance(generator, random.Random):
+        return repr(generator.getstate())
+    if isinstance(generator, np.random.RandomState):
+        state = generator.get_state(legacy=False)
+        return repr((state["state"]["key"].tolist(), state["state"]["pos"]))
+    return repr(generator.bit_generator.state)

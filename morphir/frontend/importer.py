@@ -103,7 +103,7 @@ class Importer:
             return _MARKERS[target], {"args": args}
         if node.meta["in_place"]:
             kwargs.pop("out", None)
-        bound = self._table.bind(target, args, kwargs) if node.meta["plain"] else None
+        bound = self._table.bind(target, args, kwargs) if not node.meta["context"] else None
         if bound is not None and all(_holder(bound[1], value) for value in writes):
             return bound[0].name, bound[1]
         if node.meta["in_place"]:
@@ -111,8 +111,8 @@ class Importer:
             target = getattr(torch.Tensor, out_of_place, target)
         arguments = {"args": args} if args else {}
         arguments |= {"kwargs": tuple(kwargs.items())} if kwargs else {}
-        name = function_name(target)
-        return name if node.meta["plain"] else f"autocast.{name}", arguments
+        context = f"{node.meta['context']}." if node.meta["context"] else ""
+        return f"{context}{function_name(target)}", arguments
 
     def _argument(self, argument: Any) -> Argument:
         match argument:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from morphir.frontend.sizes import ReadAttribute, TaggedInt
+from morphir.frontend.witness import memory_of
 from morphir.tensors import tensors_in
 
 _SHARED: Final = (
@@ -40,6 +41,7 @@ class Scratch:
         parameters: The parameters that the copy shares (TorchScript copies its own).
         buffers: The buffers of the copy by first qualified name.
         originals: Identity of every other tensor of the copy to the tensor it was copied from.
+        memory: Memory of each parameter and of each buffer of the original, to the copy's tensor.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -51,17 +53,9 @@ class Scratch:
         self.names: dict[int, str] = {}
         self.parameters: list[nn.Parameter] = []
         self.buffers: dict[str, torch.Tensor] = {}
-        for name, module, _ in self.modules:
-            for key, parameter in module._parameters.items():
-                if parameter is not None and id(parameter) not in self.names:
-                    self.names[id(parameter)] = join(name, key)
-                    if parameter.is_leaf:
-                        self.parameters.append(parameter)
-        for name, module, _ in self.modules:
-            for key, buffer in module._buffers.items():
-                if buffer is not None and id(buffer) not in self.names:
-                    self.names[id(buffer)] = join(name, key)
-                    self.buffers[join(name, key)] = buffer
+        self.memory: dict[Any, torch.Tensor] = {}
+        for name, module, original in self.modules:
+            self._add_state(name, module, original)
         self.originals = {
             id(memo[id(original)]): original
             for original in memo.get(id(memo), ())
@@ -70,6 +64,21 @@ class Scratch:
         for name, module, _ in self.modules:
             if not type(module).__module__.startswith("torch."):
                 _tag_numbers(name, module)
+
+    def _add_state(self, name: str, module: nn.Module, original: nn.Module) -> None:
+        for key, parameter in module._parameters.items():
+            if parameter is not None and id(parameter) not in self.names:
+                self.names[id(parameter)] = join(name, key)
+                if parameter.is_leaf:
+                    self.parameters.append(parameter)
+                    self.memory[memory_of(parameter)] = parameter
+        for key, buffer in module._buffers.items():
+            source = original._buffers[key]
+            if buffer is not None and source is not None and id(buffer) not in self.names:
+                # A closure may hold the original instead of the copy.
+                self.names[id(buffer)] = self.names[id(source)] = join(name, key)
+                self.buffers[join(name, key)] = buffer
+                self.memory[memory_of(source)] = buffer
 
     def path_of(self, tensor: torch.Tensor) -> str | None:
         """The qualified name of an attribute that is or holds a tensor, or None."""

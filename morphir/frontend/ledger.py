@@ -110,6 +110,9 @@ class Ledger:
             )
         original = self._scratch.originals.get(id(tensor))
         if original is not None:
+            state = self._scratch.memory.get(memory_of(original))
+            if state is not None:  # a view of a parameter that the module keeps
+                return self.emit(marks.alias, (self.node_of(state),), [tensor])
             path = self._scratch.path_of(tensor)
             if path is not None:
                 self._attributes[path] = tensor

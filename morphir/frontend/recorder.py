@@ -45,6 +45,7 @@ _HELD: Final = (
     bool, int, float, complex, str, type(None), type(...), torch.dtype, torch.device, torch.layout,
     torch.memory_format,
 )  # fmt: skip
+_STORAGES: Final = (torch.UntypedStorage, torch.TypedStorage)
 _FEW: Final = 64  # a longer list of numbers becomes a constant
 
 
@@ -77,6 +78,7 @@ class Recorder(TorchFunctionMode):
         self._modules = {id(module): name for name, module, _ in scratch.modules}
         self._exposed: list[tuple[_T, int, _T]] = []
         self._holds_all = True  # whether the call's arguments can all be written down
+        self._context = ""  # what makes the call mean something else than its function
         self._thread = threading.get_ident()
 
     def __enter__(self) -> Recorder:
@@ -143,9 +145,12 @@ class Recorder(TorchFunctionMode):
                 suggestions=["entry_points= with a method that only computes values"],
             )
         operands = [*_tensors(args), *_tensors(kwargs)]
+        if func == _T.__deepcopy__:
+            func, args = _T.clone, args[:1]
         if func is _LIFT and not self.ledger.reads(operands[0]):
             return self._lift_python_data(operands[0])
         self._holds_all = True
+        self._context = _context(operands)
         fx_args, fx_kwargs = self._held(tuple(args)), self._held(dict(kwargs))
         if func in EXPOSES_MEMORY:
             self._expose(args[0])
@@ -218,7 +223,7 @@ class Recorder(TorchFunctionMode):
             n for t, n in zip(changed, old, strict=True) if any(t is w for w in writes)
         )
         is_found = self._holds_all and function_name(func).startswith("torch.")
-        if not is_found or not node.meta["plain"]:
+        if not is_found or node.meta["context"]:
             node.meta["given"] = [tensor.detach().clone() for tensor in (*outputs, *writes)]
         for tensor, value in zip([*outputs, *writes], node.meta["outputs"], strict=True):
             if any(tensor is c for c in changed):
@@ -245,7 +250,7 @@ class Recorder(TorchFunctionMode):
             writes=(),
             in_place=False,
             source=source_line() if self.is_running else "",
-            plain=not torch.is_autocast_enabled("cpu") and not torch.is_autocast_enabled("cuda"),
+            context=self._context,
         )
         if len(outputs) == 1:
             node.meta["outputs"] = (node,)
@@ -295,6 +300,12 @@ class Recorder(TorchFunctionMode):
             return value
         if isinstance(value, np.generic):
             return self._held(value.item())
+        if isinstance(value, _STORAGES):
+            raise RefusalError(
+                "the model works on a tensor's storage (pickle, copies of memory), which cannot "
+                "be followed",
+                suggestions=["tensor operations such as clone"],
+            )
         for kind in (bool, int, float, str):  # enumerations, and numbers of other libraries
             if isinstance(value, kind):
                 return kind(value)
@@ -380,6 +391,24 @@ def _tensors(value: Any) -> Iterator[_T]:
             yield from _tensors(part)
     elif isinstance(value, slice):
         yield from _tensors((value.start, value.stop, value.step))
+
+
+def _context(operands: Sequence[_T]) -> str:
+    """What makes a call mean something else than its function: autocast, a tensor's own class."""
+    if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        return "autocast"
+    kinds = (type(tensor) for tensor in operands)
+    return next((kind.__name__ for kind in kinds if not _is_ordinary(kind)), "")
+
+
+@lru_cache(maxsize=64)
+def _is_ordinary(kind: type[_T]) -> bool:
+    """Whether operations on a class of tensors are those of torch."""
+    functions = (_T.__torch_function__, nn.Parameter.__torch_function__)
+    own = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)
+    return own in [getattr(f, "__func__", f) for f in functions] and (
+        kind.__torch_dispatch__ is _T.__torch_dispatch__
+    )
 
 
 def _count(value: Any) -> int:

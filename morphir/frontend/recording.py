@@ -67,8 +67,8 @@ class Recording:
     Attributes:
         graph: One node per functional call. `node.meta` has `type` (of the node's value) and for
             calls `outputs` (nodes of its tensors), `writes`, `in_place`, `random`, `source`,
-            `plain` (False under autocast, where no declaration applies) and, for what cannot be run
-            again, `given` (copies of the tensors it made).
+            `context` (autocast or a class of tensors, under which no declaration applies) and, for
+            what cannot be run again, `given` (copies of the tensors it made).
         events: Nodes and module calls in execution order.
         inputs: Path among the arguments and placeholder.
         outputs: Path in the returned object, node, and the tensor itself.

@@ -95,7 +95,7 @@ class _Tracer(fx.Tracer):
                 in_place=in_place,
                 random=_may_draw(node),
                 source="",
-                plain=True,
+                context="",
             )
             self.events.append(Event("node", node=node))
         return node

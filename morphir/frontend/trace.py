@@ -123,7 +123,8 @@ def _record(
                 graphs[entry.name] = session.trace_symbolically(entry)
         except CallFailedError as failure:
             if entry.name in given:
-                raise
+                cause = failure.__cause__
+                raise RefusalError(failure.reason, suggestions=failure.suggestions) from cause
             graphs[entry.name] = session.trace_after(failure, entry)
     program = Program(
         type(model).__name__,
@@ -159,6 +160,10 @@ def _state(model: nn.Module, constants: Mapping[str, torch.Tensor]) -> dict[str,
     return entries
 
 
+class _NotRepeatableError(RefusalError):
+    """The same call gave two graphs."""
+
+
 @final
 class _Session:
     """The recordings of one model, and what there is to say about them.
@@ -176,6 +181,21 @@ class _Session:
         self._table = table
 
     def record(self, entry: EntryPoint, arguments: Arguments) -> Graph:
+        """Records an entry point; a call that fills a cache outside of the model runs once more."""
+        try:
+            return self._record(entry, arguments)
+        except _NotRepeatableError:
+            pass
+        try:
+            graph = self._record(entry, arguments)
+        except _NotRepeatableError as error:
+            raise RefusalError(error.reason, suggestions=error.suggestions) from None
+        self.notes.append(
+            f"{entry.name}: its first call ran differently and was not recorded: it fills a cache"
+        )
+        return graph
+
+    def _record(self, entry: EntryPoint, arguments: Arguments) -> Graph:
         """Records twice, where the inputs have a batch at two batch sizes; checks both."""
         first = self._capture(entry, arguments)
         graph = self._import(entry, first, arguments, note=True)
@@ -255,7 +275,7 @@ class _Session:
         again = merge(graph, Importer(self._table).run(second, entry.name), (1, 1))
         difference = constant_difference(first, second) if isinstance(again, Graph) else again
         if difference:
-            raise RefusalError(
+            raise _NotRepeatableError(
                 f"the same call of {entry.name!r} was recorded twice and differs, so it depends on "
                 f"something outside of the model: {difference}",
                 suggestions=["buffers in place of clocks, counters and files"],

@@ -1,29 +1,11 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
-
-
-class DistributedDataParallel(nn.Module):
-    """Called as torch's own; made without a process group."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-
-class FullyShardedDataParallel(DistributedDataParallel):
-    """As above."""
-
-
-class FSDPModule:
-    """What `fully_shard` mixes in."""
-
-
-class FSDPLinear(FSDPModule, nn.Linear):
-    """What it turns a Linear into."""
 
 
 def scripted() -> nn.Module:
@@ -48,10 +30,6 @@ def compiled() -> nn.Module:
         (lambda: "agent", "expected a torch.nn.Module, found str", "the module inside it"),
         (lambda: nn.Linear, "expected a torch.nn.Module, found type", "the module inside it"),
         (lambda: nn.DataParallel(nn.Linear(2, 2)), "DataParallel is a wrapper", "model.module"),
-        (lambda: DistributedDataParallel(nn.Linear(2, 2)), "DistributedDataParallel", "every rank"),
-        (lambda: nn.Sequential(FullyShardedDataParallel(nn.Linear(2, 2))),
-         "FullyShardedDataParallel is a wrapper", "before wrapping"),
-        (lambda: nn.Sequential(FSDPLinear(2, 2)), "sharded by fully_shard", "gather it"),
         (compiled, "OptimizedModule is a wrapper", "_orig_mod"),
         (lambda: nn.Sequential(nn.Linear(2, 2), compiled()), "OptimizedModule", "_orig_mod"),
         (scripted, "TorchScript module", "the Python module"),
@@ -65,6 +43,55 @@ def test_what_is_no_plain_module_is_refused_with_one_clear_message(make, words, 
         check_module(make())
     assert suggestion in " ".join(caught.value.suggestions)
     assert len(str(caught.value).splitlines()) <= 3
+
+
+@pytest.fixture
+def process_group() -> Iterator[None]:
+    """One process that talks to itself."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def sharded() -> nn.Module:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    return fully_shard(nn.Sequential(nn.Linear(2, 2)), mesh=init_device_mesh("cpu", (1,)))
+
+
+def fully_sharded() -> nn.Module:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    return FullyShardedDataParallel(nn.Linear(2, 2), device_id=torch.device("cpu"))
+
+
+def tensor_parallel() -> nn.Module:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+
+    model = nn.Sequential(nn.Linear(2, 2))
+    return parallelize_module(model, init_device_mesh("cpu", (1,)), {"0": ColwiseParallel()})
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, about a group of one
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize(
+    ("make", "words", "suggestion"),
+    [
+        (lambda: nn.parallel.DistributedDataParallel(nn.Linear(2, 2)),
+         "DistributedDataParallel is a wrapper", "every rank"),
+        (lambda: nn.Sequential(fully_sharded()), "FullyShardedDataParallel is a wrapper",
+         "before wrapping"),
+        (sharded, "sharded by fully_shard", "gather it"),
+        (tensor_parallel, "is distributed over devices", "gather it"),
+    ],
+    ids=["DDP", "FSDP", "fully_shard", "tensor parallel"],
+)  # fmt: skip
+def test_distributed_modules_are_refused(make, words: str, suggestion: str):
+    with pytest.raises(RefusalError, match=words) as caught:
+        check_module(make())
+    assert suggestion in " ".join(caught.value.suggestions)
 
 
 def test_the_place_of_a_wrapper_is_named():

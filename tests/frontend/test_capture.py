@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from morphir.errors import RefusalError
 from morphir.frontend import record, trace
-from morphir.frontend.capture import CallFailedError
 from tests.frontend.models import ZOO, Mlp, One, Trained, X, build
 
 
@@ -74,7 +73,7 @@ def accumulates(self: One, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("forward", "error", "words"),
     [
-        (raises, CallFailedError, "ValueError: in the middle"),
+        (raises, RefusalError, "ValueError: in the middle"),
         (interrupts, KeyboardInterrupt, "^$"),
         (accumulates, RefusalError, "the gradient of its parameter 'fc.weight' in place"),
     ],
@@ -175,9 +174,9 @@ def test_what_cannot_be_copied_is_refused():
 
 
 def test_inputs_that_do_not_fit_say_what_happened():
-    with pytest.raises(CallFailedError, match="failed on its example inputs: RuntimeError: mat1"):
+    with pytest.raises(RefusalError, match="failed on its example inputs: RuntimeError: mat1"):
         trace(Mlp(), example_inputs=(torch.zeros(2, 5),))
-    with pytest.raises(CallFailedError, match="missing a required argument: 'x'"):
+    with pytest.raises(RefusalError, match="missing a required argument: 'x'"):
         trace(Mlp(), example_inputs={"forward": ((), {"y": X})})
 
 

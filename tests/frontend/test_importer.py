@@ -34,7 +34,7 @@ class Builder:
     def call(self, function: Any, *args: Any, **meta: Any) -> fx.Node:
         node = self.graph.call_function(function, args, meta.pop("kwargs", {}))
         node.meta.update(
-            {"writes": (), "in_place": False, "random": False, "source": "", "plain": True, **meta}
+            {"writes": (), "in_place": False, "random": False, "source": "", "context": "", **meta}
         )
         node.meta.setdefault("outputs", (node,))
         for each in node.meta["outputs"]:
@@ -96,7 +96,7 @@ def test_an_undeclared_call_has_the_name_of_its_function(function: Any, in_place
 
 def test_under_autocast_no_declaration_applies():
     builder = Builder()
-    node = only(builder, builder.call(F.relu, builder.x, plain=False))
+    node = only(builder, builder.call(F.relu, builder.x, context="autocast"))
     assert node.op == "autocast.torch.nn.functional.relu"
 
 
@@ -122,7 +122,7 @@ def test_written_arguments_are_named_and_an_op_that_drops_one_is_opaque():
     call = builder.graph.call_function(F.batch_norm, (builder.x, mean, var, None, None, True))
     parts = tuple(builder.graph.call_function(lambda: None, ()) for _ in range(3))
     call.meta.update(
-        writes=(mean, var), in_place=False, random=False, source="", plain=True, outputs=parts
+        writes=(mean, var), in_place=False, random=False, source="", context="", outputs=parts
     )
     for part in parts:
         part.meta["type"] = KIND

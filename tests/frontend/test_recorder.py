@@ -471,6 +471,106 @@ def test_a_module_that_raises_and_is_caught_is_left_properly():
     assert len(worked.body) == 1
 
 
+class Schedule:
+    """An object that counts."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+
+def test_python_state_that_the_call_changes_is_noted():
+    """FRONT-5: lists and dictionaries of numbers, and the mode of a part."""
+
+    def forward(self: One, x: torch.Tensor) -> torch.Tensor:
+        self.stats["n"] += 1
+        self.history.append(self.stats["n"])
+        self.schedule.steps += 1
+        self.fc.train()
+        return self.fc(x)
+
+    model = One(forward).eval()
+    model.stats, model.history, model.schedule = {"n": 0}, [], Schedule()
+    notes = record(model, example_inputs=(X,)).program.notes
+    assert [note.split(",")[0] for note in notes] == [
+        "forward: the call changes self.stats",
+        "forward: the call changes self.history",
+        "forward: the call changes self.schedule",
+        "forward: the call changes self.fc.training",
+    ]
+    assert (model.stats, model.history, model.schedule.steps) == ({"n": 0}, [], 0)
+    assert not model.fc.training
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [np.random.default_rng(0), np.random.RandomState(0), random.Random(0)],
+    ids=lambda g: type(g).__name__,
+)
+def test_a_generator_that_a_module_keeps_is_an_escape_too(generator: Any):
+    """FRONT-5: each copy draws the same number, so two recordings agree on a literal."""
+    model = One(lambda s, x: s.fc(x) * float(s.draws.random_sample() if hasattr(
+        s.draws, "random_sample") else s.draws.random()))  # fmt: skip
+    model.draws = generator
+    found = record(model, example_inputs=(X,)).program
+    node, *_ = found.graphs["forward"].nodes
+    assert (node.op, node.random) == ("escape", True)
+    assert any("draws random numbers" in note for note in found.notes)
+
+
+class Strange(torch.Tensor):
+    """Adds by multiplying."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        func = torch.Tensor.mul if func is torch.Tensor.add else func
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+class Ordinary(torch.Tensor):
+    """Only has another name."""
+
+
+def test_tensors_with_operations_of_their_own_are_opaque():
+    """FRONT-5: no declaration of ours says what their operations do."""
+    model = One(lambda s, x: s.fc(x).add(x))
+    for kind, expected in [
+        (Strange, ["Strange.torch.nn.functional.linear", "Strange.torch.Tensor.add"]),
+        (Ordinary, ["linear", "add"]),
+    ]:
+        program = record(model, example_inputs=(X.as_subclass(kind),)).program
+        assert [node.op for node in program.graphs["forward"].nodes] == expected
+
+
+def test_a_view_of_a_parameter_that_a_module_keeps_is_an_alias_of_it():
+    """FRONT-5: it changes when the parameter is trained, so it is no constant."""
+    model = One(lambda s, x: F.linear(x, s.transposed) + s.part)
+    model.transposed, model.part = model.fc.weight.t(), model.seen[:1]
+    program = record(model, example_inputs=(X,)).program
+    assert {name for name, entry in program.state.items() if entry.kind == "constant"} == set()
+    assert "alias(args=(@fc.weight,))" in str(program)
+    assert "alias(args=(@seen,))" in str(program)
+
+
+def test_a_closure_over_the_original_model_reads_its_state_by_name():
+    model = One(lambda s, x: s.closure(x))
+    model.closure = lambda x: model.fc(x) + model.seen
+    program = record(model, example_inputs=(X,)).program
+    assert "other=@seen)" in str(program)
+    model.closure = lambda x: model.fc(x) + model.seen.add_(1)
+    with pytest.raises(RefusalError, match="the buffer 'seen' of the original model in place"):
+        record(model, example_inputs=(X,))
+    assert torch.equal(model.seen, torch.zeros(4))
+
+
+def test_copies_by_deepcopy_are_clones_and_copies_of_storages_are_refused():
+    import copy
+    import pickle
+
+    assert lines(run(lambda s, h: copy.deepcopy(h)))[0] == "%1 = clone(input=%0)"
+    with pytest.raises(RefusalError, match="works on a tensor's storage"):
+        traced(run(lambda s, h: pickle.loads(pickle.dumps(h))))
+
+
 def test_hooks_of_the_root_of_its_parts_and_of_all_modules_are_recorded():
     model = One(run())
     model.fc.register_forward_pre_hook(lambda m, args: (args[0] * 2,))

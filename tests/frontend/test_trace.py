@@ -202,6 +202,21 @@ def test_a_model_that_depends_on_the_clock_is_refused():
         trace(model, example_inputs=(X,))
 
 
+def test_a_call_that_fills_a_cache_is_recorded_when_the_cache_is_full():
+    """FRONT-5: masks and tables that a module-level function remembers."""
+    import functools
+
+    @functools.cache
+    def table(n: int) -> torch.Tensor:
+        return torch.arange(float(n))
+
+    program = trace(One(lambda self, x: self.fc(x) * table(x.shape[1])), example_inputs=(X,))
+    assert torch.equal(program.state["constant.0"].tensor, table(4))  # type: ignore[arg-type]
+    assert ops(program) == ["linear", "mul"]
+    (note,) = program.notes
+    assert "its first call ran differently" in note
+
+
 def test_a_difference_without_a_value_that_left_torch_is_refused():
     """FRONT-5: reading a buffer through its address is the only way to see numbers unseen."""
     import ctypes
