@@ -101,6 +101,11 @@ class Node:
         """Every value that the arguments mention, in order, sizes included."""
         return tuple(values_in(tuple(self.arguments.values())))
 
+    @property
+    def results(self) -> tuple[Value, ...]:
+        """What the call returned; the other outputs are what it wrote."""
+        return self.outputs[: len(self.outputs) - len(self.writes)]
+
 
 @final
 @dataclass(frozen=True, eq=False, slots=True)

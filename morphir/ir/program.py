@@ -60,8 +60,8 @@ class Program:
         outside: Where only submodules were recorded: modules of which another part of the model
             also makes use, with the use in words. Nothing is known about that use, so such a module
             cannot be changed.
-        notes: What a reader should know: a fixed batch size, a branch that was taken, a method that
-            was not recorded.
+        notes: What a reader should know: a fixed batch size, a branch that was taken, state of
+            Python that the call changes.
     """
 
     model: str

@@ -163,6 +163,9 @@ class _Splice:
         """Rebuilds the graph; readers after the anchor's call read the block's output."""
         self.renamed = {}
         body = tuple(self._items(graph.body))
+        kept = [p for p, v in graph.outputs if p.startswith("self.") and v in self.renamed]
+        if kept:
+            self.assumes = f"{kept[0]} may be kept before {self.anchor!r} returns it"
         return replace(
             graph,
             body=body,

@@ -1,10 +1,13 @@
 """IR-8: the text form is the program."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 from hypothesis import given
 
 from morphir.errors import VerificationError
-from morphir.ir import Program, check_structure, parse_program, print_program
+from morphir.ir import Node, Program, check_structure, parse_program, print_program
 from tests.ir.programs import programs, small
 
 
@@ -19,6 +22,27 @@ def test_a_program_prints_parses_back_to_an_equal_one_and_hashes(program: Progra
     assert again == program
     assert again.hash == program.hash
     assert hash(again) == hash(program)
+
+
+LITERALS = [
+    None, True, False, 0, -7, 10**30, 0.0, -0.0, 1.5, 1e-05, -2.5e300, 1e22, float("nan"),
+    float("inf"), float("-inf"), 2j, complex(-0.0, -0.0), complex("nan+infj"), "", "it's", '"',
+    "\\", "a  # b", ") writes c", "%0", "@w", "\n", "ü", "\ud800", ..., torch.float32, torch.uint8,
+    torch.strided, torch.preserve_format, torch.device("cuda", 1), (), (1,), ((), (None,)),
+    slice(None), slice(1, None, -2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("literal", LITERALS, ids=repr)
+def test_every_literal_is_read_back_to_the_bit(literal: object):
+    """IR-8"""
+    graph = small().graphs["forward"]
+    node = Node("f", {"a": literal, "b": (literal, slice(literal))}, ())
+    program = replace(small(), graphs={"forward": replace(graph, body=(*graph.body, node))})
+    read = parse_program(str(program)).graphs["forward"].nodes[-1].arguments
+    assert repr(read["a"]) == repr(literal)
+    assert type(read["a"]) is type(literal)
+    assert repr(read["b"]) == repr((literal, slice(literal)))
 
 
 def test_sources_are_read_but_are_no_part_of_equality():

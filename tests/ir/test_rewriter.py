@@ -226,6 +226,22 @@ def test_a_module_that_returns_its_input_is_marked_as_an_assumption():
     assert record(emitted, example_inputs=(torch.randn(3, 4),)).program != rewriter.program
 
 
+def test_a_tensor_that_a_module_keeps_is_an_assumption_too():
+    """IR-10: it may have been kept by the anchor itself, before the block ran."""
+
+    class Keeping(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.last = super().forward(x)
+            return self.last
+
+    model = nn.Sequential(Keeping(4, 4), nn.ReLU())
+    rewriter = Rewriter(record(model, example_inputs=(torch.randn(3, 4),)).program)
+    insert(rewriter, "1")
+    assert not rewriter.edits[0].assumes
+    insert(rewriter, "0")
+    assert "self.0.last may be kept before '0' returns it" in rewriter.edits[1].assumes
+
+
 def test_a_module_that_is_used_outside_of_what_was_recorded_is_refused():
     """FRONT-6, at the only place where a program can be changed."""
 
