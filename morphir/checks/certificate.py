@@ -2,7 +2,7 @@
 
     CERT-5   if the state that both programs have is equal to the bit, and in every entry point the
              outputs, the state updates and the values that left torch have equal forms, then the
-             programs return the same values for all inputs that take the recorded path
+             programs return the same tensors for all inputs that take the recorded path
     CERT-6   state that only one program has is new state of the second, finite, inside claimed
              modules
     CERT-8   nothing is proved about programs without entry points, or where no output depends on
@@ -25,7 +25,16 @@ from morphir.checks.bits import digest, equal_bits
 from morphir.checks.claims import Rejection, check_calls, check_insertions, is_inside
 from morphir.checks.forms import FormTable
 from morphir.checks.numbering import GraphForms
-from morphir.ir import Graph, Node, Program, Value, number_values, print_node
+from morphir.errors import VerificationError
+from morphir.ir import (
+    Graph,
+    Node,
+    Program,
+    Value,
+    check_structure,
+    number_values,
+    print_node,
+)
 from morphir.ir.report import Certificate, Check, Grade
 from morphir.ops import OpTable
 
@@ -70,7 +79,8 @@ class _Proof:
         _check_identity(before, after, certificate)
         if certificate is not None:
             check_insertions(before, after, certificate)
-        self._fresh = _check_state(before, after, certificate)
+        _check_state(before, after)
+        self._fresh = _new_state(before, after, certificate)
         self._inserted = (
             frozenset(c.module for c in certificate.insertions) if certificate else frozenset()
         )
@@ -130,6 +140,11 @@ class _Proof:
 
 
 def _check_identity(before: Program, after: Program, certificate: Certificate | None) -> None:
+    for program in (before, after):
+        try:
+            check_structure(program)
+        except VerificationError as error:
+            raise Rejection(f"the program is malformed: {error}", program.model) from error
     if before.mode != after.mode:
         raise Rejection(f"one is of mode {before.mode!r}, the other {after.mode!r}", after.model)
     if before.graphs.keys() != after.graphs.keys():
@@ -147,10 +162,8 @@ def _check_identity(before: Program, after: Program, certificate: Certificate | 
             raise Rejection(f"the certificate is about another program {what}", program.model)
 
 
-def _check_state(
-    before: Program, after: Program, certificate: Certificate | None
-) -> dict[str, torch.Tensor]:
-    """Checks CERT-6 and the state of CERT-5; returns the new state."""
+def _check_state(before: Program, after: Program) -> None:
+    """Checks the state of CERT-5: what the old program has, the new one has too, bit for bit."""
     for name, entry in before.state.items():
         if entry.kind == "constant":
             continue  # what the code makes on the way is known by its content
@@ -165,19 +178,18 @@ def _check_state(
             )
         if not equal_bits(entry.tensor, other.tensor):
             raise Rejection("CERT-5: a tensor that should be untouched differs", f"@{name}")
-    return _new_state(before, after, certificate)
 
 
 def _new_state(
     before: Program, after: Program, certificate: Certificate | None
 ) -> dict[str, torch.Tensor]:
-    """Checks CERT-6."""
+    """Checks CERT-6; returns what only the new program has."""
     fresh: dict[str, torch.Tensor] = {}
     for name, entry in after.state.items():
         if entry.kind == "constant" or name in before.state:
             continue
-        claims = () if certificate is None else certificate.insertions
-        if certificate is not None and not any(name.startswith(f"{c.module}.") for c in claims):
+        claimed = [] if certificate is None else [c.module for c in certificate.insertions]
+        if certificate is not None and not is_inside(name, claimed):
             raise Rejection("CERT-6: there is new state that no claim covers", f"@{name}")
         if entry.tensor is None:
             raise Rejection("CERT-6: new state has no numbers", f"@{name}")

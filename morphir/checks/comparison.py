@@ -34,6 +34,17 @@ class Findings:
         self.has_varied = False
         self._previous: dict[str, torch.Tensor] = {}
 
+    def merge(self, other: Findings) -> None:
+        """Takes over what another collection found."""
+        self.inputs += other.inputs
+        self.is_exact = self.is_exact and other.is_exact
+        self.found(other.worst, other.where)
+        for key, rows in other._previous.items():
+            first = self._previous.setdefault(key, rows)
+            if first.shape != rows.shape or not bool(_same(first, rows).all()):
+                self.has_varied = True
+        self.has_varied = self.has_varied or other.has_varied
+
     def add(self, label: str, old: Any, new: Any) -> bool:
         """Compares two returned objects; False where no number among the old one's is finite."""
         left, right = numbers_in(old), numbers_in(new)

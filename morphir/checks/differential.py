@@ -91,10 +91,12 @@ class _DoubleRun:
         except Exception as error:
             self._findings.found(float("inf"), f"{where}: only the new model raises {error}")
             return
-        trial.add(where, old, new)
-        is_fair = trial.worst <= TOLERANCE or label == "as given"
-        is_fair = is_fair or self._is_finite(entry_point, arguments)
-        if not (is_fair and self._findings.add(where, old, new)):
+        is_fair = trial.add(where, old, new)
+        if trial.worst > TOLERANCE and label != "as given":
+            is_fair = is_fair and self._is_finite(entry_point, arguments)
+        if is_fair:
+            self._findings.merge(trial)
+        else:
             self._left_out += 1
 
     def _is_finite(self, entry_point: str, arguments: Arguments) -> bool:

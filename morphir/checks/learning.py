@@ -29,7 +29,10 @@ _NOISE: Final = 0.5
 
 
 def check_learning(
-    model: nn.Module, insertions: Sequence[InsertionClaim], inputs: Mapping[str, Arguments]
+    model: nn.Module,
+    insertions: Sequence[InsertionClaim],
+    inputs: Mapping[str, Arguments],
+    before: nn.Module | None = None,
 ) -> Check:
     """Checks LEARN-1 for the modules that were inserted.
 
@@ -37,7 +40,28 @@ def check_learning(
         model: The new model; copies of it are trained.
         insertions: What was inserted.
         inputs: Entry point to arguments.
+        before: The old model: if it can be run backwards and the new one can't, that is refuted.
     """
+    try:
+        return _simulate(model, insertions, inputs)
+    except RuntimeError as error:
+        why = f"it can't be run backwards: {error}"
+    if before is not None and _trains(before, inputs):
+        return Check("learning", Grade.REFUTED, f"unlike the old model, {why}", "backward")
+    return Check("learning", Grade.UNKNOWN, why, "backward")
+
+
+def _trains(model: nn.Module, inputs: Mapping[str, Arguments]) -> bool:
+    twin = private_copy(model)
+    try:
+        return _train(twin, {}, lambda: _outputs(twin, inputs)).steps > 0
+    except RuntimeError:
+        return False
+
+
+def _simulate(
+    model: nn.Module, insertions: Sequence[InsertionClaim], inputs: Mapping[str, Arguments]
+) -> Check:
     twin = private_copy(model)
     modules = [claim.module for claim in insertions]
     new = {

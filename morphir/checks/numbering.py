@@ -8,6 +8,8 @@ has limits, and they are drawn here:
 - an op without a declaration may keep state of its own, so it depends on all such ops before it;
 - what the graph does not hold (a scripted module's code, an argument that is no tensor and no plain
   number) makes a value that nothing equals;
+- a shape that was recorded with more than one row may be another with a single one (`squeeze()`
+  drops the batch): what is computed from such a value has no known type;
 - a number that Python computed from a value that left torch is the same in both programs, since
   Python saw the same values, but another on other inputs: no lemma, no fact reads it (CERT-7).
 """
@@ -110,8 +112,10 @@ class GraphForms:
             key = (*key, self.random)
             self.random = self._forms.atom((key, "random"), None)
         operands = [self.of(value) for value in _contents(tuple(node.arguments.values()))]
+        typed = all(form.type is not None for form in operands) and not _may_drop_batch(node)
         for index, value in enumerate(node.outputs):
-            self._values[value] = self._forms.atom((key, index), value.type, on=operands)
+            kind = value.type if typed else None
+            self._values[value] = self._forms.atom((key, index), kind, on=operands)
         if op is not None and fixed and node.outputs and not node.writes:
             if not node.random:
                 self._simplify(node, op)
@@ -142,7 +146,7 @@ class GraphForms:
             Step(
                 node,
                 op,
-                first.type,
+                self._values[first].type,
                 lambda name: self._operand(node, name),
                 lambda name: self._numbers(node, name),
                 lambda: self._is_finite(node),
@@ -223,6 +227,17 @@ def _holds_number(argument: Argument) -> bool:
     if isinstance(argument, slice):
         return _holds_number((argument.start, argument.stop, argument.step))
     return isinstance(argument, int | float | complex) and not isinstance(argument, bool)
+
+
+def _may_drop_batch(node: Node) -> bool:
+    """Whether a batch of one would be squeezed away."""
+    value = node.arguments.get("input")
+    if node.op != "squeeze" or not isinstance(value, Value) or value.type is None:
+        return False
+    dims = node.arguments.get("dim")
+    axes = range(len(value.type.shape)) if dims is None else dims
+    each = axes if isinstance(axes, tuple | range) else (axes,)
+    return any(not isinstance(value.type.shape[axis], int) for axis in each)
 
 
 def _is_held(node: Node) -> bool:

@@ -465,8 +465,9 @@ def test_a_certificate_is_about_two_programs():
 
 def test_cert_5_rejects_entry_points_that_were_dropped_or_added():
     before, after = programs()
-    more = replace(before, graphs={**before.graphs, "act": before.graphs["forward"]})
-    assert not is_proved(verdict(before, replace(after, graphs={"act": after.graphs["forward"]})))
+    act = replace(before.graphs["forward"], name="act")
+    more = replace(before, graphs={**before.graphs, "act": act})
+    assert not is_proved(verdict(before, replace(after, graphs={"act": act})))
     assert verdict(more, after).where == "act"
     assert verdict(after, more).where == "act"
 
@@ -486,6 +487,15 @@ def test_cert_5_rejects_programs_whose_inputs_differ():
     for other in (torch.randn(3, 8).double(), torch.randn(3, 9), torch.randn(3, 8, 1)):
         after = record(model, example_inputs=(other,)).program
         assert not is_proved(verdict(before, after))
+
+
+def test_a_malformed_program_is_never_proved():
+    before, after = programs()
+    graph = after.graphs["forward"]
+    broken = replace(after, graphs={"forward": replace(graph, body=graph.body[1:])})
+    for check in (verdict(before, broken), verdict(broken, broken)):
+        assert not is_proved(check)
+        assert "malformed" in check.summary
 
 
 def test_a_parsed_program_has_no_numbers_and_is_never_proved():

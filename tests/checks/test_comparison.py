@@ -99,6 +99,16 @@ def test_outputs_vary_if_rows_or_calls_differ():
     assert calls.has_varied
 
 
+def test_findings_are_merged():
+    whole, part = Findings(), Findings()
+    whole.add("f on x", torch.ones(2, 2), torch.ones(2, 2))
+    part.add("f on y", torch.zeros(3, 2), torch.ones(3, 2))
+    whole.merge(part)
+    assert (whole.inputs, whole.is_exact, whole.worst) == (5, False, math.inf)
+    assert whole.where.startswith("f on y")
+    assert whole.has_varied, "ones, then zeros"
+
+
 def test_plain_values_are_found_by_path():
     value = {"a": (vector(1.0), 2, [None, "x"]), "b": 0.5}
     assert plain_in(value) == {"['a'][1]": 2, "['a'][2][0]": None, "['a'][2][1]": "x"}

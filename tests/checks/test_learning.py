@@ -146,3 +146,26 @@ def test_learn_1_says_unknown_without_gradients_or_new_parameters():
     frozen = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), identity(8), NoGrad()).requires_grad_(False)
     assert check_learning(frozen, [CLAIM], INPUTS).grade is Grade.UNKNOWN
     assert check_learning(nn.Sequential(nn.Linear(8, 8)), [], INPUTS).grade is Grade.UNKNOWN
+
+
+class Spoils(nn.Module):
+    """Changes in place what a ReLU returned, which that needs to run backwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.mul_(2))
+
+
+def test_learn_1_a_model_that_no_longer_runs_backwards_is_refuted():
+    """After a pooling its result could be changed in place; after the new ReLU it can't."""
+    before = nn.Sequential(nn.Linear(8, 8), nn.Sigmoid(), nn.Hardswish(), Spoils())
+    after = nn.Sequential(*before[:3], nn.Sequential(identity(8), nn.ReLU()), Spoils())
+    claim = InsertionClaim("DEEPER-1", "2", "3")
+    check = check_learning(after, [claim], INPUTS, before)
+    assert check.grade is Grade.REFUTED
+    assert check.summary.startswith("unlike the old model, it can't be run backwards")
+    assert check_learning(after, [claim], INPUTS).grade is Grade.UNKNOWN
+    assert check_learning(after, [claim], INPUTS, after).grade is Grade.UNKNOWN

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from morphir.checks import check_certificate
 from morphir.checks.lemmas import is_dirac, is_eye
+from morphir.frontend import record
+from morphir.ops import DEFAULT_TABLE
 from tests.checks.pairs import Net, certify, dirac, identity, is_proved, pair, zeros
 
 
@@ -219,6 +222,11 @@ def test_cert_1_is_exact_about_matrices_and_kernels():
     assert is_dirac({"padding": "same"}, weight)
     assert not is_dirac({"padding": 0}, weight), "the result is one shorter"
     assert not is_dirac({"padding": "same", "groups": 2}, weight)
+    assert not is_dirac({"padding": "same", "groups": "all"}, weight)
+    assert not is_dirac({"padding": "same", "stride": (2,)}, weight)
+    assert not is_dirac({"padding": "same", "dilation": (1, 1)}, weight)
+    assert not is_dirac({"padding": "same"}, weight, (0, 1)), "padded twice"
+    assert not is_dirac({"padding": 0}, weight, (0, 1, 0, 0))
     assert not is_dirac({"padding": (0,), "stride": (2,)}, weight)
     assert is_dirac({"padding": 0}, weight, (0, 1))
     assert not is_dirac({"padding": 0}, weight, (1, 0))
@@ -276,6 +284,76 @@ def test_cert_2_rejects_zero_times_infinity():
         new_gate=nn.Parameter(torch.zeros(8)),
     )
     assert not is_proved(certify(before, after))
+
+
+def test_cert_2_rejects_a_zero_layer_on_infinite_state():
+    before, after = pair(
+        lambda s, x: s.a(x),
+        lambda s, x: s.a(x) + s.new(s.scale),
+        a=nn.Linear(8, 8),
+        scale=nn.Parameter(torch.full((8,), float("inf"))),
+        new=zeros(8, 8),
+    )
+    assert not is_proved(certify(before, after))
+    with torch.no_grad():
+        for model in (before, after):
+            model.scale.zero_()
+    assert is_proved(certify(before, after)) is False, "[8] is not [B, 8]"
+
+
+class Two(Net):
+    """Two inputs, so that no example follows from what is known: it is traced without types."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self._function(self, x, y)
+
+
+def untyped(old: Any, changed: Any, /, **members: Any) -> bool:
+    """The verdict on programs without types."""
+    before, after = pair(old, changed, **members)
+    programs = []
+    for model in (before, after):
+        model.__class__ = Two
+        programs.append(record(model).program)
+    assert all(v.type is None for v in programs[0].graphs["forward"].inputs)
+    return is_proved(check_certificate(*programs, None, DEFAULT_TABLE))
+
+
+def test_without_types_only_lemmas_speak_that_keep_them():
+    """An identity matrix keeps every type; sums, zeros and masks may broadcast."""
+    members = {"a": nn.Linear(8, 8), "new": identity(8)}
+    zero = {"a": nn.Linear(8, 8), "new": zeros(8, 8)}
+    ones = {"a": nn.Linear(8, 1), "new": torch.ones(64)}
+    gate = {"a": nn.Linear(8, 1), "new": torch.zeros(64)}
+    relu = torch.relu
+    assert untyped(lambda s, x, y: s.a(x), lambda s, x, y: s.new(s.a(x)), **members)
+    assert untyped(lambda s, x, y: relu(s.a(x)), lambda s, x, y: relu(relu(s.a(x))), **members)
+    assert not untyped(lambda s, x, y: s.a(x), lambda s, x, y: s.a(x) + s.new(y), **zero)
+    assert not untyped(lambda s, x, y: s.a(x), lambda s, x, y: s.a(x) + (y - y), **zero)
+    assert not untyped(lambda s, x, y: s.a(x), lambda s, x, y: s.a(x) * s.new, **ones)
+    assert not untyped(lambda s, x, y: s.a(x), lambda s, x, y: s.a(x) + s.new * y, **gate)
+    assert not untyped(
+        lambda s, x, y: relu(x), lambda s, x, y: relu(x).clamp(min=0.0), **members
+    ), "a clamp of integers by a float is a float"
+
+
+def test_a_batch_that_may_be_squeezed_away_has_no_known_type():
+    """For a single row, x.squeeze() + 0 * x is a row of one row, and x.squeeze() is not."""
+    before, after = pair(
+        lambda s, x: s.a(x).squeeze(),
+        lambda s, x: s.a(x).squeeze() + s.new(x),
+        a=nn.Linear(8, 8),
+        new=zeros(8, 8),
+    )
+    assert not is_proved(certify(before, after))
+    assert before(torch.randn(1, 8)).shape != after(torch.randn(1, 8)).shape
+    before, after = pair(
+        lambda s, x: s.a(x).squeeze(-1),
+        lambda s, x: (s.a(x) + s.new(x)).squeeze(-1),
+        a=nn.Linear(8, 1),
+        new=zeros(8, 1),
+    )
+    assert is_proved(certify(before, after))
 
 
 def test_cert_2_tells_zeros_of_different_shapes_apart():
@@ -362,6 +440,16 @@ def test_cert_3_uses_no_fact_about_another_value():
         new=identity(8),
     )
     assert not is_proved(certify(before, after))
+
+
+def test_cert_3_rejects_integers_which_may_wrap():
+    """In int8 two positive numbers may have a negative sum."""
+    before, after = pair(
+        lambda s, x: (s.a(x), x.to(torch.int8).relu() + x.to(torch.int8).relu()),
+        lambda s, x: (s.a(x), (x.to(torch.int8).relu() + x.to(torch.int8).relu()).relu()),
+        a=nn.Linear(8, 8),
+    )
+    assert not is_proved(certify(before, after, torch.full((3, 8), 100.0)))
 
 
 def test_cert_3_rejects_an_activation_that_promotes_its_dtype():

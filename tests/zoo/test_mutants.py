@@ -64,7 +64,7 @@ def certificate_holds(before: nn.Module, after: nn.Module, certificate: Any) -> 
 @pytest.mark.parametrize("block", ["identity", "residual", "parametric"])
 @pytest.mark.parametrize("seed", range(2))
 def test_cert_5_no_mutant_survives(block: str, seed: int):
-    """Every one is killed; in a zero-gated branch every finite first layer is right."""
+    """Every one is killed; a zero-gated branch's first layer may hold any finite numbers."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     before = mlp(nn.ReLU() if block == "identity" else nn.Tanh())
