@@ -120,7 +120,8 @@ def transform(
             before = Traces.of(model, example_inputs, entry_points)
         rewriter = Rewriter(before.eval.program)
         with clock("rewrite"):
-            said = [(each, run_pass(each, rewriter)) for each in passes]
+            in_train = None if before.train is None else Rewriter(before.train.program)
+            said = [(each, run_pass(each, rewriter, in_train)) for each in passes]
         with clock("copy"):
             twins = Twins.of(model) if before.eval.inputs else None
             copied = None if inplace else duplicate(model, optimizers)

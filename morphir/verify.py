@@ -156,5 +156,5 @@ def _runs(
             found.append(check_native(old.native, new.native, inputs, old.double))
     if "learning" in checks:
         with clock("learning"):
-            found.append(check_learning(after, claims, inputs))
+            found.append(check_learning(after, claims, inputs, before))
     return found

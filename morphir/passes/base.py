@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 from typing import Any, ClassVar, cast, final
 
 from morphir.errors import RefusalError
@@ -61,13 +62,37 @@ class MorphismPass(ABC):
         return bool(getattr(self, option.name) != option.default)
 
 
-def run_pass(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
+def run_pass(
+    pass_: MorphismPass, rewriter: Rewriter, in_train: Rewriter | None = None
+) -> Sequence[str]:
     """Runs a pass on the rewriter's program: structure, requirements, rewrite, structure.
 
+    Args:
+        pass_: The pass.
+        rewriter: A rewriter over the program in eval mode; it gets the edits.
+        in_train: One over the program in train mode, where that was recorded. The pass runs on it
+            too, and has to come to the same edits: dropout leaves a value as it is in eval mode
+            only, and what is exact after it may not be so in train mode.
+
     Raises:
-        RefusalError: The program does not fit the pass.
+        RefusalError: The program does not fit the pass, in one of the modes.
         VerificationError: The pass left a malformed program.
     """
+    notes = _run(pass_, rewriter)
+    if in_train is not None:
+        try:
+            _run(pass_, in_train)
+        except RefusalError as refusal:
+            raise RefusalError(
+                f"in train mode {refusal.reason}",
+                nodes=refusal.nodes,
+                suggestions=refusal.suggestions,
+            ) from refusal
+        _check_same_edits(rewriter, in_train)
+    return notes
+
+
+def _run(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
     program = rewriter.program
     check_structure(program)
     refusal = pass_.requires(program)
@@ -79,3 +104,14 @@ def run_pass(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
     if len(rewriter.edits) == before and not notes:
         return ["nothing to do"]
     return notes
+
+
+def _check_same_edits(rewriter: Rewriter, in_train: Rewriter) -> None:
+    for edit, other in zip_longest(rewriter.edits, in_train.edits):
+        if edit is None or other is None or (edit.anchor, edit.spec) != (other.anchor, other.spec):
+            places = [each.anchor for each in (edit, other) if each is not None]
+            raise RefusalError(
+                f"in eval and in train mode it would be done in another way, at {places}",
+                nodes=places,
+                suggestions=["at= the module that computes the value"],
+            )

@@ -51,10 +51,10 @@ def fit(
     """
     nodes = [*upstream(graph, value)]
     affine = next((node for node in nodes if node.op in AFFINE), None)
-    if affine is None:
-        return "no linear layer or convolution feeds it, so it is not clear what to insert"
-    feeding = [affine, *(node for node in nodes if node is not affine)]
+    feeding = nodes if affine is None else [affine, *(n for n in nodes if n is not affine)]
     follows = _parameters(program, feeding)
+    if affine is None:  # attention, an embedding, a norm: their results are rows
+        return _row_layer(program, value, follows)
     shape = _shape(program, affine, value, kernel_size)
     if isinstance(shape, str):
         return shape
@@ -66,6 +66,13 @@ def fit(
     return Fit(features, kernel, count, bias, _like(program, follows, value.type), follows)
 
 
+def _row_layer(program: Program, value: Value, follows: tuple[str, ...]) -> Fit | str:
+    sizes = () if value.type is None else value.type.shape
+    if len(sizes) not in (2, 3) or not isinstance(sizes[-1], int):
+        return f"no linear layer or convolution feeds it, and its output {value.type} is no row"
+    return Fit(sizes[-1], (), 1, True, _like(program, follows, value.type), follows)
+
+
 def _parameters(program: Program, nodes: list[Node]) -> tuple[str, ...]:
     names = (v.name for node in nodes for v in node.operands if v.origin == "state")
     return tuple(n for n in dict.fromkeys(names) if program.state[n].kind == "parameter")
@@ -74,9 +81,9 @@ def _parameters(program: Program, nodes: list[Node]) -> tuple[str, ...]:
 def _like(program: Program, follows: tuple[str, ...], kind: TensorType | None) -> torch.Tensor:
     """An empty tensor of the value's dtype on the parameters' device."""
     entries = [program.state[name] for name in (*follows, *program.state)]
-    first = next((entry for entry in entries if entry.kind == "parameter"), entries[0])
-    device = first.tensor.device if first.tensor is not None else torch.device("cpu")
-    return torch.empty(0, dtype=first.type.dtype if kind is None else kind.dtype, device=device)
+    devices = [entry.tensor.device for entry in entries if entry.tensor is not None]
+    dtype = entries[0].type.dtype if kind is None else kind.dtype
+    return torch.empty(0, dtype=dtype, device=devices[0] if devices else "cpu")
 
 
 def _groups(affine: Node, asked: int | None) -> int:

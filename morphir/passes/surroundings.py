@@ -131,8 +131,8 @@ class Surroundings:
 def _following(graph: Graph, call: Call) -> Following | str:
     value, before = call.results[0], call.module
     node = sole_consumer(graph, value)
-    if node is not None and node.op in NORMS and len(node.outputs) == 1:
-        before, value = _whole_module(graph, node), node.outputs[0]
+    if node is not None and node.op in NORMS and len(node.results) == 1:
+        before, value = _whole_module(graph, node), node.results[0]
         if not before:
             return "its normalisation is not a module of its own"
         node = sole_consumer(graph, value)
@@ -145,9 +145,18 @@ def _following(graph: Graph, call: Call) -> Following | str:
 
 
 def _whole_module(graph: Graph, node: Node) -> str:
-    """The module that is nothing but this node, or ""."""
-    whole = (c.module for c in graph.calls if c.results == node.outputs and c.body == (node,))
+    """The module that is nothing but this node, its count of calls aside, or ""."""
+    whole = (
+        call.module
+        for call in graph.calls
+        if call.results == node.results and all(_is_only(node, item) for item in call.body)
+    )
     return next(whole, "")
+
+
+def _is_only(node: Node, item: Node | Call) -> bool:
+    counts = isinstance(item, Node) and all(v.origin == "state" for v in item.operands)
+    return item is node or counts
 
 
 def sole_consumer(graph: Graph, value: Value) -> Node | None:

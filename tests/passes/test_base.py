@@ -8,7 +8,7 @@ import pytest
 
 from morphir.errors import RefusalError, VerificationError
 from morphir.ir import Program, Rewriter
-from morphir.passes import MorphismPass, Refusal
+from morphir.passes import DeeperPass, MorphismPass, Refusal
 from morphir.passes.base import run_pass
 from tests.passes.programs import LINEAR, parse
 
@@ -69,3 +69,20 @@ def test_a_pass_that_does_nothing_says_so():
 def test_a_pass_prints_as_it_could_be_typed():
     assert Probe().describe() == "Probe()"
     assert Probe("say", seed=3).describe() == "Probe(how='say', seed=3)"
+
+
+def test_a_pass_has_to_fit_in_train_mode_too():
+    eval_mode, train_mode = Rewriter(parse(LINEAR)), Rewriter(parse(LINEAR.replace("relu", "tanh")))
+    deeper = DeeperPass(at="body.act")
+    with pytest.raises(RefusalError, match=r"^in train mode an identity block"):
+        run_pass(deeper, eval_mode, train_mode)
+    same = Rewriter(parse(LINEAR)), Rewriter(parse(LINEAR))
+    run_pass(deeper, *same)
+    assert [rewriter.edits[0].anchor for rewriter in same] == ["body.act"] * 2
+
+
+def test_a_pass_has_to_do_the_same_in_both_modes():
+    plain = Rewriter(parse(LINEAR))
+    other = Rewriter(parse(LINEAR.replace("relu(input=%0)", "relu6(input=%0)")))
+    with pytest.raises(RefusalError, match="done in another way"):
+        run_pass(DeeperPass(at="body.act"), plain, other)

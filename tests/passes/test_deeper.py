@@ -341,6 +341,53 @@ def test_deeper_5_everything_new_learns(block: str):
     assert not still
 
 
+# -- DEEPER-6: what was there before learns as it would have ---------------------------------------
+
+
+def gradients(model: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The gradients of a loss with respect to all parameters, and to the input."""
+    leaf = x.clone().requires_grad_()
+    model.zero_grad(set_to_none=True)
+    torch.manual_seed(5)
+    (model(leaf) ** 3).sum().backward()
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert leaf.grad is not None
+    return {**found, "the input": leaf.grad}
+
+
+def readable(value: object) -> str:
+    """An identifier for a parameter of a test."""
+    if isinstance(value, torch.Tensor):
+        return "x".join(map(str, value.shape))
+    return type(value).__name__ if isinstance(value, nn.Module) else str(value)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("model", "at", "block", "x"),
+    [
+        (chain(nn.ReLU()), "1", "identity", X),
+        (chain(nn.BatchNorm1d(8), nn.ReLU6(), nn.Dropout(0.2)), "2", "identity", X),
+        (chain(nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2)), "3", "identity", X),
+        (Functional(F.relu), "a", "identity", X),
+        (chain(nn.Tanh()), "1", "residual", X),
+        (chain(nn.GELU()), "0", "residual", X),
+        (chain(nn.SiLU()), "1", "parametric", X),
+        (Images(), "stem", "identity", torch.randn(2, 3, 6, 6)),
+        (Images(), "two", "residual", torch.randn(2, 3, 6, 6)),
+    ],
+    ids=readable,
+)
+def test_deeper_6_old_gradients_are_the_same_to_the_bit(
+    model: nn.Module, at: str, block: str, x: torch.Tensor, training: bool
+):
+    grown = grow(model, at, x, block=block).module
+    before = gradients(copy.deepcopy(model).train(training), x)
+    after = gradients(grown.train(training), x)
+    assert before.keys() < after.keys()
+    assert all(torch.equal(gradient, after[name]) for name, gradient in before.items())
+
+
 # -- growing again and again ---------------------------------------------------------------------
 
 
@@ -489,6 +536,18 @@ def test_a_refusal_says_why_and_what_would_work(
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+def test_what_is_exact_in_eval_mode_only_is_refused():
+    """Dropout scales by 1 / (1 - p) in train mode: 6 becomes 7.5, and ReLU6 cuts it."""
+    model = chain(nn.ReLU6(), nn.Dropout(0.2))
+    with pytest.raises(RefusalError, match="in train mode an identity block") as caught:
+        grow(model, "2", X)
+    assert "lies in [0, inf] and relu6" in caught.value.reason.replace("hardtanh", "relu6")
+    assert "at='1'" in caught.value.suggestions
+    grow(model, "1", X)
+    grow(model, "2", X, activation="relu")
+    grow(chain(nn.ReLU(), nn.Dropout(0.2)), "2", X)
+
+
 def test_what_a_refusal_suggests_works():
     model = nn.Sequential(
         nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 2)
@@ -517,6 +576,19 @@ def test_several_results_and_attention():
         grow(Block(), "attention", x, block="residual")
     grow(Block(), "head", x, block="residual")
 
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y, weights = self.attention(x, x, x, need_weights=False)
+            assert weights is None
+            return self.head(y)
+
+    grow(Wrapped(), "attention", x, block="residual")
+
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -542,23 +614,24 @@ def test_a_module_that_is_never_called_is_refused():
         grow(Net(), "spare", X)
 
 
-def test_integers_and_layerless_places_are_refused():
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.pick, self.norm = Pick(), nn.LayerNorm(8)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.norm(x) + self.pick(x).unsqueeze(1)
-
+def test_integers_and_images_that_no_convolution_made_are_refused():
     class Pick(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.argmax(1)
 
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pick, self.pool, self.head = Pick(), nn.MaxPool2d(2), nn.Linear(12, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.pool(x).flatten(1)) + self.pick(x).sum()
+
+    x = torch.randn(2, 3, 4, 4)
     with pytest.raises(RefusalError, match="expected a floating-point tensor"):
-        grow(Net(), "pick", X)
+        grow(Net(), "pick", x)
     with pytest.raises(RefusalError, match="no linear layer or convolution feeds it"):
-        grow(Net(), "norm", X, block="residual")
+        grow(Net(), "pool", x, block="residual")
 
 
 # -- options ---------------------------------------------------------------------------------------

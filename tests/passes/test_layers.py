@@ -57,6 +57,21 @@ def test_patches_become_rows_again():
     assert (found.features, found.kernel) == (8, ())
 
 
+@pytest.mark.parametrize(
+    ("model", "x"),
+    [
+        (nn.LayerNorm(4), torch.randn(2, 4)),
+        (nn.Embedding(9, 4), torch.tensor([[1, 2, 3]])),
+        (nn.Tanh(), torch.randn(2, 4)),
+    ],
+    ids=str,
+)
+def test_rows_that_no_layer_made_get_a_linear_layer(model: nn.Module, x: torch.Tensor):
+    found = fit_of(model, x)
+    assert isinstance(found, Fit)
+    assert (found.features, found.kernel, found.bias) == (4, (), True)
+
+
 def test_groups_are_those_of_the_surroundings_or_those_asked_for():
     x = torch.randn(2, 4, 6, 6)
     model = nn.Conv2d(4, 8, 3, groups=2)
@@ -84,7 +99,7 @@ def test_the_dtype_is_that_of_the_value():
 @pytest.mark.parametrize(
     ("model", "shape", "reason"),
     [
-        (nn.LayerNorm(4), (2, 4), "no linear layer or convolution feeds it"),
+        (nn.MaxPool2d(2), (2, 3, 4, 4), "and its output f32[B, 3, 2, 2] is no row"),
         (nn.Sequential(nn.Conv1d(3, 4, 3), nn.Unflatten(1, (2, 2))), (2, 3, 6), "neither an image"),
         (nn.Conv1d(3, 4, 3), (2, 3, 6), "does not fit a 1-dimensional convolution"),
         (nn.Sequential(nn.Linear(4, 8), nn.Flatten(0)), (2, 4), "no feature axis of a fixed size"),

@@ -71,7 +71,7 @@ class Random(nn.Module):
 
 
 step = st.tuples(
-    st.sampled_from(["linear", *MODULES, *FUNCTIONS, "norm", "again", "residual"]),
+    st.sampled_from(["linear", "relu", "relu", *MODULES, *FUNCTIONS, "norm", "again", "residual"]),
     st.integers(0, 11),
 )
 
