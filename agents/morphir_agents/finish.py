@@ -90,6 +90,11 @@ def finish(
         onnx_max_relative_error=float(report.max_relative_error),
         onnx_same_actions=_same_actions(folder.onnx, deployed, seen),
     )
+    if growth:
+        console.print(
+            f"growing took {summary.growth_share:.2%} of the training time ({seconds:,.0f} s)",
+            highlight=False,
+        )
     folder.summary.write_text(json.dumps(asdict(summary), indent=2) + "\n")
     solves = config.env.kind == "room"
     draw_curve(folder.curve, logbook.rows, f"{config.name}: {config.env.title}", solves)

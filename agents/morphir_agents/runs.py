@@ -119,11 +119,10 @@ class Recorder(Observer):
     def grew(self, record: GrowthRecord) -> None:
         self._layers = record.layers_after
         self.logbook.add("growth", asdict(record))
-        share = record.milliseconds / 10 / max(self.seconds, 1e-9)
         self._display.console.print(
             f"[bold green]grew[/] at step {record.step:,}: {record.layers_before} -> "
             f"{record.layers_after} hidden layers  [bold]{record.grade}[/]  "
-            f"{record.milliseconds:.0f} ms ({share:.2f} % of the time so far)",
+            f"{record.milliseconds:.0f} ms",
             highlight=False,
         )
 

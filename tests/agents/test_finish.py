@@ -89,3 +89,4 @@ def test_a_finished_run_does_not_litter_the_console_with_markup(finished):
     text = (finished[1].path / "out.txt").read_text()
     assert "[bold" not in text
     assert "grew at step" in text
+    assert "of the training time" in text
