@@ -1,4 +1,4 @@
-"""Runs the nightly tests and writes what they measured to docs/nightly.md.
+"""Runs the nightly tests, and the property tests on many more examples; writes docs/nightly.md.
 
 A nightly test reports its figures with pytest's `record_property("success rate", 0.98)`.
 """
@@ -23,7 +23,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         junit = Path(folder) / "junit.xml"
         # The newer junit family has no place for measured properties.
-        options = ["-m", "nightly", f"--junit-xml={junit}", "-o", "junit_family=xunit1"]
+        options = [
+            "-m",
+            "nightly or hypothesis",
+            f"--junit-xml={junit}",
+            "-o",
+            "junit_family=xunit1",
+        ]
         command = [sys.executable, "-m", "pytest", *options]
         environment = os.environ | {"HYPOTHESIS_PROFILE": "nightly"}
         status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

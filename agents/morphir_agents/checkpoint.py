@@ -114,9 +114,8 @@ def load(
     except (SafetensorError, OSError, KeyError, ValueError, morphir.MorphirError) as error:
         raise CheckpointError(
             f"The checkpoint {path} can't be read: {type(error).__name__}: {error}. Expected the "
-            f"files {_AGENT} "
-            f"and {_STATE} as a training run writes them. Remove the folder to resume from the "
-            "one before it."
+            f"files {_AGENT} and {_STATE} as a training run writes them. Remove the folder to "
+            "resume from the one before it."
         ) from error
     return cast(Agent, agent), restored, progress
 

@@ -73,8 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] not in commands:
         Console(stderr=True).print(
             f"morphir-agents has no command {arguments[0]!r}; expected one of "
-            f"{', '.join(commands)}. "
-            "Try: morphir-agents --help",
+            f"{', '.join(commands)}. Try: morphir-agents --help",
             highlight=False,
             markup=False,
         )

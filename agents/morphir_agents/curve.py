@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from morphir.state.files import atomic_path
+
 __all__ = ["draw_curve", "smooth"]
 
 Row = dict[str, Any]
@@ -80,4 +82,5 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=8)
-    figure.savefig(path)
+    with atomic_path(path) as file:
+        figure.savefig(file, format="png")

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 import morphir
+from morphir.state.files import atomic_path
 from morphir_agents.config import RunConfig
 from morphir_agents.curve import draw_curve
 from morphir_agents.deploy import DeployedPolicy, example_observations
@@ -65,7 +66,8 @@ def finish(
 
     morphir.save(agent, folder.policy, optimizer=trained.optimizer)
     lineage = morphir.inspect(folder.policy).lineage
-    folder.lineage.write_text(lineage.to_json() + "\n")
+    with atomic_path(folder.lineage) as file:
+        file.write_text(lineage.to_json() + "\n")
 
     deployed = DeployedPolicy(agent, trained.encoding, judge.action_space).eval()
     seen = _observations(judge, config.seed)
@@ -95,7 +97,8 @@ def finish(
             f"growing took {summary.growth_share:.2%} of the training time ({seconds:,.0f} s)",
             highlight=False,
         )
-    folder.summary.write_text(json.dumps(asdict(summary), indent=2) + "\n")
+    with atomic_path(folder.summary) as file:
+        file.write_text(json.dumps(asdict(summary), indent=2) + "\n")
     solves = config.env.kind == "room"
     draw_curve(folder.curve, logbook.rows, f"{config.name}: {config.env.title}", solves)
     write_page(config, folder, summary, logbook.rows)

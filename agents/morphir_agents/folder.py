@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from morphir import StorageError
+from morphir.state.files import atomic_path
 from morphir_agents.config import RunConfig, from_json, to_json
 from morphir_agents.errors import ConfigError, RunFolderError
 
@@ -71,15 +73,13 @@ class RunFolder:
         if folder.config.exists():
             raise RunFolderError(
                 f"{path} already holds a run. Continue it with `morphir-agents resume {path}`, or "
-                "choose another "
-                "--folder."
+                "choose another --folder."
             )
         try:
             folder.checkpoints.mkdir(parents=True, exist_ok=True)
-            partial = folder.config.with_suffix(".partial")
-            partial.write_text(to_json(config))
-            os.replace(partial, folder.config)
-        except OSError as error:
+            with atomic_path(folder.config) as file:
+                file.write_text(to_json(config))
+        except (OSError, StorageError) as error:
             raise RunFolderError(
                 f"The run folder {path} can't be written: {error}. Nothing was trained. Choose "
                 "another --folder."

@@ -63,8 +63,7 @@ class GrowthConfig:
         if self.steps and len(self.steps) != len(self.depths):
             raise ConfigError(
                 f"growth.steps has {len(self.steps)} entries and growth.depths "
-                f"{len(self.depths)}; give one "
-                "step per depth, or no steps at all for even spacing."
+                f"{len(self.depths)}; give one step per depth, or no steps at all for even spacing."
             )
         for name, numbers in (("steps", self.steps), ("depths", self.depths)):
             if any(a >= b for a, b in itertools.pairwise(numbers)) or min(numbers, default=1) < 1:
@@ -77,8 +76,7 @@ class GrowthConfig:
         if self.depths and self.depths[0] <= start:
             raise ConfigError(
                 f"growth.depths begins with {self.depths[0]}, but the network starts with {start} "
-                "hidden "
-                "layer(s); each depth must be larger than the one before."
+                "hidden layer(s); each depth must be larger than the one before."
             )
         if self.steps and self.steps[-1] >= total_steps:
             raise ConfigError(

@@ -15,6 +15,7 @@ from typing import IO, Any, final
 
 from torch.utils.tensorboard import SummaryWriter
 
+from morphir.state.files import atomic_path
 from morphir_agents.errors import RunFolderError
 
 __all__ = ["TABLES", "Logbook"]
@@ -54,9 +55,8 @@ class Logbook:
         for table in TABLES:
             path = folder / f"{table}.jsonl"
             self.rows[table] = [row for row in read_rows(path) if row["step"] <= step]
-            partial = path.with_suffix(".partial")
-            partial.write_text("".join(_line(row) for row in self.rows[table]))
-            partial.replace(path)
+            with atomic_path(path) as file:
+                file.write_text("".join(_line(row) for row in self.rows[table]))
             self._files[table] = path.open("a", buffering=1)
 
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
@@ -114,8 +114,7 @@ def read_rows(path: Path) -> list[Row]:
                 break
             raise RunFolderError(
                 f"Line {number} of {path} isn't a row of a run's table: {line[:60]!r}. Expected "
-                "one JSON object "
-                "with a step. Restore the file, or start a new run."
+                "one JSON object with a step. Restore the file, or start a new run."
             ) from error
         rows.append(row)
     return rows

@@ -252,8 +252,7 @@ def _mlp(config: NetworkConfig, size: int, encoding: Encoding) -> _Body:
     if not encoding.dtype.is_floating_point:
         raise ConfigError(
             "network.architecture is 'mlp', but the observation is a map of symbols. Use "
-            "env.view=crop, or the "
-            "architecture grownn-minihack, which embeds symbols."
+            "env.view=crop, or the architecture grownn-minihack, which embeds symbols."
         )
     activation = _ACTIVATIONS[config.activation]
 

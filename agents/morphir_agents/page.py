@@ -10,6 +10,7 @@ from importlib.resources import files as package_files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from morphir.state.files import atomic_path
 from morphir_agents.config import RunConfig, to_json
 from morphir_agents.folder import RunFolder
 
@@ -73,7 +74,8 @@ def write_page(
         config=escape(to_json(config)),
         lineage=escape(lineage),
     )
-    folder.page.write_text(text, encoding="utf-8")
+    with atomic_path(folder.page) as file:
+        file.write_text(text, encoding="utf-8")
 
 
 def _growth(events: list[Row]) -> str:

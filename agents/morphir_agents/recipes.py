@@ -51,8 +51,7 @@ def _recipes() -> dict[str, Recipe]:
     )
     room_paper = Recipe(
         "The GrowNN paper's network and settings on the 10x10 random room: whole map, 512 units, "
-        "2 M steps. "
-        "Hours of computing.",
+        "2 M steps. Hours of computing.",
         RunConfig(
             name="grownn-minihack-room-paper",
             env=RoomConfig(view="map"),

@@ -158,8 +158,7 @@ def execute(
         grid = config.checkpoint_every
         console.print(
             f"[yellow]Stopping at the next checkpoint (they are {grid:,} steps apart). Press "
-            "Ctrl-C again to stop "
-            "at once; the run then resumes from the last one.[/]",
+            "Ctrl-C again to stop at once; the run then resumes from the last one.[/]",
             highlight=False,
         )
 

@@ -1,7 +1,12 @@
-import pytest
+from dataclasses import replace
 
+import pytest
+from rich.console import Console
+
+from morphir_agents.folder import RunFolder
 from morphir_agents.networks import build_agent
 from morphir_agents.recipes import RECIPES
+from morphir_agents.runs import execute
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -35,3 +40,30 @@ def test_the_paper_s_recipes_have_the_paper_s_sizes():
         assert config.ppo.total_steps == 2_000_000
         steps = [event.step for event in config.growth.schedule(1, 2_000_000)]
         assert steps == [500_000, 1_000_000, 1_500_000]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(5))
+def test_the_demo_solves_the_room(seed, tmp_path, record_property):
+    config = replace(RECIPES["grownn-minihack-room"].config, seed=seed)
+    summary = execute(config, RunFolder.create(tmp_path / "run", config), Console(quiet=True))
+    for outcome in summary.evaluations:
+        record_property(f"{outcome.policy} policy", f"{outcome.success_rate:.0%}")
+        assert outcome.success_rate >= 0.95
+    record_property("growth", f"{summary.growth_share:.2%} of the run")
+    record_property("onnx", f"{summary.onnx_max_relative_error:.1e}")
+    assert summary.grades == ("PROVED",) * 3
+    assert summary.growth_share < 0.01
+    assert summary.onnx_max_relative_error <= 1e-5
+    assert summary.onnx_same_actions
+
+
+@pytest.mark.nightly
+def test_the_ant_learns_to_walk_while_it_grows(tmp_path, record_property):
+    config = RECIPES["ant"].config
+    summary = execute(config, RunFolder.create(tmp_path / "run", config), Console(quiet=True))
+    for outcome in summary.evaluations:
+        record_property(f"{outcome.policy} policy", f"return {outcome.mean_return:,.0f}")
+    assert summary.grades == ("PROVED",) * 2
+    # Standing still earns 1,000: one for each of the 1,000 steps.
+    assert summary.evaluations[0].mean_return > 1_500

@@ -89,7 +89,12 @@ def test_a_run_says_what_it_did(whole):
     }
 
 
-def test_ckpt_1_killed_at_random_moments_and_resumed_equals_a_run_that_was_not(whole, tmp_path):
+@pytest.mark.parametrize(
+    "trial", [0, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(1, 11))]
+)
+def test_ckpt_1_killed_at_random_moments_and_resumed_equals_a_run_that_was_not(
+    whole, tmp_path, trial
+):
     folder, seed = tmp_path / "run", random.SystemRandom().randrange(2**32)
     generator, moments = random.Random(seed), []
     metrics = folder / "metrics.jsonl"
