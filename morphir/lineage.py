@@ -125,11 +125,12 @@ class Lineage:
             raise StorageError(f"not a lineage: {error}") from error
 
     def __str__(self) -> str:
-        lines = [
-            f"{s.application}. {s.name} after {s.anchor}: {s.spec.get('kind')} block of "
-            f"{s.spec.get('features')} ({s.law})"
-            for s in self.steps
-        ]
+        lines, last = [], 0
+        for step in self.steps:
+            number = f"{step.application}." if step.application != last else ""
+            last = step.application
+            what = f"{step.spec.get('kind')} block of {step.spec.get('features')} ({step.law})"
+            lines.append(f"{number:<3} {step.name} after {step.anchor}: {what}")
         return "\n".join(lines) or "untouched"
 
 

@@ -74,9 +74,9 @@ def test_it_counts_applications_and_reads_like_a_list():
     lineage = lineage_of(model)
     assert [step.application for step in lineage.steps] == [1, 2, 2]
     assert str(lineage).splitlines() == [
-        "1. extractor.1_deeper1 after extractor.1: residual block of 8 (DEEPER-3)",
-        "2. extractor.3_deeper1 after extractor.3: identity block of 8 (DEEPER-1)",
-        "2. extractor.1_deeper2 after extractor.1: identity block of 8 (DEEPER-1)",
+        "1.  extractor.1_deeper1 after extractor.1: residual block of 8 (DEEPER-3)",
+        "2.  extractor.3_deeper1 after extractor.3: identity block of 8 (DEEPER-1)",
+        "    extractor.1_deeper2 after extractor.1: identity block of 8 (DEEPER-1)",
     ]
     assert str(Lineage()) == "untouched"
     assert lineage.steps[1].structure == lineage.steps[2].structure != lineage.steps[0].structure

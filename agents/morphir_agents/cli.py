@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors the user can mend are printed without a traceback.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    console = Console()
+    console = Console(soft_wrap=True)  # a path that is cut in two can't be copied
+    errors = Console(soft_wrap=True, stderr=True)
     commands: dict[str, Callable[[list[str], Console], int]] = {
         "run": _run,
         "resume": _resume,
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(_HELP, highlight=False, markup=False)
         return 0
     if arguments[0] not in commands:
-        Console(stderr=True).print(
+        errors.print(
             f"morphir-agents has no command {arguments[0]!r}; expected one of "
             f"{', '.join(commands)}. Try: morphir-agents --help",
             highlight=False,
@@ -81,13 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return commands[arguments[0]](arguments[1:], console)
     except (AgentsError, morphir.MorphirError) as error:
-        Console(stderr=True).print("[bold red]error[/]: ", end="")
-        Console(stderr=True).print(str(error), highlight=False, markup=False)
+        errors.print("[bold red]error[/]: ", end="")
+        errors.print(str(error), highlight=False, markup=False)
         return 1
     except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "Stopped at once. The run can be resumed from its last checkpoint."
-        )
+        errors.print("Stopped at once. The run can be resumed from its last checkpoint.")
         return 130
 
 

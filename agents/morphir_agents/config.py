@@ -61,6 +61,17 @@ class RunConfig:
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more.")
         self.growth.schedule(self.network.depth, self.ppo.total_steps)  # refuses what can't work
+        if (
+            self.growth.depths
+            and self.growth.block == "identity"
+            and self.network.architecture == "mlp"
+            and self.network.activation != "relu"
+        ):
+            raise ConfigError(
+                f"growth.block is 'identity' and network.activation {self.network.activation!r}: "
+                "an identity layer is exact after relu only. Use --growth.block residual or "
+                "parametric, or --network.activation relu."
+            )
 
 
 def to_json(config: RunConfig) -> str:

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, Literal, cast, final
 
 import torch
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from morphir_agents.networks import Agent
 
 __all__ = [
+    "BlockKind",
     "Deepen",
     "GrowthConfig",
     "GrowthEvent",
@@ -30,20 +31,23 @@ __all__ = [
     "grow",
 ]
 
+BlockKind = Literal["identity", "residual", "parametric"]
+
 
 @final
 @dataclass(frozen=True)
 class Deepen:
-    """Deepen every trunk of the agent to `depth` hidden layers, by identity layers at its end."""
+    """Deepen every trunk of the agent to `depth` hidden layers, by blocks at its end."""
 
     depth: int
+    block: BlockKind = "identity"
 
     def passes(self, agent: Agent) -> list[Any]:
         """One `DeeperPass` per missing layer and trunk."""
         missing = self.depth - agent.hidden_layers
         last = {trunk: list(agent.get_submodule(trunk)._modules)[-1] for trunk in agent.trunks}
         return [
-            morphir.DeeperPass(at=f"{trunk}.{name}")
+            morphir.DeeperPass(at=f"{trunk}.{name}", block=self.block)
             for trunk, name in last.items()
             for _ in range(missing)
         ]
@@ -57,7 +61,9 @@ class GrowthConfig:
     depths: tuple[int, ...] = ()
     """Depths to grow to, in order, such as 2 4 8; none: the network keeps its size."""
     steps: tuple[int, ...] = ()
-    """Environment steps at which to grow, one per depth; by default evenly spaced, as in GrowNN."""
+    """Environment steps at which to grow, one per depth; none: evenly spaced, as in GrowNN."""
+    block: BlockKind = "identity"
+    """What a new layer is: identity (after relu only), residual or parametric (after anything)."""
 
     def __post_init__(self) -> None:
         if self.steps and len(self.steps) != len(self.depths):
@@ -86,7 +92,7 @@ class GrowthConfig:
         phases = len(self.depths) + 1
         steps = self.steps or [k * total_steps // phases for k in range(1, phases)]
         return tuple(
-            GrowthEvent(step, (Deepen(depth),))
+            GrowthEvent(step, (Deepen(depth, self.block),))
             for step, depth in zip(steps, self.depths, strict=True)
         )
 

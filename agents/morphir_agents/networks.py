@@ -55,7 +55,7 @@ class NetworkConfig:
     depth: int = 1
     """Hidden layers (mlp) or blocks (paper) before any growth."""
     activation: Literal["relu", "tanh"] = "relu"
-    """Activation of `mlp`. Growing by identity layers needs relu."""
+    """Activation of `mlp`. Growing by identity layers needs relu; see `growth.block`."""
     shared: bool = True
     """One trunk for policy and value (`mlp` only); otherwise one each."""
 

@@ -107,6 +107,11 @@ class PPOConfig:
         """Samples per rollout."""
         return self.environments * self.rollout_steps
 
+    @property
+    def last_step(self) -> int:
+        """Where the run ends: `total_steps` rounded up to whole rollouts."""
+        return math.ceil(self.total_steps / self.batch) * self.batch
+
     def at(self, name: str, step: int) -> float:
         """The annealed value of `learning_rate` or `entropy` at a step."""
         start, end = getattr(self, name), getattr(self, f"final_{name}")
@@ -305,8 +310,7 @@ def train(
         observer.settles(trainer.step)
         trainer.save()
 
-    total = math.ceil(ppo.total_steps / ppo.batch) * ppo.batch
-    while trainer.step < total:
+    while trainer.step < ppo.last_step:
         before = trainer.step
         episodes = collect(
             trainer.agent, trainer.vector, trainer.encoding, rollout, trainer.generator
@@ -323,7 +327,7 @@ def train(
         observer.updated(trainer.step, trainer.updates, episodes, losses, trainer.agent)
         _grow_if_due(trainer, events, observer)
 
-        at_end = trainer.step >= total
+        at_end = trainer.step >= ppo.last_step
         if at_end or checkpoint.crosses_grid(before, trainer.step, config.eval_every):
             for deterministic in (True, False):
                 key = (config.seed, 2)
@@ -340,7 +344,7 @@ def train(
 
     trainer.vector.close()
     judge.close()
-    finished = trainer.step >= total
+    finished = trainer.step >= ppo.last_step
     return Trained(trainer.agent, trainer.optimizer, trainer.encoding, trainer.step, finished)
 
 

@@ -152,7 +152,7 @@ def execute(
     schedule: Sequence[tuple[int, Any]] | None = None,
 ) -> Summary | None:
     """Train from the folder's last checkpoint to the end; None if interrupted."""
-    display = Display(console, config.ppo.total_steps)
+    display = Display(console, config.ppo.last_step)
 
     def notify() -> None:
         grid = config.checkpoint_every

@@ -7,6 +7,7 @@ from morphir_agents.config import RunConfig, from_json, to_json
 from morphir_agents.envs import GymConfig, RoomConfig
 from morphir_agents.errors import ConfigError
 from morphir_agents.growth import GrowthConfig
+from morphir_agents.networks import NetworkConfig
 from morphir_agents.recipes import RECIPES
 
 
@@ -74,3 +75,11 @@ def test_impossible_settings_are_refused_at_once(field):
         dataclasses.replace(RunConfig(), **{field: 0})
     with pytest.raises(ConfigError, match="seed"):
         RunConfig(seed=-1)
+
+
+def test_identity_layers_that_could_not_be_exact_are_refused_at_once():
+    tanh = NetworkConfig(activation="tanh")
+    with pytest.raises(ConfigError, match="exact after relu only"):
+        RunConfig(network=tanh, growth=GrowthConfig(depths=(2,)))
+    RunConfig(network=tanh)
+    RunConfig(network=tanh, growth=GrowthConfig(depths=(2,), block="residual"))

@@ -43,6 +43,13 @@ def test_grow_2_even_spacing_gives_each_depth_the_same_share():
     assert GrowthConfig().schedule(1, 100) == ()
 
 
+def test_a_tanh_network_grows_by_residual_blocks():
+    agent = _agent(activation="tanh", shared=False)
+    (event,) = GrowthConfig(depths=(3,), block="residual").schedule(1, 100)
+    grown, _, record = grow(agent, _optimizer(agent), event, torch.randn(4, 5), 50)
+    assert (record.grade, grown.hidden_layers) == ("PROVED", 3)
+
+
 def test_given_steps_are_taken():
     events = GrowthConfig(depths=(2, 8), steps=(10, 30)).schedule(1, 100)
     assert [event.step for event in events] == [10, 30]
