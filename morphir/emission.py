@@ -12,7 +12,7 @@ import difflib
 from torch import nn
 
 from morphir.errors import RefusalError, VerificationError
-from morphir.ir import Insertion, Program, Rewriter
+from morphir.ir import Insertion, Program, Rewriter, print_program
 
 
 def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> None:
@@ -28,11 +28,13 @@ def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> N
         return
     for edit in rewriter.edits:
         _refuse_interference(target, edit, predicted, emitted)
-    old, new = (str(program).splitlines() for program in (predicted, emitted))
+    both = (print_program(program, sources=False) for program in (predicted, emitted))
+    old, new = (text.splitlines() for text in both)
     lines = difflib.unified_diff(old, new, "as rewritten", "as emitted", n=1, lineterm="")
     shown = "\n".join([*lines][:40])
     raise VerificationError(
-        f"the emitted module is not the one that the passes described (BACK-7):\n{shown}"
+        "the emitted module is not the one that the passes described (BACK-7), which is a bug in "
+        f"morphir; please report it with these lines:\n{shown}"
     )
 
 

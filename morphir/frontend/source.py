@@ -10,7 +10,7 @@ from typing import Final
 import torch
 
 _TORCH: Final = str(Path(torch.__file__).parent)
-_HERE: Final = str(Path(__file__).parent)
+_HERE: Final = str(Path(__file__).parent.parent)
 _LIBRARIES: Final = (_TORCH, _HERE, "<")
 # Between a statement that uses a tensor and the function that does the work.
 _TRANSPARENT: Final = (_HERE, f"{_TORCH}/_tensor.py", f"{_TORCH}/overrides.py")

@@ -2,16 +2,23 @@ from pathlib import Path
 
 import torch
 
+from morphir import blocks
 from morphir.frontend.source import is_called_by_torch, source_line
 
 
 def test_the_line_is_the_nearest_of_the_users_code():
     here = Path(__file__).name
     line = source_line()
-    assert line == f"{here}:10"
+    assert line == f"{here}:11"
     namespace = {"find": source_line}
     exec(compile("found = find()", torch.__file__, "exec"), namespace)
-    assert namespace["found"] == f"{here}:13"
+    assert namespace["found"] == f"{here}:14"
+
+
+def test_the_blocks_of_morphir_have_no_lines_of_their_own():
+    namespace = {"find": source_line}
+    exec(compile("found = find()", blocks.__file__, "exec"), namespace)
+    assert namespace["found"].startswith(Path(__file__).name)
 
 
 def test_generated_code_has_no_line_of_its_own():
