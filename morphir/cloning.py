@@ -2,14 +2,16 @@
 
 `copy.deepcopy` raises on a tensor that an autograd graph produced (a module that caches its last
 result holds one) and on locks, files and sockets. Here the first is copied without its graph, the
-others are shared between original and copy, and both are named.
+others are shared between original and copy, what holds them is not, and all of them are named.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from types import MethodType
 from typing import Any, Final
 
 import torch
@@ -24,6 +26,7 @@ _ATOMS: Final = frozenset(
     (int, float, complex, bool, str, bytes, type(None), type, torch.dtype, torch.device)
 )
 _CONTAINERS: Final = frozenset((dict, OrderedDict, set, list, tuple))
+_STATE: Final = ("_parameters", "_buffers", "_modules")
 
 
 def clone(module: nn.Module, memo: Memo) -> tuple[nn.Module, list[str]]:
@@ -38,16 +41,41 @@ def clone(module: nn.Module, memo: Memo) -> tuple[nn.Module, list[str]]:
         The copy, and a line for everything that is not copied as it was.
     """
     notes = []
+    kept_alive = memo.setdefault(id(memo), [])  # where deepcopy remembers what it copied
     for path, each in module.named_modules():
-        for key, value in vars(each).items():
-            if type(value) in _ATOMS or (type(value) in _CONTAINERS and not value):
-                continue
-            for name, tensor in tensors_in(value, f"{path}.{key}".lstrip(".")):
-                if not tensor.is_leaf and id(tensor) not in memo:
-                    memo[id(tensor)] = tensor.detach().clone()
-                    notes.append(f"{name}: a cached tensor was copied without its autograd graph")
+        for name, tensor in (*_state(each, path), *attribute_tensors(each, path)):
+            if not tensor.is_leaf and id(tensor) not in memo:
+                memo[id(tensor)] = tensor.detach().clone()
+                kept_alive.append(tensor)
+                notes.append(f"{name}: a cached tensor was copied without its autograd graph")
     copied, shared = _or_share(_copy_modules, module, "", memo)
     return copied, [*notes, *shared]
+
+
+def _state(module: nn.Module, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    for tensors in (module._parameters, module._buffers):
+        for key, tensor in tensors.items():
+            if tensor is not None:
+                yield join(name, key), tensor
+
+
+def attribute_tensors(module: nn.Module, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors that a module keeps in attributes, parameters and buffers aside, with paths."""
+    for key, value in _attributes(module):
+        yield from tensors_in(value, join(name, key))
+
+
+def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """What a module holds beside its state and what holds nothing."""
+    for key, value in vars(module).items():
+        kind = type(value)
+        if kind not in _ATOMS and (kind not in _CONTAINERS or value) and key not in _STATE:
+            yield key, value
+
+
+def join(module: str, name: str) -> str:
+    """The qualified name of what is called `name` in a module."""
+    return f"{module}.{name}" if module else name
 
 
 def clone_value(value: Any, name: str, memo: Memo) -> tuple[Any, list[str]]:
@@ -74,23 +102,31 @@ def _copy_modules(module: nn.Module, memo: Memo) -> nn.Module:
     """Does what `copy.deepcopy` does, several times faster for modules of ordinary classes."""
     twins = []
     for each in module.modules():
-        if id(each) not in memo and _is_copied_by_attributes(type(each)):
+        if id(each) not in memo and _is_copied_by_attributes(type(each)):  # type: ignore[arg-type]
             memo[id(each)] = object.__new__(type(each))
             twins.append((each, memo[id(each)]))
     for each, twin in reversed(twins):  # children first: a GraphModule looks at them
         for key, value in vars(each).items():
             if key != "_compiled_call_impl":  # torch's own way of copying drops it too
-                twin.__dict__[key] = _copy_attribute(value, memo)
+                twin.__dict__[key] = _copy_attribute(key, value, memo)
     return copy.deepcopy(module, memo)
 
 
-def _copy_attribute(value: Any, memo: Memo) -> Any:
+def _copy_attribute(key: str, value: Any, memo: Memo) -> Any:
     kind = type(value)
     if kind in _ATOMS:
         return value
-    return kind() if kind in _CONTAINERS and not value else copy.deepcopy(value, memo)
+    if kind in _CONTAINERS and not value:
+        return kind()
+    if kind is dict and key in _STATE:
+        return {
+            name: memo[id(part)] if id(part) in memo else copy.deepcopy(part, memo)
+            for name, part in value.items()
+        }
+    return copy.deepcopy(value, memo)
 
 
+@cache
 def _is_copied_by_attributes(kind: type[nn.Module]) -> bool:
     """Whether copying a module of this class is copying its attributes."""
     return (
@@ -110,7 +146,7 @@ def replica(module: nn.Module) -> nn.Module:
     return copied
 
 
-def held(module: nn.Module, kind: type[Any]) -> Iterator[Any]:
+def held(module: nn.Module, kind: type[Any] | tuple[type[Any], ...]) -> Iterator[Any]:
     """Objects of a kind among the attributes of all modules, also in lists and dicts."""
 
     def search(value: Any) -> Iterator[Any]:
@@ -121,7 +157,8 @@ def held(module: nn.Module, kind: type[Any]) -> Iterator[Any]:
                 yield from search(part)
 
     for each in module.modules():
-        yield from search(vars(each))
+        for _, value in _attributes(each):
+            yield from search(value)
 
 
 def _share_parts(value: Any, name: str, memo: Memo) -> Iterator[str]:
@@ -132,23 +169,38 @@ def _share_parts(value: Any, name: str, memo: Memo) -> Iterator[str]:
     modules = {id(each): each for each in value.modules()}
     for path, each in value.named_modules():
         for key, part in vars(each).items():
-            yield from _share(part, f"{path}.{key}".lstrip("."), memo, modules)
+            yield from _share(part, join(path, key), memo, modules)
 
 
-def _share(value: Any, name: str, memo: Memo, modules: Memo) -> Iterator[str]:
+def _share(value: Any, name: str, memo: Memo, seen: Memo) -> Iterator[str]:
+    """Shares what can't be copied; what was seen is looked at elsewhere, so it counts as copied."""
+    if id(value) in seen or _why_not(value, memo, seen) is None:
+        return
+    inside = {**seen, id(value): value}
+    for step, part in _parts(value):
+        yield from _share(part, name + step, memo, inside)
+    error = _why_not(value, memo, seen)
+    if error is not None:
+        memo[id(value)] = value
+        yield f"{name}: a {type(value).__name__} can't be copied ({error}), so both share it"
+
+
+def _why_not(value: Any, memo: Memo, seen: Memo) -> Exception | None:
     try:
-        # Modules stand for themselves here: each is looked at on its own.
-        copy.deepcopy(value, {**memo, **modules})
+        copy.deepcopy(value, {**memo, **seen})
     except Exception as error:
-        parts = [*_parts(value)]
-        for key, part in parts:
-            yield from _share(part, f"{name}[{key!r}]", memo, modules)
-        if not parts:
-            memo[id(value)] = value
-            yield f"{name}: a {type(value).__name__} can't be copied ({error}), so both share it"
+        return error
+    return None
 
 
-def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a container or an object is made of, with the step that leads there."""
+    kind: Any = type(value)
     if isinstance(value, dict):
-        return value.items()
-    return enumerate(value) if isinstance(value, list | tuple) else ()
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+    elif isinstance(value, MethodType):
+        yield ".__self__", value.__self__
+    elif kind.__reduce_ex__ is object.__reduce_ex__:
+        yield from ((f".{key}", part) for key, part in getattr(value, "__dict__", {}).items())

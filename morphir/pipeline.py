@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
 from torch import nn
@@ -22,7 +22,8 @@ from morphir.checks import (
     check_learning,
     check_native,
 )
-from morphir.cloning import clone, held, replica
+from morphir.checks.calling import double_copy
+from morphir.cloning import replica
 from morphir.emission import check_emission
 from morphir.errors import RefusalError, VerificationError
 from morphir.frontend import Trace, record
@@ -38,8 +39,6 @@ from morphir.ir import (
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
 from morphir.ops import DEFAULT_TABLE
 from morphir.state.optimizer import Joining
-
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 _CAN_REFUTE: Final = ("float64", "native", "kept", "original", "learning")
 
@@ -62,18 +61,30 @@ class Clock:
 @final
 @dataclass(frozen=True, eq=False)
 class Traces:
-    """A model recorded in eval mode and, where that works, in train mode."""
+    """A model recorded in eval mode and, where that works, in train mode.
+
+    Attributes:
+        eval: The recording in eval mode.
+        train: That in train mode, None where there is none.
+        train_failure: Why there is none.
+        are_one: Whether the same recording stands for both, as nothing in it uses the mode.
+    """
 
     eval: Trace
     train: Trace | None
     train_failure: str = ""
+    are_one: bool = False
 
     @classmethod
     def of(cls, model: nn.Module, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
         """Records a model in both modes."""
         first = record(model, example_inputs=example_inputs, entry_points=entry_points)
-        if first.inputs.keys() != set(entry_points):
-            return cls(first, None, "there are no inputs to run it on")
+        without = [repr(name) for name in entry_points if name not in first.inputs]
+        if without:
+            return cls(first, None, f"there are no inputs to run {', '.join(without)} on")
+        if not first.uses_mode:
+            program = replace(first.program, mode="train")
+            return cls(first, replace(first, program=program), are_one=True)
         try:
             second = record(
                 model, example_inputs=dict(first.inputs), entry_points=entry_points, mode="train"
@@ -99,8 +110,7 @@ class Twins:
     @classmethod
     def of(cls, model: nn.Module) -> Twins:
         """Copies a model; its optimizers are not copied."""
-        double, _ = clone(model, {id(each): each for each in held(model, Optimizer)})
-        return cls(replica(model), double.double().eval())
+        return cls(replica(model), double_copy(model))
 
 
 @final
@@ -188,8 +198,8 @@ class Application:
     def _checks(self, certificate: Certificate, after: Traces) -> list[Check]:
         old, new = self.before.eval.program, after.eval.program
         with self.clock("certificate"):
-            checks = [check_certificate(old, new, certificate, DEFAULT_TABLE)]
-            checks.append(self._train_check(after))
+            first = check_certificate(old, new, certificate, DEFAULT_TABLE)
+            checks = [first, self._train_check(after, first)]
         with self.clock("inventory"):
             checks += self.original.check(self.target, self.optimizers, certificate.insertions)
         if self.twins is None:
@@ -209,8 +219,11 @@ class Application:
                 checks.append(check_learning(self.target, claims, inputs, twin))
         return checks
 
-    def _train_check(self, after: Traces) -> Check:
+    def _train_check(self, after: Traces, in_eval: Check) -> Check:
         old, new = self.before.train, after.train
+        if self.before.are_one and after.are_one:
+            why = "as in eval mode, since nothing that ran uses the mode"
+            return replace(in_eval, name="certificate (train)", summary=why)
         if old is None:
             return Check("train mode", Grade.UNKNOWN, f"not recorded: {self.before.train_failure}")
         if new is None:

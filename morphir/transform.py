@@ -120,11 +120,12 @@ def transform(
             before = Traces.of(model, example_inputs, entry_points)
         rewriter = Rewriter(before.eval.program)
         with clock("rewrite"):
-            in_train = None if before.train is None else Rewriter(before.train.program)
+            apart = None if before.are_one else before.train
+            in_train = None if apart is None else Rewriter(apart.program)
             said = [(each, run_pass(each, rewriter, in_train)) for each in passes]
         with clock("copy"):
-            twins = Twins.of(model) if before.eval.inputs else None
             copied = None if inplace else duplicate(model, optimizers)
+            twins = Twins.of(model) if before.eval.inputs else None
         target = model if copied is None else copied.model
         carried = optimizers if copied is None else copied.optimizers
         notes = [*(copied.notes if copied is not None else ())]
@@ -144,8 +145,8 @@ def transform(
 def _complete(
     report: Report, said: Sequence[tuple[MorphismPass, Sequence[str]]], notes: Sequence[str]
 ) -> Report:
-    lines = tuple(f"{p.describe()} {report.grade}: {line}" for p, each in said for line in each)
-    return replace(report, passes=lines, notes=(*report.notes, *notes))
+    told = tuple("\n  ".join([pass_.describe(), *lines]) for pass_, lines in said)
+    return replace(report, passes=told, notes=(*report.notes, *notes))
 
 
 def _check_model(model: Any) -> None:

@@ -43,19 +43,43 @@ def test_what_cannot_be_copied_is_shared_and_named():
     assert fingerprint(net) == before
 
 
-def test_a_hook_that_cannot_be_copied_leaves_the_others_apart():
-    class Hook:
-        def __init__(self) -> None:
-            self.lock = threading.Lock()
+class Counting:
+    """Counts under a lock, which can't be copied; may hold itself."""
 
-        def __call__(self, *_: object) -> None: ...
+    def __init__(self) -> None:
+        self.lock, self.count, self.me = threading.Lock(), 0, self
 
-    net = Net()
-    net.register_forward_hook(Hook())
+    def __call__(self, *_: object) -> None:
+        with self.lock:
+            self.count += 1
+
+
+@pytest.mark.parametrize("hook_of", [lambda c: c, lambda c: c.__call__])
+def test_what_holds_a_lock_is_copied_and_shares_only_the_lock(hook_of):
+    net, counting = Net(), Counting()
+    net.register_forward_hook(hook_of(counting))
+    net.settings = {"counting": counting}
     copied, notes = clone(net, {})
     assert len(notes) == 1
-    assert copied._forward_hooks is not net._forward_hooks
-    assert [*copied._forward_hooks.values()] == [*net._forward_hooks.values()]
+    assert "lock: a lock can't be copied" in notes[0]
+    twin = copied.settings["counting"]
+    assert twin.me is twin
+    assert twin.lock is counting.lock
+    copied(torch.randn(2, 4))
+    assert (counting.count, twin.count) == (0, 1)
+
+
+def test_an_object_that_refuses_to_be_copied_is_shared():
+    class Secret:
+        def __deepcopy__(self, memo):
+            raise RuntimeError("mine")
+
+    net = Net()
+    net.secret = {"a": Secret()}
+    copied, notes = clone(net, {})
+    assert notes == ["secret['a']: a Secret can't be copied (mine), so both share it"]
+    assert copied.secret["a"] is net.secret["a"]
+    assert copied.secret is not net.secret
 
 
 def test_modules_with_a_way_of_their_own_inside_others():
@@ -119,4 +143,3 @@ def test_objects_are_found_in_attributes_lists_and_dicts():
     makers = [torch.optim.SGD(model.parameters(), lr=0.1) for _ in range(3)]
     model.one, model[0].two, model[1].three = makers[0], [makers[1]], {"a": (makers[2],)}
     assert [*held(model, torch.optim.Optimizer)] == makers
-    assert [*held(model, nn.Module)] == [model[0], model[1]]

@@ -43,7 +43,9 @@ def test_back_7_what_was_described_passes():
     children[2:4] = children[3:1:-1]  # one place too late
     emitted.extractor._modules.clear()
     emitted.extractor._modules.update(children)
-    with pytest.raises(VerificationError, match=r"report it with these lines:\n--- as rewritten\n\+"):
+    with pytest.raises(
+        VerificationError, match=r"report it with these lines:\n--- as rewritten\n\+"
+    ):
         check(emitted, rewriter, emitted)
 
 

@@ -59,7 +59,7 @@ PHASES = [
     (Traces, "of", 2),
     (pipeline_module, "check_emission", 1),
     (pipeline_module, "check_certificate", 1),
-    (pipeline_module, "check_certificate", 2),
+    (pipeline_module.Application, "_train_check", 1),
     (Twins, "of", 2),
     (pipeline_module, "check_double", 1),
     (pipeline_module, "check_native", 1),

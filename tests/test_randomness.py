@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from morphir.randomness import derive_seed, forked_random_state
+from morphir.randomness import (
+    derive_seed,
+    forked_random_state,
+    host_has_drawn,
+    kept_random_state,
+    seed_random_state,
+)
 
 
 def draw() -> list[float]:
@@ -54,6 +60,34 @@ def test_forks_nest():
         second = draw()
     with forked_random_state(1):
         assert [draw(), draw()] == [first, second]
+
+
+def test_one_that_is_kept_may_be_seeded_many_times():
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    with kept_random_state():
+        seed_random_state(3)
+        first = draw()
+        seed_random_state(3)
+        assert draw() == first
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert np.random.get_state()[1].tolist() == before[2]  # type: ignore[index]
+    with forked_random_state(3):
+        assert draw() == first
+
+
+@pytest.mark.parametrize(
+    "draw_one",
+    [random.random, np.random.rand, np.random.randn, lambda: random.gauss(0, 1), np.random.seed],
+)
+def test_draws_of_python_and_numpy_are_noticed(draw_one):
+    with kept_random_state():
+        seed_random_state(5)
+        torch.rand(3)
+        assert not host_has_drawn(5)
+        seed_random_state(5)
+        draw_one()
+        assert host_has_drawn(5)
 
 
 def test_a_derived_seed_depends_on_everything_and_is_the_same_in_every_process():

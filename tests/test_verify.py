@@ -1,6 +1,7 @@
 """`morphir.verify` on pairs that no pass has made: it never says more than it checked."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -60,6 +61,27 @@ def test_a_difference_is_refuted_and_named():
     assert report.grade is Grade.REFUTED
     assert report.check("certificate").where == "@2.bias"
     assert report.check("float64").where.startswith("forward on ")
+
+
+@pytest.mark.parametrize("error", [1e-3, 1e-6])
+@pytest.mark.parametrize(
+    "to_floats", [lambda x: x / 255.0, lambda x: x.float(), lambda x: x * torch.tensor([0.5])]
+)
+def test_the_runs_alone_find_a_wrong_weight_behind_an_image(
+    error: float, to_floats: Callable[[torch.Tensor], torch.Tensor]
+):
+    images = torch.randint(0, 255, (2, 3, 6, 6), dtype=torch.uint8)
+    before, after = pair(
+        lambda s, x: s.c(to_floats(x)).relu(),
+        lambda s, x: s.c(to_floats(x)).relu(),
+        c=nn.Conv2d(3, 4, 3),
+    )
+    same = morphir.verify(before, after, example_inputs=(images,), checks=("float64",))
+    assert same.grade is Grade.TESTED
+    with torch.no_grad():
+        after.c.weight[0, 0, 0, 0] += error
+    report = morphir.verify(before, after, example_inputs=(images,), checks=("float64",))
+    assert report.grade is Grade.REFUTED
 
 
 def test_what_is_equal_but_has_no_proof_is_tested():

@@ -119,12 +119,18 @@ def _check_parameters(model: nn.Module, copied: nn.Module, memo: Memo) -> None:
     new = dict(copied.named_parameters())
     for name, parameter in model.named_parameters():
         if new.get(name) is not memo[id(parameter)]:
+            owner = model.get_submodule(name.rpartition(".")[0])
+            kind = next((m for m in (model, owner) if _copies_itself(m)), model)
             raise RefusalError(
-                f"{type(model).__name__} has a way of its own of being copied, by which {name!r} "
+                f"{type(kind).__name__} has a way of its own of being copied, by which {name!r} "
                 "gets lost or replaced",
                 nodes=[name],
                 suggestions=["inplace=True", "a model without a __deepcopy__ of its own"],
             )
+
+
+def _copies_itself(module: nn.Module) -> bool:
+    return hasattr(type(module), "__deepcopy__")
 
 
 def _copy_optimizer(optimizer: Optimizer, model: nn.Module, memo: Memo) -> list[str]:

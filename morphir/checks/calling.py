@@ -8,10 +8,11 @@ from typing import Any, final
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from morphir.checks.power import LiftToDouble
-from morphir.cloning import clone
-from morphir.randomness import forked_random_state
+from morphir.cloning import clone, held
+from morphir.randomness import kept_random_state, seed_random_state
 from morphir.tensors import map_tensors
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -19,9 +20,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 def private_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode, to be called without a trace on the model; optimizers are shared."""
-    held = [v for module in model.modules() for v in vars(module).values()]
-    memo: dict[int, Any] = {id(v): v for v in held if isinstance(v, torch.optim.Optimizer)}
-    copied, _ = clone(model, memo)
+    copied, _ = clone(model, {id(each): each for each in held(model, Optimizer)})
     return copied.eval()
 
 
@@ -45,9 +44,13 @@ def entry_point_of(model: nn.Module, name: str) -> Callable[..., Any]:
 
 
 def call_entry_point(model: nn.Module, name: str, arguments: Arguments) -> Any:
-    """Calls an entry point without gradients, on copies of the arguments, from one random state."""
+    """Calls an entry point without gradients, on copies of the arguments.
+
+    It is called from one random state, which it seeds: who calls it keeps the user's.
+    """
     args, kwargs = map_tensors(arguments, lambda tensor: tensor.detach().clone())
-    with torch.no_grad(), forked_random_state(1):
+    seed_random_state(1)
+    with torch.no_grad():
         return entry_point_of(model, name)(*args, **kwargs)
 
 
@@ -77,13 +80,14 @@ def observe(
     """
     results: dict[str, Any] = {}
     failures: dict[str, str] = {}
-    for name, arguments in inputs.items():
-        try:
-            if in_double:
-                with LiftToDouble():
-                    results[name] = call_entry_point(model, name, doubled(arguments))
-            else:
-                results[name] = call_entry_point(model, name, arguments)
-        except Exception as error:
-            failures[name] = f"{type(error).__name__}: {error}"
+    with kept_random_state():
+        for name, arguments in inputs.items():
+            try:
+                if in_double:
+                    with LiftToDouble():
+                        results[name] = call_entry_point(model, name, doubled(arguments))
+                else:
+                    results[name] = call_entry_point(model, name, arguments)
+            except Exception as error:
+                failures[name] = f"{type(error).__name__}: {error}"
     return Observation(results, failures)

@@ -122,12 +122,12 @@ class _Proof:
     def summary(self) -> str:
         """What was proved, in one line."""
         used = ", ".join(f"{lemma} x{count}" for lemma, count in sorted(self._lemmas.items()))
+        given = ["the same random draws"] * self._is_random
+        if self._escapes:
+            given.append(f"the same Python on {self._escapes} value{'s' * (self._escapes > 1)}")
         line = f"{self._nodes} nodes, {len(self._before.state)} tensors equal to the bit"
-        line += " given the same random draws" if self._is_random else ""
-        line += f" given that Python does the same on {self._escapes} equal values" * bool(
-            self._escapes
-        )
-        return f"{line}; {used or 'congruence only'}"
+        line += f"; {used or 'congruence only'}"
+        return f"{line}; given {' and '.join(given)}" if given else line
 
     def figures(self) -> dict[str, float]:
         """What was counted."""

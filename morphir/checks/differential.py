@@ -34,7 +34,7 @@ from morphir.checks.power import LiftToDouble, SwitchRecord
 from morphir.checks.probes import probes, waking_probes
 from morphir.ir.report import Check, Grade
 from morphir.ops import OpTable
-from morphir.randomness import forked_random_state
+from morphir.randomness import kept_random_state, seed_random_state
 from morphir.tensors import tensors_in
 
 TOLERANCE: Final = 1e-12  # RUN-1
@@ -49,17 +49,17 @@ def check_double(
 ) -> Check:
     """Checks RUN-1 on two float64 copies, as `double_copy` makes them."""
     run = _DoubleRun(before, after, table)
-    for entry_point, arguments in inputs.items():
-        double = doubled(arguments)
-        with forked_random_state(2):
-            variations = [*probes(double)]
-        for label, variation in variations:
-            run.compare(entry_point, label, variation)
-        try:
-            for label, variation in waking_probes(before, entry_point, double, run.record):
+    with kept_random_state():
+        for entry_point, arguments in inputs.items():
+            double = doubled(arguments)
+            seed_random_state(2)
+            for label, variation in [*probes(double)]:
                 run.compare(entry_point, label, variation)
-        except Exception as error:  # a model that cannot be run with gradients has other probes
-            run.failures.append(f"{entry_point}, waking units: {error}")
+            try:
+                for label, variation in waking_probes(before, entry_point, double, run.record):
+                    run.compare(entry_point, label, variation)
+            except Exception as error:  # a model that cannot be run with gradients has other probes
+                run.failures.append(f"{entry_point}, waking units: {error}")
     return run.verdict()
 
 
@@ -78,7 +78,7 @@ class _DoubleRun:
         """Runs both models on one variation."""
         where = f"{entry_point} on {label}"
         try:
-            with LiftToDouble(), self.record:
+            with self.record, LiftToDouble():
                 self.record.start_run(entry_point)
                 old = call_entry_point(self._before, entry_point, arguments)
         except Exception as error:
@@ -101,7 +101,7 @@ class _DoubleRun:
 
     def _is_finite(self, entry_point: str, arguments: Arguments) -> bool:
         watch = _FiniteWatch()
-        with LiftToDouble(), watch:
+        with watch, LiftToDouble():
             call_entry_point(self._before, entry_point, arguments)
         return watch.is_finite
 

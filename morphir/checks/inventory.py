@@ -30,6 +30,7 @@ class Inventory:
 
     Attributes:
         modules: Qualified name to facts about the module.
+        aliases: The other names of modules that are registered several times.
         tensors: Qualified name to facts about the parameter or buffer.
         shared: For each name of a tensor the names that mean the same tensor, and those that look
             at the same memory.
@@ -39,6 +40,7 @@ class Inventory:
     """
 
     modules: Mapping[str, Facts]
+    aliases: Mapping[str, tuple[str, ...]]
     tensors: Mapping[str, Facts]
     shared: Mapping[str, tuple[frozenset[str], frozenset[str]]]
     keys: tuple[str, ...]
@@ -70,11 +72,19 @@ class Inventory:
                 known[id(tensor)] = _tensor_facts(tensor, bits=bits)
         return cls(
             {name: _module_facts(module) for name, module in model.named_modules()},
+            _aliases(model),
             {name: known[id(tensor)] for name, tensor in named},
             {n: (frozenset(names[id(t)]), frozenset(memory[_memory(t)])) for n, t in named},
             tuple(model.state_dict()),
             tuple(_group_facts(optimizers, names)),
         )
+
+
+def _aliases(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    names: dict[int, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(id(module), []).append(name)
+    return {first: tuple(others) for first, *others in names.values() if others}
 
 
 def _module_facts(module: nn.Module) -> dict[str, object]:

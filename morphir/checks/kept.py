@@ -5,7 +5,8 @@
              device, bits, `requires_grad`, gradient and hooks; and old keys of the state_dict keep
              their order
     KEPT-2   parameters that were tied are tied still, those that were not are not, and new ones
-             share no memory with old ones
+             share no memory with old ones; a module that was registered under several names still
+             is
     KEPT-3   new modules have the training flag of their anchor, new parameters require gradients
     KEPT-4   every old parameter is in the optimizer group that it was in, with its state and the
              group's options; every new one in exactly one group
@@ -94,10 +95,11 @@ def check_kept(
         after: Taken now.
         insertions: What was inserted where.
     """
-    new = tuple(f"{claim.module}." for claim in insertions)
+    new = tuple(_places(after, insertions))
     complaints = [
         *_compare(before.modules, after.modules, new, "module"),
         *_compare(before.tensors, after.tensors, new, "tensor"),
+        *_compare_aliases(before, after),
         *_compare_sharing(before, after),
         *_compare_keys(before, after, new),
         *_check_new(after, insertions),
@@ -110,8 +112,16 @@ def check_kept(
         return Check("kept", Grade.REFUTED, f"{what}{more}", where, figures)
     summary = f"{len(before.modules)} modules, {len(before.tensors)} tensors as they were"
     if before.groups:
-        summary += f", {len(before.groups)} optimizer groups"
+        summary += f", {len(before.groups)} optimizer group{'s' * (len(before.groups) > 1)}"
     return Check("kept", Grade.TESTED, summary, "", figures)
+
+
+def _places(after: Inventory, insertions: Sequence[InsertionClaim]) -> Iterator[str]:
+    """Prefixes of what is new: where a module has several names, so has what is put into it."""
+    for claim in insertions:
+        home, _, key = claim.module.rpartition(".")
+        for place in (home, *after.aliases.get(home, ())):
+            yield f"{place}.{key}.".removeprefix(".")
 
 
 def other_python(before: Inventory, after: Inventory) -> str:
@@ -141,6 +151,14 @@ def _compare(
     for name in after:
         if name not in before and not f"{name}.".startswith(new or ("\0",)):
             yield name, f"KEPT-1: a {kind} that nobody announced"
+
+
+def _compare_aliases(before: Inventory, after: Inventory) -> Complaints:
+    for name in before.modules:
+        was, is_now = before.aliases.get(name, ()), after.aliases.get(name, ())
+        if was != is_now:
+            old, new = (", ".join(each) or "nothing" for each in (was, is_now))
+            yield name, f"KEPT-2: was also {old}, is also {new}"
 
 
 def _compare_sharing(before: Inventory, after: Inventory) -> Complaints:
@@ -192,7 +210,8 @@ def _compare_groups(before: Inventory, after: Inventory, new: tuple[str, ...]) -
     if before.groups:
         for name, facts in after.tensors.items():
             is_new = facts["class"] == "Parameter" and name.startswith(new or ("\0",))
-            if is_new and joined.count(name) != 1:
+            is_first = name == min(after.shared[name][0])  # of several names groups have one
+            if is_new and is_first and joined.count(name) != 1:
                 yield name, f"KEPT-4: a new parameter in {joined.count(name)} optimizer groups"
 
 

@@ -5,8 +5,9 @@
 
 Two trainings are simulated on copies, with random weights for the outputs. In that of the whole
 model, on the given inputs with noise, a parameter may go without a gradient because of the others:
-what feeds it sleeps, or what follows does. So each new module is then trained alone, on noise: a
-parameter that has no gradient there is dead by construction.
+what feeds it sleeps, or what follows does, or is never asked for gradients. So each new module is
+then trained alone, on noise and its mirror image at two scales, of which one wakes every unit that
+can be woken: a parameter that has no gradient there is dead by construction.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from morphir.tensors import map_tensors, tensors_in
 _STEPS: Final = 4  # under a zero head a zero-gated branch comes alive in the third
 _RATE: Final = 1e-2
 _NOISE: Final = 0.5
+_SCALES: Final = (1.0, -1.0, 100.0, -100.0)
 
 
 def check_learning(
@@ -78,19 +80,20 @@ def _simulate(
     figures = {"parameters": float(len(new)), "late": float(whole.late)}
     summary = f"{len(whole.alive)} of {len(new)} new parameters receive a gradient"
     summary += f", {whole.late} of them after the first step" if whole.late else ""
-    cut = [name for name in new if name not in whole.reached]
-    dead = cut or [
+    asleep = [name for name in new if name not in whole.alive]
+    dead = [
         f"{module}.{name}"
         for module in modules
-        if any(n.startswith(f"{module}.") for n in new.keys() - whole.alive.keys())
+        if any(name.startswith(f"{module}.") for name in asleep)
         for name in _dead_alone(model, module, operands[module])
     ]
     if dead:
-        why = "no path leads to an output" if cut else "not even when trained alone"
-        return Check("learning", Grade.REFUTED, f"{summary}; {why}", ", ".join(dead), figures)
-    asleep = [name for name in new if name not in whole.alive]
+        summary += "; the rest not even when trained alone"
+        return Check("learning", Grade.REFUTED, summary, ", ".join(dead), figures)
     if asleep:
-        summary += "; the rest only when trained alone"
+        cut = [name for name in asleep if name not in whole.reached]
+        why = "no path to an output carries a gradient" if cut else "asleep on these inputs"
+        summary += f"; the rest only when trained alone: {why}"
         return Check("learning", Grade.UNKNOWN, summary, ", ".join(asleep), figures)
     return Check("learning", Grade.TESTED, summary, "", figures)
 
@@ -184,13 +187,13 @@ def _watch(module: nn.Module) -> list[torch.Tensor]:
 
 def _dead_alone(model: nn.Module, name: str, operands: Sequence[torch.Tensor]) -> list[str]:
     """The parameters of a module that have no gradient even when it is trained alone, on noise."""
-    if len(operands) != 1:
+    if len(operands) != 1 or not operands[0].numel():
         return []
     module = private_copy(model).get_submodule(name)
-    shape = (4, *operands[0].shape)
-    found = _train(
-        module,
-        dict(module.named_parameters()),
-        lambda: [module(x) for x in torch.randn(shape, dtype=torch.float64).to(operands[0])],
-    )
+
+    def outputs() -> list[torch.Tensor]:
+        noise = torch.randn(operands[0].shape, dtype=torch.float64)
+        return [module((scale * noise).to(operands[0])) for scale in _SCALES]
+
+    found = _train(module, dict(module.named_parameters()), outputs)
     return [each for each, _ in module.named_parameters() if each not in found.alive]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, final
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from morphir.ops import OpTable
+from morphir.ops import Op, OpTable
+from morphir.ops.base import Spelling
+from morphir.ops.table import in_place_forms
 
 _T = torch.Tensor
 _SINGLE: Final = (torch.float32, torch.float16, torch.bfloat16)
@@ -17,10 +20,22 @@ _CASTS: Final = {_T.float, _T.half, _T.bfloat16}
 
 @final
 class LiftToDouble(TorchFunctionMode):
-    """Turns the model's own casts to a shorter float into casts to float64.
+    """Keeps the model's own floats in float64.
 
-    Those are `x.float()` and every `torch.float32` among the arguments of a call.
+    Its casts to a shorter float (`x.float()`, every `torch.float32` among the arguments of a call)
+    become casts to float64, and so does the default dtype, which is what integers divided by a
+    number (images) and new tensors have.
     """
+
+    def __enter__(self) -> LiftToDouble:
+        super().__enter__()  # type: ignore[no-untyped-call]
+        self._default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        torch.set_default_dtype(self._default)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self,
@@ -31,13 +46,17 @@ class LiftToDouble(TorchFunctionMode):
     ) -> Any:
         if func in _CASTS:
             return args[0].double()
-        lifted = [torch.float64 if self._is_short(a) else a for a in args]
-        named = {k: torch.float64 if self._is_short(v) else v for k, v in (kwargs or {}).items()}
-        return func(*lifted, **named)
+        for argument in args:  # nearly every call has none: this loop is most of the check's cost
+            if type(argument) is torch.dtype:
+                args = [_lifted(each) for each in args]
+                break
+        if kwargs:
+            return func(*args, **{key: _lifted(value) for key, value in kwargs.items()})
+        return func(*args)
 
-    @staticmethod
-    def _is_short(argument: Any) -> bool:
-        return isinstance(argument, torch.dtype) and argument in _SINGLE
+
+def _lifted(argument: Any) -> Any:
+    return torch.float64 if type(argument) is torch.dtype and argument in _SINGLE else argument
 
 
 @final
@@ -58,6 +77,7 @@ class SwitchRecord(TorchFunctionMode):
         super().__init__()
         self.pull: _T | None = None
         self._table = table
+        self._piecewise = _piecewise(table)
         self._run: tuple[str, int] = ("", 0)
         self._seen: dict[tuple[str, int], tuple[_T, _T]] = {}
 
@@ -79,8 +99,10 @@ class SwitchRecord(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        bound = self._table.bind(func, args, kwargs or {})
-        if bound is None or bound[0].identity_on is None or bound[0].module is None:
+        bound = None
+        if func in self._piecewise:
+            bound = self._table.bind(func, args, kwargs or {})
+        if bound is None or not _is_piecewise(bound[0]):
             return func(*args, **(kwargs or {}))
         operand = bound[1].get("input")
         if isinstance(operand, _T) and operand.requires_grad:
@@ -109,6 +131,22 @@ class SwitchRecord(TorchFunctionMode):
         mine = units % count == torch.arange(count, device=rows.device).unsqueeze(1)
         pull = (rows * (mine * ((~on).to(rows) - (~off).to(rows)))).sum()
         self.pull = pull if self.pull is None else self.pull + pull
+
+
+def _is_piecewise(op: Op) -> bool:
+    return op.identity_on is not None and op.module is not None
+
+
+@cache
+def _piecewise(table: OpTable) -> frozenset[Callable[..., Any]]:
+    """The torch callables that may mean a piecewise activation."""
+    functions = (
+        spelling.function if isinstance(spelling, Spelling) else spelling
+        for op in table.ops
+        if _is_piecewise(op)
+        for spelling in op.spellings
+    )
+    return frozenset(form for f in functions for form in (f, *in_place_forms(f)))
 
 
 def _rows(tensor: _T) -> _T:

@@ -11,7 +11,7 @@ from torch import nn
 
 from morphir.checks.calling import Arguments, entry_point_of
 from morphir.checks.power import LiftToDouble, SwitchRecord
-from morphir.randomness import forked_random_state
+from morphir.randomness import seed_random_state
 from morphir.tensors import map_tensors
 
 SCALES: Final = (1e-3, 1.0, 10.0, 1e3)
@@ -23,7 +23,7 @@ def probes(arguments: Any) -> Iterator[tuple[str, Any]]:
 
     Floating-point tensors become normal noise at four scales, signed one-hots and constants;
     integer and boolean tensors, whose admissible values are not known, only change rows. Shapes
-    stay. Uses torch's global random state.
+    stay. Draws from torch's global random state.
     """
     yield "as given", arguments
     for scale in SCALES:
@@ -38,7 +38,7 @@ def waking_probes(
 ) -> Iterator[tuple[str, Arguments]]:
     """Yields inputs that a gradient step moved towards switching units that never were.
 
-    Stops when all were, or when no gradient reaches the inputs.
+    Stops when all were, or when no gradient reaches the inputs. Seeds the random state.
 
     Args:
         model: A private copy in float64.
@@ -67,7 +67,8 @@ def _towards_sleeping(
         return copied
 
     args, kwargs = map_tensors(arguments, leaf)
-    with forked_random_state(1), LiftToDouble(), record, torch.enable_grad():
+    seed_random_state(1)
+    with record, LiftToDouble(), torch.enable_grad():
         record.start_run(entry_point)
         entry_point_of(model, entry_point)(*args, **kwargs)
     if record.pull is None or not leaves:

@@ -97,9 +97,10 @@ def export_onnx(
     onnx, runtime, onnx_ir = _libraries()
     _check_forward(module)
     args, size = _arguments(example_inputs)
+    _check_inputs(module, args)
     metadata = _metadata(module)
     twin = replica(module).eval()
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     weights = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.data")
     try:
         with atomic_path(target) as temporary:
@@ -124,8 +125,8 @@ def export_onnx(
         str(path),
         bytes_,
         next(each.version for each in opsets if each.domain == ""),
-        tuple(f"{i.name}{i.shape}" for i in session.get_inputs()),
-        tuple(f"{o.name}{o.shape}" for o in session.get_outputs()),
+        tuple(map(_signature, session.get_inputs())),
+        tuple(map(_signature, session.get_outputs())),
         CHECKED_SIZES,
         comparison.worst,
         comparison.equal,
@@ -178,6 +179,19 @@ def _arguments(example_inputs: Any) -> tuple[Row, int]:
     return args, size
 
 
+def _check_inputs(module: nn.Module, args: Row) -> None:
+    """Calls a copy once: torch's exporter reports inputs that don't fit on fifty lines."""
+    try:
+        with forked_random_state(0), torch.no_grad():
+            replica(module).eval()(*(each.clone() for each in args))
+    except Exception as error:
+        raise RefusalError(
+            f"{type(module).__name__} does not run on the example inputs: "
+            f"{type(error).__name__}: {error}",
+            suggestions=["example_inputs= with what forward takes"],
+        ) from error
+
+
 def _metadata(module: nn.Module) -> dict[str, str]:
     """Who made the file, from what; of every lineage in the module the hash."""
     hashes = {name or "model": lineage.hash for name, lineage in lineages_in(module).items()}
@@ -222,6 +236,11 @@ def _session(runtime: Any, path: Path) -> Any:
             f"onnxruntime can't run the file on a CPU, so it can't be checked: {error}",
             suggestions=["copy.deepcopy(module).float(), with float32 inputs"],
         ) from error
+
+
+def _signature(value: Any) -> str:
+    """A name with its shape, `x[batch, 4]`."""
+    return f"{value.name}[{', '.join(map(str, value.shape))}]"
 
 
 def _remove_old_weights(target: Path, weights: Path) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import copy
-import random
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, final
 
-import numpy as np
 import torch
 from torch import fx, nn
 
@@ -22,11 +19,12 @@ from morphir.frontend.entry import EntryPoint
 from morphir.frontend.inputs import Arguments
 from morphir.frontend.isolation import Scratch
 from morphir.frontend.ledger import Ledger
+from morphir.frontend.mode import ModeWatch, switches_plainly
 from morphir.frontend.recorder import Recorder
 from morphir.frontend.recording import Recording
 from morphir.frontend.witness import Witness, memory_of
 from morphir.ir import Mode
-from morphir.randomness import forked_random_state
+from morphir.randomness import host_has_drawn, seed_random_state
 from morphir.tensors import map_tensors, tensors_in
 
 SEED: Final = 0
@@ -59,7 +57,9 @@ def capture(
     arguments: Arguments,
     numbering: Numbering,
 ) -> Recording:
-    """Records one call; the model, the arguments and all random states are left as they were.
+    """Records one call; the model and the arguments are left as they were.
+
+    It seeds the random states: who calls it keeps the user's.
 
     Raises:
         RefusalError: The call fails, or cannot be followed.
@@ -86,6 +86,7 @@ class _Capture:
     ) -> None:
         self._entry_point = entry_point
         self._arguments = _copied(arguments)
+        self._mode = ModeWatch()
         self._scratch = _scratch(model, mode)
         self._effects = Effects(self._scratch)
         graph = fx.Graph()
@@ -104,14 +105,16 @@ class _Capture:
         function = self._entry_point.function(self._scratch.module)
         try:
             self._declare_inputs()
-            with torch.no_grad(), forked_random_state(SEED), _calling(self._recorder):
+            seed_random_state(SEED)
+            with torch.no_grad(), _calling(self._recorder):
                 if draws:
                     self._recorder.record_draws()
-                with self._witness, self._recorder:
+                with self._mode, self._witness, self._recorder:
                     result = function(*args, **kwargs)
-                draws = draws or host_random_state() != _seeded_state() or self._effects.drew()
-            self._recorder.check_exposed()
+            draws = draws or host_has_drawn(SEED) or self._effects.drew()
+            self._recorder.exposure.check()
             self._effects.check_modules()
+            self._effects.check_shared()
             recording = self._finish(result, draws)
             self._check_outcome(recording, result)
         except Exception as error:
@@ -129,7 +132,7 @@ class _Capture:
         raise CallFailedError(
             f"entry point {self._entry_point.name!r} failed on its example inputs: "
             f"{type(error).__name__}: {error}",
-            suggestions=["example_inputs= with arguments that the entry point accepts"],
+            suggestions=[f"{self._entry_point.usage} with what it accepts"],
         ) from error
 
     def _declare_inputs(self) -> None:
@@ -164,6 +167,7 @@ class _Capture:
             tuple(_notes(recorder, self._effects, draws)),
             recorder.reads_numbers or ledger.has_escaped,
             draws,
+            self._mode.was_used or not switches_plainly(self._scratch.module),
         )
 
     def _check_outcome(self, recording: Recording, result: Any) -> None:
@@ -192,15 +196,23 @@ class _Capture:
 def _notes(recorder: Recorder, effects: Effects, draws: bool) -> Iterator[str]:
     if draws:
         yield "Python or numpy draws random numbers: only these draws are known"
-    places = [*recorder.left_at]
-    if places:
-        more = f" and {len(places) - 4} more" if len(places) > 4 else ""
+    if recorder.left_at:
         yield (
-            f"what runs may depend on values that leave torch ({', '.join(places[:4])}{more}): "
+            f"what runs may depend on values that leave torch ({_listed(recorder.left_at)}): "
             "only the recorded outcome is known"
+        )
+    if recorder.sized_at:
+        yield (
+            f"sizes follow from elements ({_listed(recorder.sized_at)}), so those that the program "
+            "shows, and what Python does because of them, are those of the example inputs"
         )
     for name in effects.changed_attributes():
         yield f"the call changes self.{name}, which was recorded as it is now"
+
+
+def _listed(places: Collection[str]) -> str:
+    more = f" and {len(places) - 4} more" if len(places) > 4 else ""
+    return f"{', '.join([*places][:4])}{more}"
 
 
 def _scratch(model: nn.Module, mode: Mode) -> Scratch:
@@ -251,21 +263,6 @@ def _shared_memory(scratch: Scratch) -> dict[Any, str]:
         name = scratch.names[id(tensor)]
         shared.setdefault(memory, f"the buffer {name!r} of the original model")
     return shared
-
-
-def host_random_state() -> Any:
-    """The states of Python's and numpy's global random numbers, comparable by `==`."""
-    state = np.random.get_state(legacy=False)
-    inner = state["state"]
-    rest = inner["pos"], state["has_gauss"], state["gauss"]
-    return random.getstate(), inner["key"].tobytes(), rest
-
-
-@cache
-def _seeded_state() -> Any:
-    """The host's random state when a call begins."""
-    with forked_random_state(SEED):
-        return host_random_state()
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from morphir.cloning import attribute_tensors, join
 from morphir.errors import RefusalError
-from morphir.frontend.isolation import Scratch, attribute_tensors, join
+from morphir.frontend.isolation import Scratch
 
 _SIMPLE: Final = (int, float, complex, bool, str, type(None))
 _GENERATORS: Final = (np.random.Generator, np.random.RandomState, random.Random)
@@ -74,6 +75,7 @@ class Effects:
             (name, module, dict(module._parameters), dict(module._buffers), dict(module._modules))
             for name, module, _ in scratch.modules
         ]
+        self._shared = [(part, _standing(part)) for part in scratch.shared]
         self._training = {name: module.training for name, module, _ in scratch.modules}
 
     def check_parameters(self) -> None:
@@ -110,6 +112,20 @@ class Effects:
                         suggestions=["run the model once before, if it builds itself on first use"],
                     )
 
+    def check_shared(self) -> None:
+        """Checks that the call left files and locks as they were.
+
+        Raises:
+            RefusalError: It did not; what it did there cannot be undone.
+        """
+        for part, before in self._shared:
+            if _standing(part) != before:
+                raise RefusalError(
+                    f"the model changes a {type(part).__name__} that it holds and that cannot be "
+                    "copied",
+                    suggestions=["entry_points= with a method that only computes"],
+                )
+
     def replaced_buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Buffers to which the call assigned another tensor, with that tensor."""
         for name, module, _, buffers, _ in self._modules:
@@ -144,6 +160,15 @@ class Effects:
             for _, module, original in self._scratch.modules
             for key, value in vars(original).items()
         )
+
+
+def _standing(part: Any) -> Any:
+    """How far a file was read or written, whether a lock is held; None for anything else."""
+    ask = getattr(part, "tell", None) or getattr(part, "locked", None)
+    try:
+        return ask() if callable(ask) else None
+    except (OSError, ValueError):  # a closed file, a pipe
+        return None
 
 
 def _form(value: Any, depth: int = 3) -> Any:

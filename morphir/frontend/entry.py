@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from morphir.errors import RefusalError
-from morphir.frontend.inputs import Arguments
+from morphir.frontend.inputs import Arguments, required_parameters
 from morphir.tensors import tensors_in
 
 
@@ -36,6 +36,15 @@ class EntryPoint:
         """What to call on a model."""
         module = model.get_submodule(self.owner)
         return module if self.method == "forward" else getattr(module, self.method)
+
+    @property
+    def usage(self) -> str:
+        """How inputs for it are given, for suggestions: `example_inputs=(x, mask)`."""
+        names = required_parameters(self.signature) or ["x"]
+        given = f"({names[0]},)" if len(names) == 1 else f"({', '.join(names)})"
+        if self.name != "forward":
+            given = f"{{{self.name!r}: {given}}}"
+        return f"example_inputs={given}"
 
     def tensors(self, arguments: Arguments) -> Iterator[tuple[str, torch.Tensor]]:
         """The tensors among arguments with their paths, which begin with a parameter's name."""

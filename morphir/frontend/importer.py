@@ -10,9 +10,9 @@ import torch
 from torch import fx
 
 from morphir.frontend import recording as marks
-from morphir.frontend.recorder import function_name
 from morphir.frontend.recording import Recording, Unprintable
 from morphir.frontend.sizes import Computed, Expression, ReadAttribute, ReadSize, TaggedInt
+from morphir.frontend.surface import function_name
 from morphir.ir import (
     Argument,
     Arithmetic,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,11 +37,20 @@ def given_inputs(example_inputs: Any, entry_points: Sequence[str]) -> dict[str, 
     if isinstance(example_inputs, Mapping):
         unknown = [key for key in example_inputs if key not in entry_points]
         missing = [name for name in entry_points if name not in example_inputs]
-        if unknown or missing:
+        if unknown:
             raise RefusalError(
-                f"example_inputs has keys {[*example_inputs]}, expected one for each entry point "
-                f"{[*entry_points]}",
-                suggestions=["a tuple of positional arguments, used for all entry points"],
+                f"example_inputs has inputs for {_listed(unknown)}, which is not among the entry "
+                f"points {_listed(entry_points)}",
+                suggestions=[f"entry_points=({_listed([*entry_points, *unknown])})"],
+            )
+        if missing:
+            raise RefusalError(
+                f"example_inputs has inputs for {_listed(example_inputs) or 'nothing'}, "
+                f"and none for {_listed(missing)}",
+                suggestions=[
+                    f"example_inputs={{..., {missing[0]!r}: (x,)}}",
+                    "a tuple of positional arguments, used for all entry points",
+                ],
             )
         by_entry = {name: _arguments(example_inputs[name]) for name in entry_points}
     else:
@@ -49,6 +58,10 @@ def given_inputs(example_inputs: Any, entry_points: Sequence[str]) -> dict[str, 
     for name, arguments in by_entry.items():
         _check_tensors(name, arguments)
     return by_entry
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(repr(name) for name in names)
 
 
 def _arguments(given: Any) -> Arguments:
@@ -97,7 +110,7 @@ def known_inputs(model: nn.Module, entry: EntryPoint) -> Arguments | None:
     if hasattr(module, "observation_space"):
         return _from_spaces(module, parameters)
     dummy = getattr(module, "dummy_inputs", None) if entry.method == "forward" else None
-    if isinstance(dummy, dict) and dummy:
+    if isinstance(dummy, dict) and dummy and dummy.keys() <= entry.signature.parameters.keys():
         return (), _within_vocabulary(module, dummy)
     return _from_first_layer(module) if len(parameters) == 1 else None
 
@@ -128,7 +141,10 @@ def _from_spaces(model: Any, parameters: Sequence[str]) -> Arguments | None:
         space = model.action_space if "action" in name else model.observation_space
         space = copy.deepcopy(space)
         space.seed(0)
-        arguments.append(_stack([space.sample(), space.sample()]))
+        batch = _stack([space.sample(), space.sample()])
+        if type(space).__name__ == "MultiBinary":  # stored as numbers, as which they are used
+            batch = batch.float()
+        arguments.append(batch)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     return tuple(map_tensors(argument, lambda t: t.to(device)) for argument in arguments), {}
 

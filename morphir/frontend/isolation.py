@@ -6,33 +6,29 @@ FRONT-1   recording changes neither the module, nor its buffers, gradients, flag
 
 from __future__ import annotations
 
-import copy
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from functools import cache, cached_property
-from typing import Any, Final, final
+from collections.abc import Iterator
+from functools import cached_property
+from types import GeneratorType
+from typing import Any, NoReturn, final
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
+from morphir.cloning import attribute_tensors, clone, held, join
+from morphir.errors import RefusalError
 from morphir.frontend.sizes import ReadAttribute, TaggedInt
 from morphir.frontend.witness import memory_of
-from morphir.tensors import tensors_in
-
-_SHARED: Final = (
-    int, float, complex, bool, str, bytes, type(None), type, torch.dtype, torch.device,
-)  # fmt: skip
-_CONTAINERS: Final = (dict, OrderedDict, list, set, tuple)
-_STATE: Final = ("_parameters", "_buffers", "_modules")
 
 
 @final
 class Scratch:
-    """A copy of a module that shares its parameters and nothing else.
+    """A copy of a module that shares its parameters, and what can't be copied.
 
     A forward only reads parameters, and they may be large. Buffers and every other attribute are
-    copied; optimizers that hang on the module are shared, since a forward does not step them.
-    Integer attributes of the user's own modules become tagged integers.
+    copied; optimizers that hang on the module are shared, since a forward does not step them, and
+    so are locks, files and the like. Integer attributes of the user's own modules become tagged
+    integers.
 
     Attributes:
         module: The copy.
@@ -42,12 +38,16 @@ class Scratch:
         buffers: The buffers of the copy by first qualified name.
         originals: Identity of every other tensor of the copy to the tensor it was copied from.
         memory: Memory of each parameter and of each buffer of the original, to the copy's tensor.
+        shared: The objects that can't be copied.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        memo: dict[int, Any] = {id(p): p for p in model.parameters()}
+        memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
+        for part in held(model, (Optimizer, GeneratorType)):
+            memo[id(part)] = part if isinstance(part, Optimizer) else _untouchable()
+        given = {*memo}
         originals = [*model.named_modules()]
-        self.module = _copy(model, originals, memo)
+        self.module, _ = clone(model, memo)
         copies = dict(self.module.named_modules())  # TorchScript copies its children by itself
         self.modules = [(name, copies[name], original) for name, original in originals]
         self.names: dict[int, str] = {}
@@ -58,9 +58,10 @@ class Scratch:
             self._add_state(name, module, original)
         self.originals = {
             id(memo[id(original)]): original
-            for original in memo.get(id(memo), ())
+            for original in memo[id(memo)]
             if isinstance(original, torch.Tensor) and id(original) in memo
         }
+        self.shared = [part for key, part in memo.items() if id(part) == key and key not in given]
         for name, module, _ in self.modules:
             if not type(module).__module__.startswith("torch."):
                 _tag_numbers(name, module)
@@ -99,67 +100,13 @@ def _tag_numbers(name: str, module: nn.Module) -> None:
             module.__dict__[key] = TaggedInt(value, ReadAttribute(name, key, value))
 
 
-def join(module: str, name: str) -> str:
-    """The qualified name of what is called `name` in a module."""
-    return f"{module}.{name}" if module else name
+def _untouchable() -> Iterator[NoReturn]:
+    """A generator that stands for one of the user's, which can be neither copied nor wound back."""
+    return (_refuse_to_advance() for _ in range(1))
 
 
-def attribute_tensors(module: nn.Module, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors that a module keeps in attributes, parameters and buffers aside, with paths."""
-    for key, value in vars(module).items():
-        kind = type(value)
-        is_empty = kind in _CONTAINERS and not value
-        if kind not in _SHARED and not is_empty and key not in _STATE:
-            yield from tensors_in(value, join(name, key), 4)
-
-
-def _copy(
-    model: nn.Module, modules: Sequence[tuple[str, nn.Module]], memo: dict[int, Any]
-) -> nn.Module:
-    """Does what `copy.deepcopy` does, several times faster for modules that don't customise it."""
-    kept_alive: list[Any] = []  # where deepcopy remembers what it copied
-    memo[id(memo)] = kept_alive
-    plain: list[tuple[nn.Module, nn.Module]] = []
-    for name, module in modules:
-        for value in vars(module).values():
-            if isinstance(value, torch.optim.Optimizer):
-                memo[id(value)] = value
-        for _, tensor in attribute_tensors(module, name):
-            if not tensor.is_leaf:  # deepcopy refuses the results of a differentiable computation
-                memo[id(tensor)] = tensor.detach().clone()
-                kept_alive.append(tensor)
-        if _is_copied_by_attributes(type(module)):  # type: ignore[arg-type]
-            twin = object.__new__(type(module))
-            memo[id(module)] = twin
-            plain.append((module, twin))
-    for module, twin in reversed(plain):  # children first: a GraphModule looks at them
-        attributes = {key: _copied(key, value, memo) for key, value in vars(module).items()}
-        attributes.pop("_compiled_call_impl", None)
-        vars(twin).update(attributes)
-    return copy.deepcopy(model, memo)
-
-
-def _copied(key: str, value: Any, memo: dict[int, Any]) -> Any:
-    kind = type(value)
-    if kind in _SHARED:
-        return value
-    if kind in _CONTAINERS and not value:
-        return kind()
-    if key == "_parameters":
-        return dict(value)
-    if key in _STATE:
-        return {name: copy.deepcopy(part, memo) for name, part in value.items()}
-    return copy.deepcopy(value, memo)
-
-
-@cache
-def _is_copied_by_attributes(kind: type[nn.Module]) -> bool:
-    """Whether copying a module of this class is copying its attributes."""
-    return (
-        not hasattr(kind, "__deepcopy__")
-        and kind.__reduce_ex__ is object.__reduce_ex__
-        and kind.__reduce__ is object.__reduce__
-        and kind.__getstate__ is nn.Module.__getstate__
-        and kind.__setstate__ is nn.Module.__setstate__
-        and not any("__slots__" in vars(base) for base in kind.__mro__)
+def _refuse_to_advance() -> NoReturn:
+    raise RefusalError(
+        "the model takes from a Python generator while it runs, which cannot be undone",
+        suggestions=["a counter or a list in its place"],
     )

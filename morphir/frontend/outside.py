@@ -8,10 +8,6 @@ FRONT-6   recording a submodule is enough for a change inside it, unless another
 from __future__ import annotations
 
 import ast
-import inspect
-import re
-import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final
@@ -19,8 +15,10 @@ from typing import Final
 from torch import nn
 
 from morphir.frontend.entry import EntryPoint
+from morphir.frontend.syntax import aliases_in, class_trees, containers
 
 _STEPS: Final = (ast.Attribute, ast.Subscript)
+_ANY: Final = "*"  # some part, or each
 
 
 def shared_modules(model: nn.Module) -> dict[str, tuple[str, ...]]:
@@ -86,8 +84,11 @@ def _mentions(model: nn.Module, owners: set[str]) -> Iterator[tuple[str, str]]:
             kind = type(names[around])
             for chain in sorted(_chains(kind, inner)):  # type: ignore[arg-type]
                 path = _module_in(chain, around, names)
+                use = f"{kind.__name__} says self.{'.'.join(chain)}"
                 if path.startswith(f"{owner}."):
-                    yield path, f"{kind.__name__} says self.{'.'.join(chain)}"
+                    yield path, use
+                elif path == owner and chain[-1] == _ANY:
+                    yield from ((name, use) for name in names if name.startswith(f"{owner}."))
 
 
 def _module_in(chain: tuple[str, ...], around: str, names: Mapping[str, nn.Module]) -> str:
@@ -99,36 +100,40 @@ def _module_in(chain: tuple[str, ...], around: str, names: Mapping[str, nn.Modul
 
 @cache
 def _chains(kind: type, first: str) -> frozenset[tuple[str, ...]]:
-    """Every whole `self.first.b` and `self.first[0]` in a class and its bases outside torch."""
+    """Every whole `self.first.b` and `self.first[0]` in a class and its bases outside torch.
+
+    `self.first[i]`, and a loop over `self.first`, are `("first", "*")`.
+    """
     found: set[tuple[str, ...]] = set()
-    for base in kind.__mro__:
-        module = sys.modules.get(base.__module__)
-        if base.__module__.startswith("torch.") or base is object or module is None:
-            continue
-        try:
-            # To find a class in a large file takes long: most files do not mention the attribute.
-            if not re.search(rf"\.{re.escape(first)}[.\[]", inspect.getsource(module)):
-                continue
-            tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
-        except (OSError, TypeError, SyntaxError):
-            continue  # defined where there is no source: nothing can be read
+    for tree in class_trees(kind, mention=first):
+        aliases = aliases_in(tree)
         nodes = [*ast.walk(tree)]
-        inner = {id(node.value) for node in nodes if isinstance(node, _STEPS) and _chain(node)}
-        chains = {_chain(node) for node in nodes if id(node) not in inner}
+        inner = {
+            id(node.value) for node in nodes if isinstance(node, _STEPS) and _chain(node, aliases)
+        }
+        chains = {_chain(node, aliases) for node in nodes if id(node) not in inner}
+        chains |= {
+            (*_chain(container, aliases), _ANY)
+            for node in nodes
+            if not _chain(node, aliases)
+            for container in containers(node)
+        }
         found |= {chain for chain in chains if len(chain) > 1 and chain[0] == first}
     return frozenset(found)
 
 
-def _chain(node: ast.AST) -> tuple[str, ...]:
+def _chain(node: ast.AST, aliases: Mapping[str, ast.expr]) -> tuple[str, ...]:
     """`("a", "b", "0")` for the expression `self.a.b[0]`; empty for anything else."""
     match node:
         case ast.Attribute(value=ast.Name(id="self"), attr=name):
             return (name,)
+        case ast.Name(id=name) if name in aliases:
+            return _chain(aliases[name], {})
         case ast.Attribute(value=value, attr=name):
-            inner = _chain(value)
+            inner = _chain(value, aliases)
             return (*inner, name) if inner else ()
         case ast.Subscript(value=value, slice=ast.Constant(value=int(index))):
-            inner = _chain(value)
+            inner = _chain(value, aliases)
             return (*inner, str(index)) if inner else ()
         case _:
             return ()

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final, final
 
-import numpy as np
 import torch
 from torch import fx, nn
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import TorchFunctionMode
 
 from morphir.errors import RefusalError
 from morphir.frontend import recording as marks
+from morphir.frontend.arguments import context_of, count, hold, operands_in
+from morphir.frontend.exposure import Exposure
 from morphir.frontend.isolation import Scratch
 from morphir.frontend.ledger import Ledger
-from morphir.frontend.recording import Event, Unprintable
+from morphir.frontend.recording import Event
 from morphir.frontend.sizes import ReadSize, SizeTest, TaggedInt
 from morphir.frontend.source import is_called_by_torch, source_line
 from morphir.frontend.surface import (
@@ -33,6 +33,7 @@ from morphir.frontend.surface import (
     EXPOSES_MEMORY,
     METADATA,
     SHAPES,
+    function_name,
 )
 from morphir.frontend.witness import Witness, memory_of
 from morphir.ir import TensorType
@@ -41,11 +42,6 @@ from morphir.tensors import tensors_in
 _T = torch.Tensor
 _Kernel = torch._ops.OpOverload
 _LIFT: Final = torch.ops.aten.lift_fresh.default  # how tensors made from Python data enter torch
-_HELD: Final = (
-    bool, int, float, complex, str, type(None), type(...), torch.dtype, torch.device, torch.layout,
-    torch.memory_format,
-)  # fmt: skip
-_STORAGES: Final = (torch.UntypedStorage, torch.TypedStorage)
 _FEW: Final = 64  # a longer list of numbers becomes a constant
 
 
@@ -61,6 +57,8 @@ class Recorder(TorchFunctionMode):
         refusal: The first refusal, in case that the model swallowed it.
         reads_numbers: Whether the shape of a result follows from elements.
         left_at: Where in the user's code values left torch.
+        sized_at: Where in the user's code the shape of a new tensor followed from elements.
+        exposure: The memory that was handed out.
     """
 
     def __init__(self, scratch: Scratch, witness: Witness, ledger: Ledger, graph: fx.Graph) -> None:
@@ -72,12 +70,13 @@ class Recorder(TorchFunctionMode):
         self.is_running = False
         self.reads_numbers = False
         self.left_at: dict[str, None] = {}
+        self.sized_at: dict[str, None] = {}
+        self.exposure = Exposure()
         self.ledger = ledger
         ledger.emit = self._emit_marker
         self._witness = witness
         self._modules = {id(module): name for name, module, _ in scratch.modules}
-        self._exposed: list[tuple[_T, int, _T]] = []
-        self._holds_all = True  # whether the call's arguments can all be written down
+        self._missing: list[str] = []  # arguments of the call that cannot be written down
         self._context = ""  # what makes the call mean something else than its function
         self._thread = threading.get_ident()
 
@@ -144,26 +143,25 @@ class Recorder(TorchFunctionMode):
                 "values that are read",
                 suggestions=["entry_points= with a method that only computes values"],
             )
-        operands = [*_tensors(args), *_tensors(kwargs)]
+        operands = [*operands_in(args), *operands_in(kwargs)]
         if func == _T.__deepcopy__:
             func, args = _T.clone, args[:1]
         if func is _LIFT and not self.ledger.reads(operands[0]):
             return self._lift_python_data(operands[0])
-        self._holds_all = True
-        self._context = _context(operands)
-        fx_args, fx_kwargs = self._held(tuple(args)), self._held(dict(kwargs))
+        self._missing = []
+        self._context = context_of(operands)
+        fx_args, fx_kwargs = self._hold(tuple(args)), self._hold(kwargs)
         if func in EXPOSES_MEMORY:
-            self._expose(args[0])
+            self.exposure.add(args[0])
         result = self._run(func, args, kwargs)
         witness = self._witness
         changed = [*self._changed(operands)]
         if func == ASSIGNS_DATA:
             self.ledger.mark_changed(args[0], self._emit_marker(marks.alias, fx_args[1:], args[:1]))
             return result
-        results = [*_tensors(result)]
+        results = [*operands_in(result)]
         known = {id(tensor) for tensor in operands}
-        is_data = not self._holds_all or _count((fx_args, fx_kwargs)) > _FEW
-        if not operands and not witness.drew and is_data:
+        if not operands and not witness.drew and self._is_data((fx_args, fx_kwargs)):
             for tensor in results:
                 self.ledger.made_by_python(tensor)
         elif not results and not changed:
@@ -181,6 +179,13 @@ class Recorder(TorchFunctionMode):
             self._witness.check(args[0])
         return func(*args, **kwargs)
 
+    def _hold(self, arguments: Any) -> Any:
+        return hold(arguments, self.ledger.node_of, self._missing)
+
+    def _is_data(self, held: Any) -> bool:
+        """Whether a call without operands makes a tensor of more than a few numbers."""
+        return bool(self._missing) or count(held) > _FEW
+
     def _lift_python_data(self, tensor: _T) -> _T:
         result: _T = _LIFT(tensor)
         self.ledger.made_by_python(result)
@@ -188,6 +193,8 @@ class Recorder(TorchFunctionMode):
 
     def _changed(self, operands: Sequence[_T]) -> Iterator[_T]:
         """The operands that the call wrote to, itself or through a view of its own."""
+        if not self._witness.changed:
+            return
         identities = {id(tensor) for tensor in operands}
         written = {id(tensor) for tensor in self._witness.changed}
         hidden = {
@@ -222,16 +229,19 @@ class Recorder(TorchFunctionMode):
         node.meta["writes"] = tuple(
             n for t, n in zip(changed, old, strict=True) if any(t is w for w in writes)
         )
-        is_found = self._holds_all and function_name(func).startswith("torch.")
+        is_found = not self._missing and function_name(func).startswith("torch.")
         if not is_found or node.meta["context"]:
             node.meta["given"] = [tensor.detach().clone() for tensor in (*outputs, *writes)]
+        self._mark_hidden_changes(changed, node)  # in memory that was there before the results
         for tensor, value in zip([*outputs, *writes], node.meta["outputs"], strict=True):
             if any(tensor is c for c in changed):
                 self.ledger.mark_changed(tensor, value)
             else:
                 self.ledger.bind(tensor, value)
-        self._mark_hidden_changes(changed, node)
-        self.reads_numbers |= self._witness.read_numbers
+        if self._witness.read_numbers:
+            self.reads_numbers = True
+            if not in_place:
+                self.sized_at[node.meta["source"]] = None
 
     def _mark_hidden_changes(self, changed: Sequence[_T], node: fx.Node) -> None:
         """Marks memory that a call wrote to without having it among its operands."""
@@ -286,57 +296,6 @@ class Recorder(TorchFunctionMode):
         node.meta["random"] = True
         self.ledger.escape(())
 
-    def _held(self, value: Any) -> Any:
-        """Replaces tensors by nodes, and what fx cannot hold by its name; sizes stay tagged."""
-        if isinstance(value, _T):
-            return self.ledger.node_of(value)
-        if isinstance(value, list | tuple):
-            return tuple(self._held(part) for part in value)
-        if isinstance(value, dict):
-            return {key: self._held(part) for key, part in value.items()}
-        if isinstance(value, slice):
-            return slice(*(self._held(part) for part in (value.start, value.stop, value.step)))
-        if type(value) in _HELD or type(value) is TaggedInt:
-            return value
-        if isinstance(value, np.generic):
-            return self._held(value.item())
-        if isinstance(value, _STORAGES):
-            raise RefusalError(
-                "the model works on a tensor's storage (pickle, copies of memory), which cannot "
-                "be followed",
-                suggestions=["tensor operations such as clone"],
-            )
-        for kind in (bool, int, float, str):  # enumerations, and numbers of other libraries
-            if isinstance(value, kind):
-                return kind(value)
-        self._holds_all = False
-        return Unprintable(type(value).__name__)
-
-    # -- memory that others can write to ---------------------------------------------------------
-
-    def _expose(self, tensor: _T) -> None:
-        if tensor.is_meta or any(tensor is known for known, _, _ in self._exposed):
-            return
-        version = 0 if tensor.is_inference() else tensor._version
-        self._exposed.append((tensor, version, tensor.detach().clone()))
-
-    def check_exposed(self) -> None:
-        """Checks that nobody wrote to memory that numpy or a pointer was given to, and restores it.
-
-        Raises:
-            RefusalError: Somebody did.
-        """
-        for tensor, version, before in self._exposed:
-            now = 0 if tensor.is_inference() else tensor._version
-            same = (tensor == before) | ((tensor != tensor) & (before != before))
-            if now == version and not bool(same.all()):
-                tensor.data.copy_(before)
-                raise RefusalError(
-                    "the model writes to a tensor's memory through numpy or a pointer, which "
-                    "cannot be followed",
-                    suggestions=["torch operations, or a copy of the array"],
-                )
-
     # -- modules ---------------------------------------------------------------------------------
 
     def call_module(
@@ -377,54 +336,3 @@ class Recorder(TorchFunctionMode):
             ends = tuple(self.ledger.node_of(tensor) for tensor in results)
         self.events.append(Event("exit", name, results=ends))
         return result
-
-
-def _tensors(value: Any) -> Iterator[_T]:
-    """The tensors in the arguments or results of a torch function."""
-    if isinstance(value, _T):
-        yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, slice):
-        yield from _tensors((value.start, value.stop, value.step))
-
-
-def _context(operands: Sequence[_T]) -> str:
-    """What makes a call mean something else than its function: autocast, a tensor's own class."""
-    if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-        return "autocast"
-    kinds = (type(tensor) for tensor in operands)
-    return next((kind.__name__ for kind in kinds if not _is_ordinary(kind)), "")
-
-
-@lru_cache(maxsize=64)
-def _is_ordinary(kind: type[_T]) -> bool:
-    """Whether operations on a class of tensors are those of torch."""
-    functions = (_T.__torch_function__, nn.Parameter.__torch_function__)
-    own = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)
-    return own in [getattr(f, "__func__", f) for f in functions] and (
-        kind.__torch_dispatch__ is _T.__torch_dispatch__
-    )
-
-
-def _count(value: Any) -> int:
-    """How many arguments there are, counting what is inside of tuples and dicts."""
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    return sum(map(_count, value)) if isinstance(value, tuple) else 1
-
-
-@lru_cache(maxsize=1024)  # the search among torch's names is slow
-def function_name(func: Callable[..., Any]) -> str:
-    """The qualified name under which an undeclared callable can be found again."""
-    if isinstance(func, _Kernel | torch._ops.OpOverloadPacket):
-        return f"torch.ops.{func}"
-    name = resolve_name(func)
-    if name is None:
-        module = getattr(func, "__module__", None) or "builtins"
-        name = f"{module}.{getattr(func, '__qualname__', type(func).__name__)}"
-    return str(name)

@@ -80,6 +80,7 @@ class Recording:
         notes: What a reader should know.
         reads_numbers: Whether Python or the shape of a value depends on elements.
         draws: Whether Python or numpy drew random numbers.
+        uses_mode: Whether the call may run differently in the other mode.
     """
 
     graph: fx.Graph
@@ -94,3 +95,4 @@ class Recording:
     notes: tuple[str, ...] = field(default=())
     reads_numbers: bool = False
     draws: bool = False
+    uses_mode: bool = True

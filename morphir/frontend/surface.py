@@ -1,11 +1,13 @@
-"""Which torch functions tell nothing about elements, which read sizes, which hand out memory."""
+"""Which torch functions read no elements, read sizes, hand out memory; what each is called."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import torch
+from torch.overrides import resolve_name
 
 _T = torch.Tensor
 _PROPERTIES: Final = (
@@ -46,3 +48,15 @@ DIFFERENTIATES: Final[frozenset[Callable[..., Any]]] = frozenset(
     {torch.autograd.grad, torch.autograd.backward, _T.backward, torch._make_dual}
 )
 ASSIGNS_DATA: Final[Callable[..., Any]] = _T.data.__set__  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=1024)  # the search among torch's names is slow
+def function_name(func: Callable[..., Any]) -> str:
+    """The qualified name under which an undeclared callable can be found again."""
+    if isinstance(func, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+        return f"torch.ops.{func}"
+    name = resolve_name(func)
+    if name is None:
+        module = getattr(func, "__module__", None) or "builtins"
+        name = f"{module}.{getattr(func, '__qualname__', type(func).__name__)}"
+    return str(name)

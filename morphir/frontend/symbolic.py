@@ -2,7 +2,8 @@
 
     FRONT-4   a symbolic trace is believed only if the root has no hooks, what it changes in place
               is nobody else's memory, no random numbers were drawn and no attribute was changed
-              while tracing, every optional argument has its default, and no size is read
+              while tracing, every optional argument has its default, no size is read, no value
+              leaves torch and no method asks for types
 
 Values have no types here. Traced through `torch.nn`'s own forwards, so the graph is on the
 functional level of a recording.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from types import CodeType
 from typing import Any, Final, NoReturn, final
 
 import torch
@@ -21,15 +23,15 @@ from torch.nn import functional as F
 from torch.nn.modules import module as nn_module
 
 from morphir.errors import RefusalError
-from morphir.frontend.capture import host_random_state
+from morphir.frontend.arguments import context_of
 from morphir.frontend.effects import Effects
 from morphir.frontend.entry import EntryPoint
 from morphir.frontend.isolation import Scratch
 from morphir.frontend.recording import Event, Recording
-from morphir.frontend.surface import COUNTS, METADATA, SHAPES
+from morphir.frontend.surface import COUNTS, EXPOSES_MEMORY, METADATA, SHAPES
 from morphir.frontend.witness import Witness
 from morphir.ir import Mode, TensorType
-from morphir.randomness import forked_random_state
+from morphir.randomness import forked_random_state, host_has_drawn
 
 _T = torch.Tensor
 _OPERATORS: Final[Mapping[Any, Any]] = {
@@ -41,6 +43,8 @@ _OPERATORS: Final[Mapping[Any, Any]] = {
     }.items()
 }  # fmt: skip
 _READS_NO_ELEMENTS: Final = METADATA | SHAPES | COUNTS | {getattr, _T.dim, len}
+_ASKS: Final = {"isinstance", "type"}
+_LEAVES_TORCH: Final = EXPOSES_MEMORY | {_T.item, _T.tolist}
 # Their results are memory of their own, so changing one in place changes nothing else.
 _FRESH: Final = frozenset(
     {
@@ -57,7 +61,10 @@ _RANDOM: Final = frozenset(
         "fractional_max_pool2d", "fractional_max_pool3d", "multi_head_attention_forward",
     }
 )  # fmt: skip
-_SUGGESTION: Final = "example_inputs=(x,) with a tensor that the model takes"
+
+
+class _UnsafeError(Exception):
+    """Why a model is not traced this way."""
 
 
 @final
@@ -95,7 +102,7 @@ class _Tracer(fx.Tracer):
                 in_place=in_place,
                 random=_may_draw(node),
                 source="",
-                context="",
+                context=context_of(()),
             )
             self.events.append(Event("node", node=node))
         return node
@@ -107,13 +114,26 @@ def trace_symbolically(model: nn.Module, entry: EntryPoint, mode: Mode) -> Recor
     Raises:
         RefusalError: The model cannot be traced this way, or the trace could be silently wrong.
     """
+    try:
+        return _trace(model, entry, mode)
+    except _UnsafeError as why:
+        raise RefusalError(
+            f"there are no example inputs for {entry.name!r}, and {why}",
+            suggestions=[f"{entry.usage} with tensors that it takes"],
+        ) from why.__cause__
+
+
+def _trace(model: nn.Module, entry: EntryPoint, mode: Mode) -> Recording:
     if entry.owner:
-        _refuse(f"entry point {entry.name!r} is a part of the model, which must be recorded")
+        _refuse("a part of a model must be recorded")
     if mode == "train":
         _refuse("what is random in train mode can only be seen in a real call")
     hooks = (model._forward_hooks, model._forward_pre_hooks)
     if any(hooks) or nn_module._global_forward_hooks or nn_module._global_forward_pre_hooks:
         _refuse("the model has hooks on its root, which symbolic tracing would drop")
+    asking = next(_asking(model), None)
+    if asking is not None:
+        _refuse(f"{asking} asks for types, which a traced value answers wrongly")
     scratch = Scratch(model)
     module = scratch.module.eval()
     effects = Effects(scratch)
@@ -124,14 +144,15 @@ def trace_symbolically(model: nn.Module, entry: EntryPoint, mode: Mode) -> Recor
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     tracer = _Tracer(entry.method)
     with forked_random_state(0):
-        before = torch.default_generator.get_state(), host_random_state()
+        before = torch.default_generator.get_state()
         try:
-            with Witness({}, everything=True):
+            with torch.no_grad(), Witness({}, everything=True):
                 graph = tracer.trace(module, concrete_args=defaults)
         except Exception as error:
             _refuse(f"it cannot be traced without them ({type(error).__name__}: {error})", error)
-        after = torch.default_generator.get_state(), host_random_state()
-    if not torch.equal(before[0], after[0]) or before[1] != after[1]:
+        has_drawn = not torch.equal(before, torch.default_generator.get_state())
+        has_drawn = has_drawn or host_has_drawn(0)
+    if has_drawn:
         _refuse("the model draws random numbers that symbolic tracing would freeze")
     _check_effects(effects, module)
     optional = {node for node in graph.nodes if _is_optional(node, defaults)}
@@ -140,9 +161,28 @@ def trace_symbolically(model: nn.Module, entry: EntryPoint, mode: Mode) -> Recor
     return _as_recording(scratch, graph, events, optional)
 
 
+def _asking(model: nn.Module) -> Iterator[str]:
+    """The functions of the model's own classes that may ask whether a value is a tensor."""
+    for module in model.modules():
+        kinds = [k for k in type(module).__mro__ if not k.__module__.startswith("torch.")]
+        for holder in (module, *kinds):
+            for name, member in vars(holder).items():
+                code = getattr(member, "__code__", None)
+                if code is not None and name != "__init__" and _ASKS & {*_names(code)}:
+                    yield f"{type(module).__name__}.{name}"
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
+
+
 def _check_effects(effects: Effects, module: nn.Module) -> None:
     effects.check_parameters()
     effects.check_modules()
+    effects.check_shared()
     kept = [
         f"{name}.{key}".removeprefix(".")
         for name, part in module.named_modules()
@@ -177,6 +217,8 @@ def _check_nodes(nodes: list[fx.Node]) -> None:
     for node in nodes:
         if node.target in _READS_NO_ELEMENTS:
             _refuse("the model reads a size or a type, which symbolic tracing does not know")
+        if node.target in _LEAVES_TORCH:
+            _refuse("values leave torch, and what Python does with them is not followed")
         if any(
             n.op == "placeholder" and str(n.target).startswith("*") for n in node.all_input_nodes
         ):
@@ -261,4 +303,4 @@ def _nodes_in(value: Any) -> Iterator[fx.Node]:
 
 
 def _refuse(reason: str, error: Exception | None = None) -> NoReturn:
-    raise RefusalError(f"no example inputs, and {reason}", suggestions=[_SUGGESTION]) from error
+    raise _UnsafeError(reason) from error

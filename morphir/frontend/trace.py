@@ -34,6 +34,7 @@ from morphir.frontend.sequentials import plain_sequentials
 from morphir.frontend.symbolic import trace_symbolically
 from morphir.ir import Graph, Mode, Program, StateEntry, TensorType, check_structure
 from morphir.ops import DEFAULT_TABLE, OpTable
+from morphir.randomness import kept_random_state
 
 
 @final
@@ -44,10 +45,12 @@ class Trace:
     Attributes:
         program: What was recorded.
         inputs: Entry point to arguments; entry points that were traced symbolically have none.
+        uses_mode: Whether something that ran may run differently in the other mode (FRONT-8).
     """
 
     program: Program
     inputs: Mapping[str, Arguments]
+    uses_mode: bool = True
 
 
 def trace(
@@ -84,7 +87,7 @@ def record(
     table: OpTable = DEFAULT_TABLE,
 ) -> Trace:
     """Does what `trace` does, in either mode, and keeps the inputs."""
-    with _without_autocast():
+    with _without_autocast(), kept_random_state():
         return _record(model, example_inputs, entry_points, mode, table)
 
 
@@ -138,7 +141,7 @@ def _record(
         tuple(dict.fromkeys(session.notes)),
     )
     check_structure(program)
-    return Trace(program, inputs)
+    return Trace(program, inputs, session.uses_mode)
 
 
 def _state(model: nn.Module, constants: Mapping[str, torch.Tensor]) -> dict[str, StateEntry]:
@@ -171,11 +174,13 @@ class _Session:
     Attributes:
         constants: The constants that the entry points read, by name.
         notes: What a reader should know.
+        uses_mode: Whether something that ran may run differently in the other mode.
     """
 
     def __init__(self, model: nn.Module, mode: Mode, table: OpTable) -> None:
         self.constants: dict[str, torch.Tensor] = {}
         self.notes: list[str] = []
+        self.uses_mode = False
         self._model = model
         self._mode: Mode = mode
         self._table = table
@@ -205,6 +210,7 @@ class _Session:
             f"{entry.name}: {n}" for n in (*first.notes, *size_test_notes(first, second))
         ]
         self.constants |= {name: first.tensors[name] for name in first.constants}
+        self.uses_mode |= first.uses_mode or second.uses_mode
         return merged
 
     def trace_after(self, failure: CallFailedError, entry: EntryPoint) -> Graph:
@@ -213,14 +219,15 @@ class _Session:
             return self.trace_symbolically(entry)
         except RefusalError as refusal:
             raise RefusalError(
-                f"{refusal.reason}; with inputs that seemed to follow from the model, "
-                f"{failure.reason}",
+                f"with inputs that seemed to follow from the model, {failure.reason}; "
+                f"{refusal.reason}",
                 suggestions=refusal.suggestions,
             ) from failure
 
     def trace_symbolically(self, entry: EntryPoint) -> Graph:
         """Falls back to symbolic torch.fx."""
         traced = trace_symbolically(self._model, entry, self._mode)
+        self.uses_mode = True
         self.notes.append(
             f"{entry.name}: traced without inputs, so shapes are unknown and nothing was run"
         )

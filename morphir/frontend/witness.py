@@ -9,6 +9,7 @@ library) comes to the recorder through here, as kernels.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -63,8 +64,30 @@ def memory_of(tensor: torch.Tensor) -> Any:
         return ("tensor", id(tensor))
 
 
+class _Dispatch(ABC):
+    """Hands kernels on to `run`.
+
+    It stands apart from the mode because of what torch does to a `__torch_dispatch__` that a mode
+    defines itself: wrapped, it imports the machinery of `torch.compile` when it is first called,
+    which takes more than a second, and each call costs more.
+    """
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return self.run(func, args, kwargs or {})
+
+    @abstractmethod
+    def run(self, kernel: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Runs a kernel and notes what it does."""
+
+
 @final
-class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Witness(_Dispatch, TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Collects what the kernels did since `start`.
 
     Attributes:
@@ -96,15 +119,6 @@ class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Refuses from now on whatever would change this tensor's memory."""
         self._protected[memory_of(tensor)] = name
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return self.run(func, args, kwargs or {})
-
     def run(self, kernel: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Runs a kernel and notes what it does."""
         traits = _traits(kernel)
@@ -113,7 +127,7 @@ class Witness(TorchDispatchMode):  # type: ignore[no-untyped-call]
         written = [*_written(traits, args, kwargs)]
         for tensor in written:
             self.check(tensor)
-        self.read_numbers |= traits.reads_numbers
+        self.read_numbers |= traits.reads_numbers and not _picks_by_number(kernel, args)
         before = _generator_states(args, kwargs) if traits.draws else []
         result = kernel(*args, **kwargs)
         if traits.draws:
@@ -148,6 +162,13 @@ def _written(
         yield from _tensors(value)
     if traits.is_norm and len(args) > 5 and args[5]:
         yield from _tensors(args[3:5])
+
+
+def _picks_by_number(kernel: Any, args: Sequence[Any]) -> bool:
+    """Whether `x[...]` is indexed by integers: only masks make its size follow from elements."""
+    if kernel is not torch.ops.aten.index.Tensor:
+        return False
+    return all(index.dtype not in (torch.bool, torch.uint8) for index in _tensors(args[1]))
 
 
 def _tensors(value: Any) -> Iterable[torch.Tensor]:

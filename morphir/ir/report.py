@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, final
+from textwrap import indent
+from typing import Any, Final, final
+
+_MARGIN: Final = "  "
+_SHOWN: Final = 4
 
 
 class Grade(Enum):
@@ -113,7 +117,7 @@ class Report:
 
     Attributes:
         grade: The verdict, in eval mode.
-        passes: What was applied, one line each.
+        passes: What was applied, each pass as it could be typed, and indented below it what it did.
         laws: Laws that the certificate was checked against.
         entry_points: What was recorded and is covered.
         not_covered: Parameters that no recorded entry point reads.
@@ -132,23 +136,32 @@ class Report:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        rows = [*self._rows()]
+        width = max(len(label) for label, _ in rows)
         lines = [f"{self.grade}: {self.grade.value}"]
-        lines += [f"  {text}" for text in self.passes]
-        lines.append(f"  entry points  {', '.join(self.entry_points) or 'none'}")
+        lines += [indent(text, _MARGIN) for text in self.passes]
+        return "\n".join([*lines, *(f"{_MARGIN}{label:<{width}}  {text}" for label, text in rows)])
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        """Everything below the passes: a label and a line; a row without a label goes on."""
+        yield "entry points", ", ".join(self.entry_points) or "none"
         if self.laws:
-            lines.append(f"  laws          {', '.join(self.laws)}")
+            yield "laws", ", ".join(self.laws)
+        said = ""
         for check in self.checks:
-            lines.append(f"  {check.name:<13} {check.grade}: {check.summary}")
+            outcome = f"{check.grade}: {check.summary}"
+            yield check.name, f"{check.grade}: as above" if outcome == said else outcome
+            said = outcome
             if check.where:
-                lines.append(f"  {'':<13} at {check.where}")
+                yield "", f"at {check.where}"
         if self.not_covered:
-            shown = ", ".join(self.not_covered[:4]) + (" ..." if len(self.not_covered) > 4 else "")
-            lines.append(f"  not covered   {shown} ({len(self.not_covered)} parameters)")
-        lines += [f"  note          {note}" for note in self.notes]
+            yield "not covered", f"{len(self.not_covered)} parameters: {_some(self.not_covered)}"
+        for number, note in enumerate(self.notes):
+            yield "" if number else "notes", note
         if self.seconds:
-            phases = ", ".join(f"{name} {1e3 * s:.1f}" for name, s in self.seconds.items())
-            lines.append(f"  milliseconds  {phases}")
-        return "\n".join(lines)
+            slowest = sorted(self.seconds.items(), key=lambda phase: -phase[1])[:_SHOWN]
+            phases = ", ".join(f"{name} {1e3 * s:.1f}" for name, s in slowest)
+            yield "time", f"{1e3 * sum(self.seconds.values()):.1f} ms, of it {phases}"
 
     def check(self, name: str) -> Check | None:
         """The outcome of one checker, or None when it did not run."""
@@ -166,3 +179,7 @@ class Report:
         listed = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
         fields: dict[str, Any] = {**listed, "grade": Grade[data["grade"]], "checks": checks}
         return cls(**fields)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

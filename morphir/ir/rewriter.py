@@ -94,21 +94,28 @@ class Rewriter:
 
         Returns:
             The qualified name of the new module: `<anchor>_deeper<n>`, next to the anchor when that
-            stands in a sequential container and inside it otherwise.
+            stands in a sequential container and nowhere else, and inside it otherwise.
 
         Raises:
             RefusalError: Only submodules were recorded, and the anchor is also used outside them.
         """
         self._check_held(anchor)
         parent, _, leaf = anchor.rpartition(".")
-        inside = parent not in self._program.sequentials
+        inside = parent not in self._program.sequentials or self._stands_elsewhere(anchor)
         home = anchor if inside else parent
         name = self._free_name(f"{home}." if home else "", leaf)
+        # Where the home has several names, what is put into it has, too.
+        key = name.removeprefix(home).removeprefix(".")
+        others = [f"{other}.{key}" for other in self._program.shared.get(home, ())]
         state = {
             f"{name}.{entry.name}": replace(
                 entry,
                 name=f"{name}.{entry.name}",
-                aliases=tuple(f"{name}.{alias}" for alias in entry.aliases),
+                aliases=tuple(
+                    f"{place}.{each}"
+                    for place in (name, *others)
+                    for each in (entry.name, *entry.aliases)
+                )[1:],
             )
             for entry in block.state.values()
         }
@@ -116,12 +123,14 @@ class Rewriter:
         splice = _Splice(anchor, name, graph, inside)
         sequentials = [f"{name}.{child}".removesuffix(".") for child in block.sequentials]
         modules = {f"{name}.{child}".removesuffix("."): k for child, k in block.modules.items()}
+        shared = {each: tuple(o + each.removeprefix(name) for o in others) for each in modules}
         self._program = replace(
             self._program,
             state={**self._program.state, **state},
             graphs={key: splice.apply(old) for key, old in self._program.graphs.items()},
             sequentials=(*self._program.sequentials, *sequentials),
             modules={**self._program.modules, **modules},
+            shared={**self._program.shared, **(shared if others else {})},
         )
         edit = Insertion(anchor, name, module, law, spec, follows, inside, splice.assumes)
         self._edits.append(edit)
@@ -137,6 +146,13 @@ class Rewriter:
                     "entry_points= with a method of the whole model that reaches every use"
                 ],
             )
+
+    def _stands_elsewhere(self, anchor: str) -> bool:
+        """Whether a module is one of several in its container, or also in another one."""
+        parent, _, leaf = anchor.rpartition(".")
+        shared = self._program.shared
+        explained = {f"{other}.{leaf}" for other in shared.get(parent, ())}
+        return not explained.issuperset(shared.get(anchor, ()))
 
     def _free_name(self, prefix: str, leaf: str) -> str:
         calls = (call.module for graph in self._program.graphs.values() for call in graph.calls)

@@ -1,4 +1,4 @@
-"""Arithmetic with two operands, and choices between operands."""
+"""Arithmetic: the operators of Python on two operands."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from morphir.ir.graph import Argument, Arithmetic, SizeOf
+from morphir.ir.graph import Argument
 from morphir.ops.axes import Layout
 from morphir.ops.base import Instance, Op, Spelling
-from morphir.ops.bounds import Reader, hull_of
+from morphir.ops.bounds import Reader
 from morphir.ops.broadcast import elementwise
 from morphir.ops.declare import ADD, MAP, Draw, everywhere, infix, samples, two_operands
 from morphir.ops.interval import ANYTHING, NON_NEGATIVE, Interval
@@ -57,27 +57,9 @@ def _pow_bounds(a: Mapping[str, Argument], of: Reader) -> Interval:
     return NON_NEGATIVE if even or of(a["input"]).low >= 0 else ANYTHING
 
 
-def _maximum_bounds(a: Mapping[str, Argument], of: Reader) -> Interval:
-    x, y = of(a["input"]), of(a["other"])
-    return Interval(max(x.low, y.low), max(x.high, y.high))
-
-
-def _minimum_bounds(a: Mapping[str, Argument], of: Reader) -> Interval:
-    x, y = of(a["input"]), of(a["other"])
-    return Interval(min(x.low, y.low), min(x.high, y.high))
-
-
-def _other_is_tensor(a: Mapping[str, Argument]) -> bool:
-    return not isinstance(a["other"], bool | int | float | tuple | str | SizeOf | Arithmetic)
-
-
 def _div_rule(instance: Instance) -> Layout | str:
     """Linear in the numerator, unless the result is rounded."""
     return MAP(instance) if instance["rounding_mode"] else _NUMERATOR(instance)
-
-
-def _tensors_only(draw: Draw) -> Iterable[Mapping[str, Any]]:
-    return (a for a in two_operands(draw) if isinstance(a["other"], torch.Tensor))
 
 
 def _either_side(draw: Draw) -> Iterable[Mapping[str, Any]]:
@@ -212,92 +194,5 @@ OPS = (
                 {"input": 2.0, "exponent": d(3, 4)},
             )
         ),
-    ),
-    Op(
-        name="maximum",
-        parameters="input, other",
-        run=torch.maximum,
-        spellings=(
-            *everywhere("maximum"),
-            *everywhere("fmax"),
-            *(Spelling(f, "input, other", when=_other_is_tensor) for f in (torch.max, _T.max)),
-        ),
-        axes=MAP,
-        bounds=_maximum_bounds,
-        samples=samples(_tensors_only),
-    ),
-    Op(
-        name="minimum",
-        parameters="input, other",
-        run=torch.minimum,
-        spellings=(
-            *everywhere("minimum"),
-            *everywhere("fmin"),
-            *(Spelling(f, "input, other", when=_other_is_tensor) for f in (torch.min, _T.min)),
-        ),
-        axes=MAP,
-        bounds=_minimum_bounds,
-        samples=samples(_tensors_only),
-    ),
-    Op(
-        name="where",
-        parameters="condition, input, other",
-        run=lambda condition, input, other: torch.where(condition, input, other),
-        spellings=(torch.where, Spelling(_T.where, "input, condition, other")),
-        axes=ADD,
-        bounds=hull_of("input", "other"),
-        samples=samples(
-            lambda d: (
-                {"condition": d.flags(3, 4), "input": d(3, 4), "other": d(3, 4)},
-                {"condition": d.flags(3, 1), "input": d(3, 4), "other": d(4)},
-                {"condition": d.flags(4), "input": d(3, 4), "other": 0.0},
-                {"condition": d.flags(3, 4), "input": 1.5, "other": d(3, 4)},
-            )
-        ),
-    ),
-    Op(
-        name="masked_fill",
-        parameters="input, mask, value",
-        run=torch.masked_fill,
-        spellings=everywhere("masked_fill"),
-        axes=MAP,
-        bounds=hull_of("input", "value"),
-        samples=samples(
-            lambda d: (
-                {"input": d(3, 4), "mask": d.flags(3, 4), "value": -1.0},
-                {"input": d(2, 3, 4), "mask": d.flags(3, 1), "value": 2},
-            )
-        ),
-    ),
-    Op(
-        name="lerp",
-        parameters="input, end, weight",
-        run=torch.lerp,
-        spellings=everywhere("lerp"),
-        axes=elementwise("input", "end"),
-        samples=samples(
-            lambda d: (
-                {"input": d(3, 4), "end": d(3, 4), "weight": 0.3},
-                {"input": d(3, 4), "end": d(3, 4), "weight": d(4)},
-            )
-        ),
-    ),
-    Op(
-        name="addcmul",
-        parameters="input, tensor1, tensor2, value=1",
-        run=torch.addcmul,
-        spellings=everywhere("addcmul", "input, tensor1, tensor2, *, value=1"),
-        axes=MAP,
-        samples=samples(
-            lambda d: ({"input": d(3, 4), "tensor1": d(4), "tensor2": d(3, 1), "value": 2},)
-        ),
-    ),
-    Op(
-        name="atan2",
-        parameters="input, other",
-        run=torch.atan2,
-        spellings=(*everywhere("atan2"), *everywhere("arctan2")),
-        axes=MAP,
-        samples=samples(_tensors_only),
     ),
 )

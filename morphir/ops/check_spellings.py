@@ -65,7 +65,7 @@ def write(op: Op, spelling: Spelling, sample: Sample) -> Written | None:
     kwargs: dict[str, Any] = {}
     by_keyword = False
     for parameter in parameters:
-        value = given.get(parameter.name)
+        value: Any = given.get(parameter.name)
         if parameter.default is MISSING and parameter.ignored:
             value = False
         elif parameter.ignored or is_default(value, parameter.default):
@@ -74,6 +74,8 @@ def write(op: Op, spelling: Spelling, sample: Sample) -> Written | None:
         by_keyword = by_keyword or parameter.keyword_only
         if by_keyword:
             kwargs[parameter.keyword] = value
+        elif parameter.variadic and any(tensors_of(value)):
+            args += value  # numbers may come as one tuple, tensors come one by one
         else:
             args.append(value)
         by_keyword = by_keyword or parameter.variadic

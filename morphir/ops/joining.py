@@ -9,9 +9,12 @@ import torch
 from torch.nn import functional as F
 
 from morphir.ir.graph import Argument
-from morphir.ops.base import Op, Spelling
+from morphir.ops.axes import Flow, Layout, make_layout
+from morphir.ops.base import Instance, Op, Spelling
 from morphir.ops.bounds import Reader, hull_of, same
+from morphir.ops.broadcast import broadcast, plain
 from morphir.ops.declare import everywhere, samples
+from morphir.ops.forms import Atom
 from morphir.ops.interval import Interval
 from morphir.ops.parts import cat_rule, pad_rule, split_rule, stack_rule, unbind_rule
 
@@ -40,6 +43,14 @@ def _partition(
         samples=samples(lambda d: ({"input": d(*shape), **more} for shape, more in choices)),
         **fields,
     )
+
+
+def _broadcast_rule(instance: Instance) -> Layout:
+    """Every output has the shape of all operands together; a stretched axis is fixed."""
+    atoms = plain(instance.outputs[0])
+    operands = [broadcast(atoms, shape) for shape in instance.shapes]
+    flows: dict[Atom, Flow] = dict.fromkeys(atoms, "map")
+    return make_layout(operands, [atoms] * len(instance.outputs), flows)
 
 
 def _is_tuple(a: Mapping[str, Argument]) -> bool:
@@ -145,6 +156,23 @@ OPS = (
                 {"input": d(3, 4), "pad": (0, 0, 1, 0), "value": 2.0},
                 {"input": d(3, 4), "pad": (-1, 0)},
                 {"input": d(2, 3, 4), "pad": (1, 1), "mode": "reflect"},
+            )
+        ),
+    ),
+    Op(
+        name="broadcast_tensors",
+        parameters="*tensors",
+        run=lambda tensors: torch.broadcast_tensors(*tensors),  # type: ignore[no-untyped-call]
+        spellings=(torch.broadcast_tensors,),
+        axes=_broadcast_rule,
+        bounds=hull_of("tensors"),
+        bounds_all_outputs=True,
+        samples=samples(
+            lambda d: (
+                {"tensors": (d(3, 4), d(4))},
+                {"tensors": (d(2, 1, 4), d(3, 1), d())},
+                {"tensors": (d(3, 1), d(3, 1))},
+                {"tensors": (d(3, 4),)},
             )
         ),
     ),

@@ -67,6 +67,11 @@ OPS = (
     unary("asinh", *everywhere("arcsinh"), keeps_zero=True),
     unary("atanh", *everywhere("arctanh"), keeps_zero=True),
     unary("erf", torch.special.erf, bounds=monotone(math.erf, -1.0, 1.0), keeps_zero=True),
+    unary("erfinv", torch.special.erfinv, keeps_zero=True),
+    unary("lgamma", torch.special.gammaln),
+    unary("digamma", torch.special.digamma, torch.special.psi),
+    unary("logit", torch.special.logit, parameters="input, eps=None"),
+    unary("frac", bounds=within(-1.0, 1.0), keeps_zero=True),
     unary(
         "sign", bounds=lambda a, of: of(a["input"]).sign.meet(Interval(-1.0, 1.0)), keeps_zero=True
     ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 
 from morphir.ir import Graph, Node, Program, TensorType, Value
+from morphir.ir.types import Dim
 from morphir.passes.surroundings import AFFINE, CONVOLUTIONS, upstream
 
 
@@ -95,16 +97,17 @@ def _shape(
     program: Program, affine: Node, value: Value, kernel_size: int | tuple[int, ...]
 ) -> tuple[int, tuple[int, ...]] | str:
     spatial = CONVOLUTIONS.get(affine.op, 0)
+    made = _features(program, affine)
     if value.type is None:
-        rows = _rows(program, affine)
-        if rows is None:
+        if made is None:
             return "without example inputs its shape is unknown"
-        return rows, _kernel(kernel_size, spatial) if spatial else ()
-    rank = len(value.type.shape)
-    is_image = bool(spatial) and rank == spatial + 2
-    if spatial and rank > 3 and not is_image:
-        return f"its output {value.type} is neither an image of the convolution before it nor a row"
-    features = value.type.shape[1 if is_image else -1] if rank else None
+        return made, _kernel(kernel_size, spatial) if spatial else ()
+    sizes = value.type.shape
+    is_row = _is_row(sizes, made, spatial)
+    is_image = bool(spatial) and len(sizes) == spatial + 2 and (sizes[1] == made or not is_row)
+    if not is_image and not is_row:
+        return f"its output {value.type} is neither an image of the layer before it nor a row"
+    features = sizes[1 if is_image else -1]
     if not isinstance(features, int):
         return f"its output {value.type} has no feature axis of a fixed size"
     kernel = _kernel(kernel_size, spatial) if is_image else ()
@@ -113,14 +116,24 @@ def _shape(
     return features, kernel
 
 
+def _is_row(sizes: Sequence[Dim], made: int | None, spatial: int) -> bool:
+    """Whether features come last; of more than a few axes that is known by their number only."""
+    if len(sizes) < (3 if spatial else 4):
+        return bool(sizes)
+    return sizes[-1] == made and (not spatial or len(sizes) <= spatial + 2)
+
+
 def _kernel(kernel_size: int | tuple[int, ...], spatial: int) -> tuple[int, ...]:
     return kernel_size if isinstance(kernel_size, tuple) else (kernel_size,) * spatial
 
 
-def _rows(program: Program, affine: Node) -> int | None:
-    """The width of a layer from its weight; None where that is computed."""
+def _features(program: Program, affine: Node) -> int | None:
+    """How many features a layer makes, from its weight; None where that is not known."""
     weight = affine.arguments.get("weight", affine.arguments.get("mat2"))
-    if not isinstance(weight, Value) or weight.origin != "state":
+    if not isinstance(weight, Value):
         return None
-    rows = program.state[weight.name].type.shape[1 if affine.op == "addmm" else 0]
-    return rows if isinstance(rows, int) else None
+    kind = program.state[weight.name].type if weight.origin == "state" else weight.type
+    is_turned = affine.op == "addmm" or affine.op.startswith("conv_transpose")
+    features = None if kind is None else kind.shape[is_turned]
+    groups = affine.arguments.get("groups", 1) if affine.op.startswith("conv_transpose") else 1
+    return features * groups if isinstance(features, int) and isinstance(groups, int) else None

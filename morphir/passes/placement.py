@@ -30,6 +30,7 @@ from morphir.passes.surroundings import (
     is_idempotent,
     settings_of,
     sole_consumer,
+    whole_module,
 )
 
 _SHOWN: Final = 3
@@ -125,14 +126,37 @@ def place_open(
         if isinstance(chosen, Refusal):
             return chosen
         if chosen is not None and is_activation(chosen):
-            return _describe(program, calls, kind, chosen, options)
-    return _describe(program, calls, kind, Node("relu", {}, ()), options)
+            break
+    activation = chosen if isinstance(chosen, Node) else Node("relu", {}, ())
+    hiding = around.hidden_by(calls, activation) if kind == "parametric" else None
+    if hiding is not None:
+        return _refuse_hidden(program, calls, activation, hiding, options)
+    return _describe(program, calls, kind, activation, options)
 
 
 def _finders(around: Surroundings) -> Iterator[Callable[[Graph, Call], Node | None]]:
     yield lambda graph, call: around.activation_before(graph, call.results[0])
     yield lambda graph, call: sole_consumer(graph, call.results[0])
     yield lambda graph, call: around.nearest_activation(graph, call.results[0])
+
+
+def _refuse_hidden(
+    program: Program, calls: Calls, activation: Node, hiding: Node, options: Options
+) -> Refusal:
+    """Why the blend of a parametric block would never move (LEARN-1), and what would learn."""
+    name, (graph, _) = calls[0][1].module, calls[0]
+    module = whole_module(graph, hiding)
+    exact = isinstance(place_identity(program, name, options), Placement)
+    return Refusal(
+        f"a parametric block after {name!r} would not learn: wherever {activation.op} changes "
+        f"something, {hiding.op}, which follows, is flat, and no gradient comes back",
+        (name,),
+        (
+            *((f"at={module!r}",) if module else ()),
+            *(("block='identity'",) if exact else ()),
+            "block='residual'",
+        ),
+    )
 
 
 def record_block(spec: BlockSpec, placement: Placement) -> tuple[nn.Module, Program]:

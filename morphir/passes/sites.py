@@ -16,12 +16,15 @@ _SHOWN: Final = 3
 def resolve(at: str | Sequence[str], program: Program) -> list[str] | Refusal:
     """Resolves qualified names and globs to module names, in the order of the model.
 
+    A module that is registered several times goes by its first name.
+
     Returns:
         The names, or why a pattern means none, with the nearest names that exist.
     """
     names = module_names(program)
     found: dict[str, None] = {}
-    patterns = [at] if isinstance(at, str) else [*at]
+    aliases = {other: name for name, others in program.shared.items() for other in others}
+    patterns = [aliases.get(each, each) for each in ([at] if isinstance(at, str) else at)]
     if not patterns:
         return Refusal("at= is empty, expected qualified module names", suggestions=_some(names))
     for pattern in patterns:
@@ -55,7 +58,10 @@ def calls_at(program: Program, name: str) -> list[tuple[Graph, Call]] | Refusal:
         return Refusal(
             f"{name!r} is never called by {covered}, so nothing is known about what it does",
             (name,),
-            ("entry_points= with a method that calls it", *_outer(program, name)),
+            (
+                *(_outer(program, name) or _children(program, name)),
+                "entry_points= with a method that calls it",
+            ),
         )
     for _, call in calls:
         if len(call.results) != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, final
 
 from morphir.blocks import activation_module
@@ -13,8 +14,15 @@ from morphir.ops import ANYTHING, DEFAULT_TABLE, Interval, Op, propagate
 from morphir.passes.base import Refusal
 
 NORMS: Final = ("batch_norm", "group_norm", "layer_norm", "instance_norm", "rms_norm")
-CONVOLUTIONS: Final[Mapping[str, int]] = {"conv1d": 1, "conv2d": 2, "conv3d": 3}
+CONVOLUTIONS: Final[Mapping[str, int]] = {
+    f"{name}{dims}d": dims for name in ("conv", "conv_transpose") for dims in (1, 2, 3)
+}
 AFFINE: Final = ("linear", "addmm", *CONVOLUTIONS)
+_CLIPS: Final = ("relu", "relu6", "hardtanh", "threshold", "clamp")  # flat where no identity
+_SELECTS: Final = (  # every element of the result is one of the operand's, or zero
+    *("reshape", "flatten", "ravel", "unflatten", "squeeze", "unsqueeze", "permute", "transpose"),
+    *("contiguous", "dropout", "max_pool1d", "max_pool2d", "max_pool3d"),
+)
 _REACH: Final = 64  # nodes walked back from a site
 Calls = Sequence[tuple[Graph, Call]]
 
@@ -51,6 +59,13 @@ def is_idempotent(node: Node) -> bool:
         return Interval(float(argument), float(argument)) if number else ANYTHING
 
     return on.contains(op.bounds(node.arguments, anything))
+
+
+def hides(later: Node, earlier: Node) -> bool:
+    """Whether an activation is flat wherever an earlier one changes its input: relu after relu."""
+    kept, unchanged = identity_range(later), identity_range(earlier)
+    clips = later.op in _CLIPS and is_idempotent(later)
+    return bool(clips and kept and unchanged and unchanged.contains(kept))
 
 
 def _input(node: Node) -> Value | None:
@@ -109,8 +124,14 @@ class Surroundings:
         return None
 
     def nearest_activation(self, graph: Graph, value: Value) -> Node | None:
-        """The first activation on the way back from a value, whatever lies between."""
-        return next((node for node in upstream(graph, value) if is_activation(node)), None)
+        """The first activation on the way back from a value or, if none, on the way on."""
+        around = chain(upstream(graph, value), downstream(graph, value))
+        return next((node for node in around if is_activation(node)), None)
+
+    def hidden_by(self, calls: Calls, activation: Node) -> Node | None:
+        """What hides, at all these calls, that an activation changes their results; or None."""
+        found = [node for graph, call in calls for node in _readers(graph, call.results[0])]
+        return found[0] if all(n and hides(n, activation) for n in found) else None
 
     def following(self, calls: Calls) -> Following | str:
         """The activation after all these calls, through a normalisation if there is one.
@@ -132,7 +153,7 @@ def _following(graph: Graph, call: Call) -> Following | str:
     value, before = call.results[0], call.module
     node = sole_consumer(graph, value)
     if node is not None and node.op in NORMS and len(node.results) == 1:
-        before, value = _whole_module(graph, node), node.results[0]
+        before, value = whole_module(graph, node), node.results[0]
         if not before:
             return "its normalisation is not a module of its own"
         node = sole_consumer(graph, value)
@@ -141,15 +162,17 @@ def _following(graph: Graph, call: Call) -> Following | str:
         return f"its output has {count} consumers" if count > 1 else "its output leaves the model"
     if not is_activation(node):
         return f"its output goes into {node.op!r}, which is no activation"
-    return Following(node, _whole_module(graph, node), before)
+    return Following(node, whole_module(graph, node), before)
 
 
-def _whole_module(graph: Graph, node: Node) -> str:
+def whole_module(graph: Graph, node: Node) -> str:
     """The module that is nothing but this node, its count of calls aside, or ""."""
     whole = (
         call.module
         for call in graph.calls
-        if call.results == node.results and all(_is_only(node, item) for item in call.body)
+        if node in call.body
+        and call.results == node.results
+        and all(_is_only(node, item) for item in call.body)
     )
     return next(whole, "")
 
@@ -166,6 +189,18 @@ def sole_consumer(graph: Graph, value: Value) -> Node | None:
     return users[0] if len(users) == 1 and not kept else None
 
 
+def _readers(graph: Graph, value: Value) -> Iterator[Node | None]:
+    """What computes with a value or with a selection of it; None where it leaves the model."""
+    nodes = graph.users.get(value, ())
+    if not nodes or any(v is value for _, v in (*graph.outputs, *graph.updates)):
+        yield None
+    for node in nodes:
+        if node.op in _SELECTS:
+            yield from _readers(graph, node.results[0])
+        else:
+            yield node
+
+
 def upstream(graph: Graph, value: Value) -> Iterator[Node]:
     """Nodes that feed a value, the nearest first."""
     queue, seen = [value], {value}
@@ -178,6 +213,19 @@ def upstream(graph: Graph, value: Value) -> Iterator[Node]:
         yield node
         queue += [v for v in node.operands if v not in seen and v.origin == "result"]
         seen.update(node.operands)
+
+
+def downstream(graph: Graph, value: Value) -> Iterator[Node]:
+    """Nodes that a value feeds, the nearest first."""
+    queue, seen = [value], {value}
+    nodes: dict[Node, None] = {}
+    while queue and len(nodes) < _REACH:
+        for node in graph.users.get(queue.pop(0), ()):
+            if node not in nodes:
+                nodes[node] = None
+                yield node
+                queue += [v for v in node.results if v not in seen]
+                seen.update(node.results)
 
 
 def choose_activation(name: str | None, found: Sequence[Node | None]) -> Node | Refusal | None:

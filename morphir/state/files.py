@@ -7,6 +7,7 @@ STATE-6   whatever happens while a file is written, what was at its path before 
 from __future__ import annotations
 
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,28 +20,41 @@ from morphir.errors import StorageError
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary path beside `path`, and moves the file there when the block ends well.
 
+    As with a plain `open`, links are followed, what is read-only is refused, and the file has the
+    permissions of the one before or those that the umask gives.
+
     Raises:
         StorageError: The folder does not exist or cannot be written to; what was at `path` is still
             there.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
-        if target.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        _check_replaceable(target)
         temporary.touch(exist_ok=False)  # fails now rather than after the work
+        mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
     except (OSError, ValueError) as error:
-        raise cannot_write(target, error) from error
+        raise cannot_write(Path(path), error) from error
     try:
         yield temporary
         try:
+            temporary.chmod(mode)  # writers with temporary files of their own make private ones
             flush(temporary)
             temporary.replace(target)
             flush(target.parent)
         except OSError as error:
-            raise cannot_write(target, error) from error
+            raise cannot_write(Path(path), error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check_replaceable(target: Path) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(None, "it is a folder")
+    if target.exists() and not target.is_file():
+        raise OSError(None, "it is no regular file")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(None, "it is read-only")
 
 
 def cannot_write(path: Path, error: Exception) -> StorageError:

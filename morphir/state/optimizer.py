@@ -214,15 +214,45 @@ def _fresh_state(
             raise RefusalError(
                 f"{name} {why}, so it can't take a new parameter", suggestions=suggestions
             )
+    own = _own_list(optimizer)
+    if own:
+        raise RefusalError(
+            f"{name} keeps parameters in a list of its own, {own!r}, where a new one would be "
+            "missing",
+            suggestions=["an optimizer that reads its param_groups", suggestions[1]],
+        )
     options = {k: v for k, v in group.items() if k not in ("params", "param_names")}
     try:
         build: Any = type(optimizer)
         probe = build([{**options, "params": [parameter]}])
-    except TypeError:  # its constructor wants more than the options of a group
-        return None
-    except Exception as error:
+    except (ValueError, RuntimeError) as error:
         raise RefusalError(
             f"{name} does not take a new parameter of shape {shape}: {error}",
             suggestions=suggestions,
         ) from error
-    return dict(probe.state[parameter]) if parameter in probe.state else None
+    except Exception:  # its constructor wants something else than groups
+        return None
+    state = dict(probe.state[parameter]) if parameter in probe.state else None
+    return _fused_momentum(optimizer, group, parameter) if state is None else state
+
+
+def _own_list(optimizer: Optimizer) -> str:
+    """The attribute that lists parameters which the groups hold, or "" for none."""
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for name, value in vars(optimizer).items():
+        listed = value.values() if isinstance(value, dict) else value
+        is_list = isinstance(value, list | tuple | set | dict)
+        if is_list and any(id(each) in held for each in listed):
+            return name
+    return ""
+
+
+def _fused_momentum(
+    optimizer: Optimizer, group: Mapping[str, Any], parameter: nn.Parameter
+) -> dict[str, Any] | None:
+    """Fused SGD fails where only some parameters have momentum yet; a zero one is a fresh one."""
+    is_fused = isinstance(optimizer, torch.optim.SGD) and group.get("fused")
+    buffers = (optimizer.state.get(p, {}).get("momentum_buffer") for p in group["params"])
+    if is_fused and any(buffer is not None for buffer in buffers):
+        return {"momentum_buffer": torch.zeros_like(parameter)}
+    return None

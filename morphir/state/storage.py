@@ -132,6 +132,11 @@ def load(
         StorageError: The file is missing, corrupt, or not one of ours.
         RefusalError: The factories build something that the file does not fit.
     """
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise RefusalError(
+            f"factory= is a {type(factory).__name__}, expected a function that builds the model",
+            suggestions=["factory=lambda: Net(settings)"],
+        )
     header, tensors = read_archive(path)
     try:
         lineage = Lineage.from_json(header["lineage"])

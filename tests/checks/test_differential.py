@@ -182,6 +182,21 @@ def test_run_1_leaves_the_random_state_alone():
 # -- RUN-2 ---------------------------------------------------------------------------------------
 
 
+def test_run_1_finds_the_same_whatever_the_users_random_state_is():
+    before = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2))
+    after = copy.deepcopy(before)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        twins = double_copy(before), double_copy(after)
+        with torch.no_grad():
+            twins[1][3].bias += 1e-15
+        checks = check_double(*twins, inputs(torch.ones(2, 4)), DEFAULT_TABLE)
+        found.append(checks.figures)
+    assert found[0]["worst"] > 0
+    assert found[0] == found[1]
+
+
 def test_run_2_says_when_the_bits_are_the_same():
     model = mlp()
     check = native(model, copy.deepcopy(model))

@@ -167,6 +167,39 @@ def test_kept_1_allows_what_was_announced():
     assert check_kept(inventory, Inventory.of(after)).where == "body.new"
 
 
+def aliased() -> tuple[Net, Inventory]:
+    """A model whose body has a second name."""
+    model, _ = models()
+    model.twin = model.body
+    return model, Inventory.of(model, [torch.optim.SGD(model.parameters(), lr=0.1)])
+
+
+def test_kept_1_allows_what_was_announced_under_every_name_of_its_home():
+    model, inventory = aliased()
+    add(model, "new", nn.Linear(4, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM])
+    assert check.grade is Grade.TESTED
+    model.extra = model.body.new
+    check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM])
+    assert (check.grade, check.where) == (Grade.REFUTED, "extra.weight")
+
+
+def test_kept_2_a_module_keeps_its_other_names():
+    model, inventory = aliased()
+    model.twin = copy.deepcopy(model.body)
+    check = check_kept(inventory, Inventory.of(model))
+    assert check.grade is Grade.REFUTED
+    relu = nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU()))
+    inventory = Inventory.of(relu)
+    relu[1].again = relu[0]
+    check = check_kept(inventory, Inventory.of(relu))
+    assert (check.where, check.summary) == (
+        "0",
+        "KEPT-2: was also nothing, is also 1.again",
+    )
+
+
 def test_kept_2_new_parameters_share_no_memory_with_old_ones():
     def share(model: Net) -> None:
         layer = nn.Linear(4, 4)

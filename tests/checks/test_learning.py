@@ -133,8 +133,56 @@ def test_learn_1_blames_no_block_for_its_surroundings():
 
     check = learning(nn.Sequential(identity(8), nn.ReLU()), Cut())
     assert check.grade is Grade.UNKNOWN
-    assert "only when trained alone" in check.summary
+    assert check.summary.endswith("only when trained alone: asleep on these inputs")
     assert check.where == "2.0.weight, 2.0.bias"
+
+
+class Aside(nn.Module):
+    """The first head's features come from a part that is never asked for gradients."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            target = self.body(x)
+        return self.head(x) + target[:, :3]
+
+
+def test_learn_1_blames_no_block_in_a_part_without_gradients():
+    """A target network inside the model trains no better without the block."""
+    block = nn.Sequential(identity(8), nn.ReLU())
+    model = Aside(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), block))
+    check = check_learning(model, [InsertionClaim("DEEPER-1", "body.1", "body.2")], INPUTS)
+    assert check.grade is Grade.UNKNOWN
+    assert check.summary.endswith("no path to an output carries a gradient")
+
+
+class Narrow(nn.Module):
+    """A branch of one unit."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.first, self.activation, self.last = nn.Linear(8, 1), activation, zeros(1, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.last(self.activation(self.first(x)))
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Tanh(), nn.GELU(), nn.Threshold(20.0, 0.0)])
+@pytest.mark.parametrize("weight", [-1.0, 1.0])
+def test_learn_1_a_unit_that_sleeps_on_the_inputs_is_not_dead(activation: nn.Module, weight: float):
+    """What it reads is never negative, so a unit with negative weights waits for other inputs."""
+    for rows in (1, 16):
+        block = Narrow(activation)
+        nn.init.constant_(block.first.weight, weight)
+        nn.init.zeros_(block.first.bias)
+        check = learning(block, x=torch.randn(rows, 8))
+        sleeps = isinstance(activation, nn.Threshold) or (
+            isinstance(activation, nn.ReLU) and weight < 0
+        )
+        assert check.grade is (Grade.UNKNOWN if sleeps else Grade.TESTED)
 
 
 def test_learn_1_says_unknown_without_gradients_or_new_parameters():

@@ -28,6 +28,35 @@ def test_the_models_own_casts_stay_in_float64(cast):
         assert cast(x).dtype == torch.float64
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda image: image / 255.0,
+        lambda image: image.float(),
+        lambda image: image * 0.5,
+        lambda image: torch.tensor([1.0, 2.0]),
+        lambda image: torch.ones(3),
+        lambda image: torch.Tensor([1.0]),
+        lambda image: torch.randn(2),
+        lambda image: F.one_hot(image.long(), 300).to(torch.get_default_dtype()),
+    ],
+)
+def test_floats_that_are_made_are_float64(make):
+    with LiftToDouble():
+        assert make(torch.tensor([3, 255], dtype=torch.uint8)).dtype == torch.float64
+
+
+def test_the_default_dtype_comes_back_whatever_happens():
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with pytest.raises(ZeroDivisionError), LiftToDouble():
+            torch.set_default_dtype(torch.float32)
+            raise ZeroDivisionError
+        assert torch.get_default_dtype() == torch.bfloat16
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_other_casts_are_left_alone():
     x = torch.randn(3)
     with LiftToDouble():

@@ -65,3 +65,23 @@ def test_waking_stops_where_there_is_nothing_to_wake():
         model(torch.randn(2, 4, dtype=torch.float64))
     assert record.share is None
     assert not [*waking_probes(model, "forward", ((torch.randn(2, 4).double(),), {}), record)]
+
+
+def test_waking_probes_are_the_same_whatever_was_drawn_before():
+    class Noisy(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(x * (torch.rand_like(x) - 0.5))
+
+    model, found = Noisy(), []
+    x = torch.full((2, 50), 3.0, dtype=torch.float64)
+    for seed in (1, 2):
+        record = SwitchRecord(DEFAULT_TABLE)
+        with record:
+            record.start_run("forward")
+            model(torch.zeros_like(x))
+        torch.manual_seed(seed)
+        found.append(
+            [moved for _, ((moved,), _) in waking_probes(model, "forward", ((x,), {}), record)]
+        )
+    assert found[0]
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))

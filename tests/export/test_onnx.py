@@ -67,7 +67,7 @@ def test_what_the_report_and_the_file_say(exported):
     policy, path, report = exported
     assert report.path == str(path)
     assert report.size == path.stat().st_size
-    assert [i.partition("[")[2] for i in report.inputs] == ["'batch', 4]", "'batch']", "3, 3]"]
+    assert [i.partition("[")[2] for i in report.inputs] == ["batch, 4]", "batch]", "3, 3]"]
     model = onnx.load(path)
     assert report.opset == model.opset_import[0].version
     metadata = {each.key: each.value for each in model.metadata_props}
@@ -200,6 +200,8 @@ class Stepping(nn.Module):
         (Agent, (torch.zeros(2, 4),), "Agent has no forward, and ONNX files have no other"),
         (Net, {"forward": ((), {"x": torch.zeros(2, 4)})}, "positional tensors only"),
         (Net, (3,), "no tensor among the example inputs"),
+        (Net, (torch.zeros(2, 5),), "^Net does not run on the example inputs: RuntimeError: mat1"),
+        (Net, (torch.zeros(2, 4),) * 2, "^Net does not run on the example inputs: TypeError"),
         (Net, (torch.tensor(3.0),), "no batch dimension, or no rows"),
         (Net, (torch.zeros(0, 4),), "no batch dimension, or no rows"),
         (
@@ -218,6 +220,19 @@ def test_what_cannot_be_exported_is_one_clear_refusal(make, inputs, message, tmp
     with pytest.raises(RefusalError, match=message):
         morphir.export_onnx(make(), tmp_path / "a.onnx", example_inputs=inputs)
     assert [*tmp_path.iterdir()] == []
+
+
+def test_onnx_2_a_link_is_followed(tmp_path, monkeypatch):
+    """ONNX-2: what is large lies beside the file, not beside the link"""
+    monkeypatch.setattr(exporting, "EXTERNAL_ABOVE", 0)
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    link = tmp_path / "latest.onnx"
+    link.symlink_to(folder / "a.onnx")
+    morphir.export_onnx(Net(), link, example_inputs=(torch.zeros(2, 4),))
+    assert link.is_symlink()
+    assert {*tmp_path.iterdir()} == {link, folder}
+    assert sorted(each.suffix for each in folder.iterdir()) == [".data", ".onnx"]
 
 
 def test_an_unwritable_path_fails_before_the_work(tmp_path, monkeypatch):

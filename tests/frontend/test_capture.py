@@ -157,16 +157,16 @@ def test_the_copy_that_ran_is_in_the_mode_that_was_asked_for():
     assert "training=True" in str(record(model.eval(), example_inputs=(X,), mode="train").program)
 
 
+class Unique(nn.Module):
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise RuntimeError("only one of me")
+
+
 def test_what_cannot_be_copied_is_refused():
     model = Mlp()
-    model.lock = threading.Lock()
-    with pytest.raises(RefusalError, match="cannot be copied to be recorded: TypeError"):
+    model.part = Unique()
+    with pytest.raises(RefusalError, match="cannot be copied to be recorded: RuntimeError: only"):
         trace(model, example_inputs=(X,))
-
-    class Unique:
-        def __deepcopy__(self, memo: Any) -> Any:
-            raise RuntimeError("only one of me")
-
     with pytest.raises(
         RefusalError, match="the example inputs cannot be copied: RuntimeError: only"
     ):

@@ -39,8 +39,9 @@ def test_given_inputs_are_sorted_by_entry_point(given: Any, expected: Any):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"a": (X,)}, r"has keys \['a'\], expected one for each entry point \['a', 'b'\]"),
-        ({"a": X, "b": X, "c": X}, "has keys"),
+        ({"a": (X,)}, "has inputs for 'a', and none for 'b'"),
+        ({}, "has inputs for nothing, and none for 'a', 'b'"),
+        ({"a": X, "b": X, "c": X}, "'c', which is not among the entry points 'a', 'b'"),
         (3, "holds a int, expected a tuple of positional arguments"),
         ((3, "x"), "there is no tensor among the example inputs of 'a'"),
         ((np.ones(3),), "hold a numpy array, which the recording cannot follow"),
@@ -73,7 +74,7 @@ BOX = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
         (gymnasium.spaces.Discrete(4), (2,), torch.int64),
         (gymnasium.spaces.MultiDiscrete([2, 5]), (2, 2), torch.int64),
         (gymnasium.spaces.Box(0, 255, (3, 8, 8), np.uint8), (2, 3, 8, 8), torch.uint8),
-        (gymnasium.spaces.MultiBinary(5), (2, 5), torch.int8),
+        (gymnasium.spaces.MultiBinary(5), (2, 5), torch.float32),
     ],
 )
 def test_observation_and_action_spaces_give_samples_by_the_parameters_name(space, shape, dtype):
@@ -165,7 +166,7 @@ def test_what_does_not_follow_is_not_guessed(model: nn.Module):
     [
         (Agent, {}, "Agent has no forward", "entry_points=('get_value',)"),
         (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LSTM(1, 1)), {},
-         "no example inputs, and it cannot be traced without them", "example_inputs=(x,)"),
+         "no example inputs for 'forward', and it cannot be traced", "example_inputs=(input,)"),
         (Mlp, {"entry_points": "forward"}, "expected a tuple of method names", "('forward',)"),
         (Mlp, {"entry_points": ("froward",)}, "Mlp has no method 'froward'", "('forward',)"),
         (Mlp, {"entry_points": ("extractor.9",)}, "no method 'extractor.9'", "('forward',)"),
@@ -176,3 +177,30 @@ def test_what_is_missing_is_said_early_with_what_would_help(make, how, words, su
     with pytest.raises(RefusalError, match=words) as caught:
         trace(make(), **how)
     assert suggestion in " ".join(caught.value.suggestions)
+
+
+class Two(nn.Module):
+    """Entry points that take other arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actor = nn.Linear(4, 2)
+
+    def act(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.actor(x) * mask.view(mask.shape[0], -1)
+
+    def value(self, x: torch.Tensor) -> torch.Tensor:
+        return self.actor(x).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "no example inputs for 'act', and the model reads a size"),
+        ((torch.ones(2, 4),), "entry point 'act' failed on its example inputs: TypeError: missing"),
+    ],
+)
+def test_the_entry_point_that_lacks_inputs_is_named_with_what_it_takes(given: Any, words: str):
+    with pytest.raises(RefusalError, match=words) as caught:
+        trace(Two(), entry_points=("value", "act"), example_inputs=given)
+    assert any("example_inputs={'act': (x, mask)}" in s for s in caught.value.suggestions)

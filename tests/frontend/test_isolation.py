@@ -1,6 +1,9 @@
 """FRONT-1: the scratch copy behaves as the model and shares nothing but its parameters."""
 
 import copy
+import logging
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +11,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from morphir.errors import RefusalError
+from morphir.frontend import trace
 from morphir.frontend.isolation import Scratch
 from morphir.frontend.sizes import ReadAttribute, TaggedInt
-from tests.frontend.models import ZOO, Attention, Mlp, One, Recurrent, Tied, build
+from tests.frontend.models import ZOO, Attention, Mlp, One, Recurrent, Tied, X, build
 
 
 def structure(module: nn.Module) -> list[Any]:
@@ -129,3 +134,65 @@ def test_optimizers_on_the_module_are_shared_and_compiled_calls_are_dropped():
     assert scratch.optimizer is model.optimizer
     assert scratch._compiled_call_impl is None
     assert scratch(torch.ones(1, 4)).shape == (1, 2)
+
+
+class Holder:
+    """Counts its calls under a lock."""
+
+    def __init__(self) -> None:
+        self.lock, self.calls = threading.Lock(), 0
+
+    def call(self) -> int:
+        with self.lock:
+            self.calls += 1
+        return self.calls
+
+
+def holding(thing: Any, forward: Any = lambda s, x: s.fc(x)) -> One:
+    model = One(forward)
+    model.thing = {"it": thing}
+    return model
+
+
+def test_a_model_may_hold_what_cannot_be_copied(tmp_path: Path):
+    """FRONT-1: locks, loggers, files and generators record as long as the call leaves them be."""
+    with (tmp_path / "log").open("w") as file:
+        for thing in (
+            threading.Lock(),
+            logging.getLogger("model"),
+            file,
+            (number for number in range(3)),
+            torch.Generator(),
+        ):
+            trace(holding(thing), example_inputs=(X,))
+        trace(holding(threading.Lock(), under_lock), example_inputs=(X,))
+
+
+def under_lock(model: Any, x: torch.Tensor) -> torch.Tensor:
+    with model.thing["it"]:
+        return model.fc(x)
+
+
+def test_an_object_with_a_lock_is_copied_and_its_change_noted():
+    model = holding(Holder(), lambda s, x: s.fc(x) * s.thing["it"].call())
+    program = trace(model, example_inputs=(X,))
+    assert model.thing["it"].calls == 0
+    assert "forward: the call changes self.thing, which was recorded as it is now" in program.notes
+
+
+def test_a_generator_that_the_call_takes_from_is_refused_and_not_advanced():
+    numbers = (number for number in range(1, 5))
+    model = holding(numbers, lambda s, x: s.fc(x) * next(s.thing["it"]))
+    with pytest.raises(RefusalError, match="takes from a Python generator"):
+        trace(model, example_inputs=(X,))
+    assert next(numbers) == 1
+
+
+def test_a_file_or_lock_that_the_call_changes_is_refused(tmp_path: Path):
+    with (tmp_path / "log").open("w") as file:
+        model = holding(file, lambda s, x: s.fc(x) * s.thing["it"].write("x"))
+        with pytest.raises(RefusalError, match="changes a TextIOWrapper that it holds"):
+            trace(model, example_inputs=(X,))
+    model = holding(threading.Lock(), lambda s, x: s.fc(x) * s.thing["it"].acquire())
+    with pytest.raises(RefusalError, match="changes a lock that it holds"):
+        trace(model, example_inputs=(X,))

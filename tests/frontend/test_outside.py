@@ -87,6 +87,38 @@ def test_what_the_class_around_reaches_into_is_named_with_what_it_holds():
     )
 
 
+class Indexes(Whole):
+    def one(self, index: int) -> torch.Tensor:
+        return self.body.last[index].weight
+
+
+class Renames(Whole):
+    def one(self) -> torch.Tensor:
+        body = self.body
+        return body.fc1.weight
+
+
+def test_parts_under_another_name_or_by_a_number_that_is_not_known_are_found():
+    assert uses(Indexes()) == dict.fromkeys(
+        ["body.last", "body.last.0", "body.last.1"], "Indexes says self.body.last"
+    )
+    assert uses(Renames()) == {"body.fc1": "Renames says self.body.fc1.weight"}
+
+
+class Sums(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x) + sum(layer(x) for layer in self.net)
+
+
+def test_a_loop_over_the_recorded_part_itself_reaches_into_it():
+    outside = trace(Sums(), example_inputs=(X,), entry_points=("net",)).outside
+    assert outside == dict.fromkeys(["net.0", "net.1"], "Sums says self.net.*")
+
+
 def test_methods_of_the_submodule_itself_are_no_reach_into_it():
     class Asks(Whole):
         def parts(self) -> list[torch.Tensor]:

@@ -675,3 +675,25 @@ def test_a_shape_that_depends_on_numbers_keeps_its_sizes_as_expressions():
         return h
 
     assert any("batch size is fixed" in note for note in traced(loop).notes)
+
+
+@pytest.mark.parametrize(
+    ("forward", "is_noted"),
+    [
+        (lambda s, x: s.fc(x[x.sum(1) > 0]).sum(), True),
+        (lambda s, x: s.fc(x).sum() + torch.where(x > 0)[0].numel(), True),
+        (lambda s, x: s.fc(x) * torch.unique(x > 0).shape[0], True),
+        (lambda s, x: s.fc(x)[torch.tensor([0, 1])], False),
+        (lambda s, x: s.fc(x).masked_fill(x > 0, 0.0), False),
+    ],
+)
+def test_sizes_that_follow_from_elements_are_noted(forward: Any, is_noted: bool):
+    """Which experts run may follow from such a size, and no value leaves torch for it."""
+    program = record(One(forward), example_inputs=(X,)).program
+    assert any("sizes follow from elements" in note for note in program.notes) == is_noted
+
+
+def test_memory_that_a_call_writes_on_the_way_to_its_result_is_no_hidden_change():
+    """adaptive_avg_pool1d of what is not contiguous works in place on what it returns."""
+    program = traced(lambda _, x: F.adaptive_avg_pool1d(x[None].transpose(1, 2), 1))
+    assert [node.op for node in program.graphs["forward"].nodes][-1] == "adaptive_avg_pool1d"

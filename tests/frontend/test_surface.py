@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from morphir.frontend.surface import COUNTS, EXPOSES_MEMORY, METADATA, SHAPES
+from morphir.frontend.surface import COUNTS, EXPOSES_MEMORY, METADATA, SHAPES, function_name
 
 X = torch.rand(2, 3)
 # Of the object, not of its elements; or not for such a tensor.
@@ -32,3 +32,10 @@ def test_what_gives_elements_or_tensors_is_no_metadata(name: str):
     member = getattr(torch.Tensor, name)
     assert getattr(member, "__get__", None) not in METADATA
     assert member not in METADATA
+
+
+def test_functions_are_called_by_the_name_they_can_be_found_under():
+    assert function_name(torch.relu) == "torch.relu"
+    assert function_name(torch.Tensor.add) == "torch.Tensor.add"
+    assert function_name(torch.ops.aten.relu.default) == "torch.ops.aten.relu.default"
+    assert function_name(Ellipsis.__class__) == "builtins.ellipsis"

@@ -173,6 +173,16 @@ def generator(s: Unknown, x: torch.Tensor) -> torch.Tensor:
         (lambda: Unknown(lambda s, x: torch.stack([s.conv(part) for part in x])), "without them"),
         (lambda: Unknown(lambda s, x: s.conv(x) + s.table.add_(1)), "a tensor of its own in place"),
         (lambda: Unknown(lambda s, x: s.conv(x) + GLOBAL.add_(1)), "a tensor of its own in place"),
+        (
+            lambda: Unknown(lambda s, x: s.conv(x) if isinstance(x, torch.Tensor) else x),
+            "asks for types",
+        ),
+        (
+            lambda: Unknown(lambda s, x: [s.conv(x) for _ in "a" if type(x) is torch.Tensor]),
+            "asks for types",
+        ),
+        (lambda: Unknown(lambda s, x: s.conv(x) * s.seen.sum().item()), "values leave torch"),
+        (lambda: Unknown(lambda s, x: s.conv(x.tolist())), "values leave torch"),
     ],
 )
 def test_a_silent_mistake_is_a_refusal(make: Callable[[], nn.Module], words: str):
@@ -181,7 +191,7 @@ def test_a_silent_mistake_is_a_refusal(make: Callable[[], nn.Module], words: str
     seen = model.seen.clone()
     with pytest.raises(RefusalError, match=words) as caught:
         trace(model)
-    assert str(caught.value).startswith("no example inputs, and ")
+    assert str(caught.value).startswith("there are no example inputs for 'forward', and ")
     assert any("example_inputs=" in suggestion for suggestion in caught.value.suggestions)
     assert torch.equal(model.seen, seen)
     assert model.calls == 0
@@ -269,5 +279,19 @@ def test_a_shared_module_keeps_its_first_name_for_every_call():
 
 def test_a_part_of_a_model_must_be_recorded():
     model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3)))
-    with pytest.raises(RefusalError, match="is a part of the model, which must be recorded"):
+    with pytest.raises(RefusalError, match="inputs for '0', and a part of a model must be rec"):
         trace(model, entry_points=("0",))
+
+
+def test_autocast_in_the_model_is_a_context_as_in_a_recording():
+    def forward(s: Any, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return s.conv(x)
+
+    nodes = trace(Unknown(forward)).graphs["forward"].nodes
+    assert [node.op.partition(".")[0] for node in nodes] == ["autocast"]
+
+
+def test_gradients_are_off_as_in_a_recording():
+    model = Unknown(lambda s, x: s.conv(x) if torch.is_grad_enabled() else s.conv(x).relu())
+    check_equal(model, trace(model))

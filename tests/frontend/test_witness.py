@@ -1,5 +1,7 @@
 """What torch does below the functional level is seen, and stopped where it must be."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -131,3 +133,14 @@ def test_memory_is_shared_by_views_and_by_arrays_and_by_nothing_else():
     assert memory_of(x) != memory_of(x.clone())
     assert memory_of(torch.empty(0)) != memory_of(torch.empty(0))
     assert memory_of(torch.eye(2).to_sparse()) != memory_of(torch.eye(2).to_sparse())
+
+
+def test_recording_does_not_load_the_machinery_of_torch_compile():
+    """It would take more than a second the first time."""
+    code = (
+        "import sys, torch, morphir; morphir.trace(torch.nn.Sequential(torch.nn.Linear(2, 2))); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    run = [sys.executable, "-c", code]
+    found = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

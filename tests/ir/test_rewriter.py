@@ -198,6 +198,30 @@ def test_an_edit_of_what_is_never_called_changes_no_graph_but_the_state():
     assert print_graph(before) == print_graph(after)
 
 
+class Aliased(nn.Module):
+    """One extractor under three names, as in Stable-Baselines3's policies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extractor = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+        self.pi_extractor = self.vf_extractor = self.extractor
+        self.act = nn.ReLU()
+        self.other = self.act
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.pi_extractor(x)) + self.vf_extractor(x)
+
+
+def test_what_is_put_into_a_module_of_several_names_has_several_names():
+    """The second edit goes into what the first has put in."""
+    anchors = ["extractor.1", "extractor.1_deeper1.activation", "act"]
+    rewriter, emitted = check_prediction(Aliased(), anchors, example_inputs=(torch.zeros(2, 4),))
+    entry = rewriter.program.state["extractor.1_deeper1.layer.weight"]
+    assert entry.aliases == tuple(f"{n}_{entry.name}" for n in ("pi", "vf"))
+    assert {*rewriter.program.state} == {name for name, _ in emitted.named_parameters()}
+    assert rewriter.program.shared["extractor.1_deeper1"][0] == "pi_extractor.1_deeper1"
+
+
 def test_names_of_modules_that_are_there_are_not_taken_again():
     model = nn.Sequential(OrderedDict(a=nn.Linear(4, 4), a_deeper1=nn.ReLU(), b=nn.Linear(4, 4)))
     rewriter, _ = check_prediction(model, ["a"])

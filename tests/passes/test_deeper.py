@@ -142,6 +142,14 @@ def test_deeper_2_before_a_shared_activation():
     assert result.module.b.b_deeper1.layer.weight.shape == (6, 6)
 
 
+def test_deeper_2_in_front_of_dropout():
+    """In eval mode the dropout after the function returns its result, and is not its module."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    result = grow(layer, "linear1", torch.randn(2, 5, 8))
+    assert result.report.laws[-1] == "DEEPER-2"
+    assert result.certificate.insertions[0].anchor == "linear1"
+
+
 @pytest.mark.parametrize("at", ["stem", "norm"])
 def test_deeper_2_through_batch_norm(at: str):
     result = grow(Images(), at, torch.randn(3, 3, 7, 7))
@@ -342,6 +350,54 @@ def test_deeper_5_everything_new_learns(block: str):
 
 
 # -- DEEPER-6: what was there before learns as it would have ---------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("between", "options"),
+    [
+        ([nn.ReLU()], {}),
+        ([nn.ReLU6()], {}),
+        ([nn.Hardtanh(-2.0, 0.5)], {}),
+        ([nn.Threshold(0.0, 0.0)], {}),
+        ([nn.ReLU()], {"activation": "leaky_relu"}),
+        ([nn.Dropout(0.3), nn.Unflatten(1, (2, 4)), nn.MaxPool1d(1), nn.Flatten(), nn.ReLU()], {}),
+    ],
+    ids=str,
+)
+def test_deeper_5_a_blend_that_what_follows_would_hide_is_refused(
+    between: list[nn.Module], options: dict[str, Any]
+):
+    model = chain(*between)
+    with pytest.raises(RefusalError, match="after '0' would not learn: wherever") as caught:
+        grow(model, "0", X, block="parametric", **options)
+    place, *_, other = caught.value.suggestions
+    assert (place, other) == (f"at='{len(between)}'", "block='residual'")
+    for suggestion in caught.value.suggestions:
+        changed = {"at": "0", "block": "parametric", **options, **eval(f"dict({suggestion})")}
+        if "identity" in suggestion:
+            changed.pop("activation", None)
+        learning = grow(model, changed.pop("at"), X, **changed).report.check("learning")
+        assert learning is not None
+        assert learning.grade is morphir.Grade.TESTED
+
+
+@pytest.mark.parametrize(
+    ("between", "options"),
+    [
+        ([nn.LeakyReLU()], {}),
+        ([nn.ReLU()], {"activation": "tanh"}),
+        ([nn.Hardtanh()], {"activation": "relu"}),
+        ([nn.LayerNorm(8), nn.ReLU()], {}),
+        ([nn.Unflatten(1, (2, 4)), nn.AvgPool1d(3, 1, 1), nn.Flatten(), nn.ReLU()], {}),
+    ],
+    ids=str,
+)
+def test_deeper_5_a_blend_that_shows_somewhere_is_not_refused(
+    between: list[nn.Module], options: dict[str, Any]
+):
+    learning = grow(chain(*between), "0", X, block="parametric", **options).report.check("learning")
+    assert learning is not None
+    assert learning.grade is morphir.Grade.TESTED
 
 
 def gradients(model: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -58,6 +58,48 @@ def test_patches_become_rows_again():
 
 
 @pytest.mark.parametrize(
+    ("layer", "features", "groups"),
+    [
+        (nn.ConvTranspose1d(3, 4, 3), 4, 1),
+        (nn.ConvTranspose2d(4, 6, 2, 2, groups=2), 6, 2),
+        (nn.ConvTranspose3d(3, 5, 2, bias=False), 5, 1),
+    ],
+    ids=str,
+)
+def test_an_image_of_a_transposed_convolution_gets_a_convolution(
+    layer: nn.Module, features: int, groups: int
+):
+    """A decoder: rows become an image, which the transposed convolution enlarges."""
+    sizes = (layer.in_channels, *[3] * len(layer.kernel_size))
+    unfold = nn.Sequential(nn.Linear(5, torch.Size(sizes).numel()), nn.Unflatten(1, sizes))
+    found = fit_of(nn.Sequential(unfold, layer, nn.ReLU()), torch.randn(2, 5))
+    assert isinstance(found, Fit)
+    assert (found.features, found.groups) == (features, groups)
+    assert found.kernel == (3,) * len(layer.kernel_size)
+    assert found.bias == (layer.bias is not None)
+
+
+class Turned(nn.Module):
+    """A convolution whose channels end up last, as in ConvNeXt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).permute(0, 2, 3, 1)
+
+
+def test_an_image_with_channels_last_gets_a_linear_layer():
+    found = fit_of(Turned(), torch.randn(2, 3, 6, 6))
+    assert isinstance(found, Fit)
+    assert (found.features, found.kernel) == (8, ())
+    beside = fit_of(nn.Sequential(nn.Conv2d(3, 8, 3), nn.GLU(1)), torch.randn(2, 3, 6, 6))
+    assert isinstance(beside, Fit)
+    assert (beside.features, beside.kernel) == (4, (3, 3))
+
+
+@pytest.mark.parametrize(
     ("model", "x"),
     [
         (nn.LayerNorm(4), torch.randn(2, 4)),
@@ -101,6 +143,8 @@ def test_the_dtype_is_that_of_the_value():
     [
         (nn.MaxPool2d(2), (2, 3, 4, 4), "and its output f32[B, 3, 2, 2] is no row"),
         (nn.Sequential(nn.Conv1d(3, 4, 3), nn.Unflatten(1, (2, 2))), (2, 3, 6), "neither an image"),
+        (nn.Conv2d(3, 4, 3), (3, 7, 7), "f32[4, 5, 5] is neither an image"),
+        (nn.Sequential(nn.Linear(4, 8), nn.Unflatten(1, (2, 2, 2))), (3, 4), "neither an image"),
         (nn.Conv1d(3, 4, 3), (2, 3, 6), "does not fit a 1-dimensional convolution"),
         (nn.Sequential(nn.Linear(4, 8), nn.Flatten(0)), (2, 4), "no feature axis of a fixed size"),
     ],

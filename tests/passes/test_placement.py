@@ -55,12 +55,20 @@ def test_the_head_is_refused_with_the_nearest_places():
 
 
 @pytest.mark.parametrize("kind", ["residual", "parametric"])
-@pytest.mark.parametrize("name", ["body.a", "body.act", "b", "body"])
+@pytest.mark.parametrize("name", ["body.act", "b", "body"])
 def test_open_blocks_fit_everywhere(kind: str, name: str):
     placed = place_open(PROGRAM, name, kind, Options())
     assert isinstance(placed, Placement)
     assert (placed.anchor, placed.spec.activation) == (name, "relu")
     assert placed.spec.hidden == (placed.spec.features if kind == "residual" else 0)
+
+
+def test_only_a_residual_block_learns_in_front_of_a_clipping_activation():
+    assert isinstance(place_open(PROGRAM, "body.a", "residual", Options()), Placement)
+    refusal = place_open(PROGRAM, "body.a", "parametric", Options())
+    assert isinstance(refusal, Refusal)
+    assert "wherever relu changes something, relu, which follows, is flat" in refusal.reason
+    assert refusal.suggestions == ("at='body.act'", "block='identity'", "block='residual'")
 
 
 def test_open_blocks_take_an_activation_before_after_or_further_up():

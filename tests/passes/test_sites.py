@@ -84,6 +84,32 @@ def test_what_means_nothing_names_the_nearest(at: str | list[str], reason: str, 
     assert any(suggestion in each for each in refusal.suggestions)
 
 
+def test_a_module_with_several_names_goes_by_its_first():
+    """`named_modules` gives that one only, and users write the one they see."""
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Linear(4, 4), relu, nn.Linear(4, 4), relu)
+    program = record(model, example_inputs=(torch.randn(2, 4),)).program
+    assert resolve("3", program) == ["1"]
+    assert resolve(["1", "3"], program) == ["1"]
+
+
+def test_a_container_that_is_never_called_names_what_is_inside():
+    model = nn.Sequential(nn.ModuleDict({"fc": nn.Linear(4, 4)}))
+
+    class Calling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.parts[0]["fc"](x)
+
+    program = record(Calling(), example_inputs=(torch.randn(2, 4),)).program
+    refusal = calls_at(program, "parts")
+    assert isinstance(refusal, Refusal)
+    assert refusal.suggestions[0] == "at='parts.0.fc'"
+
+
 def test_the_modules_of_a_parsed_program_are_those_it_calls():
     assert module_names(parse(LINEAR)) == ["body", "body.a", "body.act", "b"]
     assert "spare" in module_names(PROGRAM)

@@ -18,6 +18,8 @@ from morphir.passes.surroundings import (
     Following,
     Surroundings,
     choose_activation,
+    downstream,
+    hides,
     identity_range,
     is_activation,
     is_idempotent,
@@ -139,6 +141,27 @@ def test_which_activations_are_idempotent(name: str, settings: dict[str, float],
     assert is_idempotent(node) == expected
 
 
+@pytest.mark.parametrize(
+    ("later", "earlier", "expected"),
+    [
+        ("relu", "relu", True),
+        ("relu", "leaky_relu", True),
+        ("relu6", "relu", True),
+        ("clamp", "relu", True),
+        ("relu", "relu6", False),
+        ("relu", "tanh", False),
+        ("leaky_relu", "relu", False),
+        ("abs", "relu", False),
+    ],
+)
+def test_what_an_activation_hides_of_an_earlier_one(later: str, earlier: str, expected: bool):
+    """abs is the identity where relu is and idempotent, but not flat elsewhere."""
+    x = Value("input", "x", None)
+    settings = {"clamp": {"min": 0.0}, "leaky_relu": {"negative_slope": 0.1}}
+    nodes = [Node(name, {"input": x, **settings.get(name, {})}, ()) for name in (later, earlier)]
+    assert hides(*nodes) == expected
+
+
 def test_an_activation_fits_only_where_it_does_at_every_call():
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -197,6 +220,16 @@ def test_a_value_that_is_also_kept_has_no_sole_consumer():
     graph = record(Net(), example_inputs=(X,)).program.graphs["forward"]
     assert sole_consumer(graph, graph.nodes[0].outputs[0]) is None
     assert sole_consumer(graph, graph.inputs[0]) is graph.nodes[0]
+
+
+def test_before_the_first_activation_the_next_one_is_the_nearest():
+    """An embedding or a stem is surrounded by what follows it."""
+    layers = [nn.Linear(8, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 8), nn.Tanh()]
+    around = program_of(*layers)
+    graph = around.program.graphs["forward"]
+    value = graph.nodes[0].results[0]
+    assert [node.op for node in downstream(graph, value)] == [n.op for n in graph.nodes[1:]]
+    assert around.nearest_activation(graph, value).op == "gelu"
 
 
 def test_upstream_is_nearest_first():

@@ -73,6 +73,47 @@ def test_a_file_has_the_usual_permissions(tmp_path):
     assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o640
 
 
+def test_a_writer_with_a_private_file_of_its_own_gets_the_usual_permissions_too(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / "a.bin") as temporary:
+            temporary.unlink()
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o644
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions_and_its_links(tmp_path):
+    path, link = tmp_path / "a.bin", tmp_path / "latest"
+    path.write_text("old")
+    path.chmod(0o604)
+    link.symlink_to(path.name)
+    with atomic_path(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+
+
+def test_what_is_read_only_is_not_replaced(tmp_path, monkeypatch):
+    """root may write anything, so the answer of the system is given here"""
+    path = tmp_path / "a.bin"
+    path.write_text("old")
+    monkeypatch.setattr(os, "access", lambda target, mode: mode != os.W_OK)
+    with pytest.raises(StorageError, match="it is read-only"), atomic_path(path):
+        raise AssertionError("the block must not run")
+    assert path.read_text() == "old"
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    """Moving a file to /dev/null would replace the device."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="no regular file"), atomic_path(tmp_path / "pipe"):
+        raise AssertionError("the block must not run")
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
+
+
 @pytest.mark.parametrize(
     ("place", "reason"),
     [

@@ -140,6 +140,22 @@ def _equal_options(a, b) -> bool:
     return all(map(_equal, a, b)) if isinstance(b, tuple) else _equal(a, b)
 
 
+@pytest.mark.parametrize("steps", [0, 2])
+def test_state_2_a_fused_optimizer_with_momentum_goes_on(steps):
+    """STATE-2: its kernel takes momentum for all parameters or for none"""
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, fused=True)
+    train_a_little(net, optimizer, steps) if steps else None
+    result = morphir.transform(net, morphir.DeeperPass(at=AT), optimizer=optimizer)
+    net, optimizer = result.module, result.optimizer
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    train_a_little(net, optimizer, 1)
+    for name in NEW:
+        parameter = net.get_parameter(name)
+        moved = before[name] - 0.1 * parameter.grad  # as a fresh optimizer would
+        torch.testing.assert_close(parameter, moved, rtol=0, atol=0)
+
+
 def test_state_2_capturable_is_kept():
     """STATE-2: the flag is kept; on a CPU torch itself takes no step with it"""
     net = Net()
@@ -334,6 +350,7 @@ def test_state_2_a_layer_in_two_optimizers_is_followed_into_the_first():
             lambda p: torch.optim.Muon([each for each in p if each.dim() == 2]),
             r"Muon does not take a new parameter of shape \(8,\)",
         ),
+        (lambda p: Listing(p), "Listing keeps parameters in a list of its own, 'flat'"),
     ],
 )
 @pytest.mark.parametrize("inplace", [False, True])
@@ -344,6 +361,38 @@ def test_optimizers_that_cannot_take_new_parameters_say_so(make, message, inplac
     with pytest.raises(RefusalError, match=message):
         morphir.transform(net, morphir.DeeperPass(at=AT), optimizer=optimizer, inplace=inplace)
     assert fingerprint(net, [optimizer]) == before
+
+
+class Listing(torch.optim.SGD):
+    """Steps what is in its list, not what is in its groups."""
+
+    def __init__(self, params):
+        super().__init__(params, lr=0.1)
+        self.flat = [p for group in self.param_groups for p in group["params"]]
+
+
+class Wrapping(torch.optim.Optimizer):
+    """Another optimizer's groups and steps, as in SAM or Lookahead."""
+
+    def __init__(self, inner):
+        super().__init__(inner.param_groups, inner.defaults)
+        self.inner, self.param_groups = inner, inner.param_groups
+
+    def step(self, closure=None):
+        self.inner.step()
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_state_2_an_optimizer_around_another_one(inplace):
+    """STATE-2"""
+    net = Net()
+    optimizer = Wrapping(torch.optim.Adam(net.parameters(), lr=0.1))
+    train_a_little(net, optimizer)
+    result = morphir.transform(net, morphir.DeeperPass(at=AT), optimizer=optimizer, inplace=inplace)
+    assert result.optimizer.inner.param_groups is result.optimizer.param_groups
+    before = [p.detach().clone() for p in result.module.parameters()]
+    train_a_little(result.module, result.optimizer)
+    assert not any(map(torch.equal, before, result.module.parameters()))
 
 
 class Strict(torch.optim.SGD):

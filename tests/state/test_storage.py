@@ -151,7 +151,7 @@ def test_what_inspect_shows(tmp_path):
     assert found.tensors["extractor.1_deeper1.layer.weight"] == "f32[8, 8]"
     assert len(found.tensors) == 8
     text = str(found)
-    assert "1. extractor.1_deeper1 after extractor.1: identity block of 8 (DEEPER-1)" in text
+    assert "1.  extractor.1_deeper1 after extractor.1: identity block of 8 (DEEPER-1)" in text
     assert "optimizer: Adam" in text
     morphir.save(Net(), path)
     assert "optimizer: none\nlineage:\n  untouched" in str(morphir.inspect(path))
@@ -226,6 +226,8 @@ def test_a_policy_of_another_library(tmp_path):
         (lambda: Net(9), "other names or shapes"),
         (Attributes, "other names or shapes"),
         (lambda: "no module", "expected a torch.nn.Module, found str"),
+        (Net(), "factory= is a Net, expected a function"),
+        (None, "factory= is a NoneType, expected a function"),
         (lambda: Net().to("meta"), "on the meta device"),
         (
             lambda: morphir.apply(Net(), morphir.DeeperPass(at="extractor.3")),
@@ -310,6 +312,13 @@ def test_an_optimizer_of_something_else_is_not_saved(tmp_path):
 def test_an_unwritable_path_is_one_clear_error(tmp_path):
     with pytest.raises(StorageError, match=r"cannot write .*No such file or directory"):
         morphir.save(Net(), tmp_path / "missing" / "a.safetensors")
+
+
+def test_a_saved_file_is_as_readable_as_any_other(tmp_path):
+    morphir.save(Net(), tmp_path / "a.safetensors")
+    (tmp_path / "plain").touch()
+    modes = {each.stat().st_mode for each in tmp_path.iterdir()}
+    assert len(modes) == 1
 
 
 def rewrite(path: Path, change) -> None:
