@@ -180,9 +180,15 @@ def activation_module(op: Op) -> type[nn.Module] | None:
     return None if op.name in _NOT_ELEMENTWISE else op.module
 
 
-def _empty(kind: type[nn.Module], *args: Any, **options: Any) -> nn.Module:
-    """A module whose parameters hold no numbers yet."""
-    module: nn.Module = nn.utils.skip_init(kind, *args, **options)  # type: ignore[no-untyped-call]
+def _empty(kind: type[nn.Module], *args: Any, device: torch.device, **options: Any) -> nn.Module:
+    """A module whose parameters hold no numbers yet, as `nn.utils.skip_init` makes it.
+
+    That one copies meta tensors, for which torch imports sympy: a third of a second.
+    """
+    module = kind(*args, device="meta", **options)
+    for name, meta in [*module.named_parameters()]:
+        empty = torch.empty(meta.shape, dtype=meta.dtype, device=device)
+        setattr(module, name, nn.Parameter(empty))
     return module
 
 

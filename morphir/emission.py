@@ -12,7 +12,7 @@ import difflib
 from torch import nn
 
 from morphir.errors import RefusalError, VerificationError
-from morphir.ir import Insertion, Program, Rewriter, print_program
+from morphir.ir import Graph, Insertion, Node, Program, Rewriter, print_program
 
 
 def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> None:
@@ -49,6 +49,14 @@ def _refuse_interference(
             nodes=[edit.anchor],
             suggestions=["at= a module inside it"],
         )
+    ops = [node.op for g in emitted.graphs.values() for node in _nodes_of(g, edit.name)]
+    if any(op.startswith("autocast.") for op in ops):
+        raise RefusalError(
+            f"a layer after {edit.anchor!r} would run inside torch.autocast, which the model "
+            "enters itself: what it would compute there is not what its class says",
+            nodes=[edit.anchor],
+            suggestions=["torch.autocast around the call of the model, not in its forward"],
+        )
     if edit.assumes:
         raise RefusalError(
             f"a layer after {edit.anchor!r} would change more than its output: {edit.assumes}",
@@ -62,6 +70,11 @@ def _refuse_interference(
             nodes=[edit.anchor],
             suggestions=["at= the module that follows", "remove the hook, grow, register it again"],
         )
+
+
+def _nodes_of(graph: Graph, module: str) -> list[Node]:
+    inside = (item for path, item in graph.walk() if any(call.module == module for call in path))
+    return [item for item in inside if isinstance(item, Node)]
 
 
 def _calls(program: Program, module: str) -> int:

@@ -44,12 +44,18 @@ class VerificationError(MorphirError):
     """A rewrite did not keep what it claims; the model and optimizer are as they were.
 
     Attributes:
-        report: Everything the checkers found, with the node that disagrees.
+        report: Everything the checkers found, with the node that disagrees, and in the `arguments`
+            of a check the inputs on which the models differ.
+        suggestions: What to do where nothing is wrong and less was found than was asked for.
     """
 
-    def __init__(self, message: str, *, report: Report | None = None) -> None:
+    def __init__(
+        self, message: str, *, report: Report | None = None, suggestions: Sequence[str] = ()
+    ) -> None:
         self.report = report
-        super().__init__(message if report is None else f"{message}\n\n{report}")
+        self.suggestions = tuple(suggestions)
+        text = message if report is None else f"{message}\n\n{report}"
+        super().__init__("\n".join([text, *(f"  try: {each}" for each in self.suggestions)]))
 
 
 class StorageError(MorphirError):

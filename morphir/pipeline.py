@@ -5,12 +5,14 @@ BACK-6   whatever goes wrong on the way, model and optimizers are as they were
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -142,7 +144,7 @@ class Application:
         self.before, self.twins, self.original = before, twins, original
         self.rewriter, self.clock = rewriter, clock
         self._surgery = Surgery(target, rewriter.program.sequentials)
-        self._joining = Joining(optimizers)
+        self._joining = Joining(optimizers, target)
         self._lineage = lineage_of(target)
 
     def __enter__(self) -> Application:
@@ -179,9 +181,11 @@ class Application:
         certificate = _certificate(self.before.eval, after.eval, edits)
         report = self._report(certificate, self._checks(certificate, after))
         if report.grade.rank > least.rank:
+            is_lower = report.grade.rank < Grade.UNKNOWN.rank
             raise VerificationError(
                 f"the change is {report.grade}, expected {least} or better, so nothing was changed",
                 report=report,
+                suggestions=[f"min_grade=morphir.Grade.{report.grade}"] if is_lower else [],
             )
         lineage = self._lineage
         if edits:
@@ -201,7 +205,9 @@ class Application:
             first = check_certificate(old, new, certificate, DEFAULT_TABLE)
             checks = [first, self._train_check(after, first)]
         with self.clock("inventory"):
-            checks += self.original.check(self.target, self.optimizers, certificate.insertions)
+            follows = {edit.name: edit.follows for edit in self.rewriter.edits}
+            claims = certificate.insertions
+            checks += self.original.check(self.target, self.optimizers, claims, follows)
         if self.twins is None:
             why = "not run: there are no inputs to run it on"
             return [*checks, Check("float64", Grade.UNKNOWN, why)]
@@ -240,9 +246,23 @@ class Application:
             entry_points=tuple(program.graphs),
             not_covered=program.unreached,
             checks=tuple(checks),
-            notes=(*program.notes, *self._joining.notes),
+            notes=(*program.notes, *parameters_not_finite(self.target), *self._joining.notes),
             seconds=dict(self.clock.seconds),
         )
+
+
+def parameters_not_finite(model: nn.Module) -> list[str]:
+    """A note if a parameter holds infinities or NaN, for which no run can show anything."""
+    names = [name for name, parameter in model.named_parameters() if not _is_finite(parameter)]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return [f"a parameter is not finite: {names[0]}{more}"] if names else []
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    if not tensor.is_floating_point() or tensor.element_size() == 1:  # torch can't tell for float8
+        return True
+    detached = tensor.detach()  # a sum takes a third of the time, but may overflow
+    return math.isfinite(detached.sum().item()) or bool(detached.isfinite().all())
 
 
 def verdict(checks: Sequence[Check]) -> Grade:

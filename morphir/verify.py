@@ -21,7 +21,7 @@ from morphir.errors import RefusalError
 from morphir.frontend import check_module
 from morphir.ir import Certificate, Check, Grade, Program, Report
 from morphir.ops import DEFAULT_TABLE
-from morphir.pipeline import Clock, Traces, Twins, verdict
+from morphir.pipeline import Clock, Traces, Twins, parameters_not_finite, verdict
 
 CHECKS: Final = ("certificate", "float64", "native")
 _KNOWN: Final = (*CHECKS, "kept", "learning")
@@ -85,13 +85,14 @@ def verify(
     found += _runs(before, after, old.eval.inputs, certificate, checks, clock)
     claims = () if certificate is None else certificate.insertions
     program = old.eval.program
+    weights = (*parameters_not_finite(before), *parameters_not_finite(after))
     return Report(
         grade=verdict(found),
         laws=tuple(dict.fromkeys(claim.law for claim in claims)),
         entry_points=tuple(program.graphs),
         not_covered=program.unreached,
         checks=tuple(found),
-        notes=tuple(dict.fromkeys((*program.notes, *new.eval.program.notes))),
+        notes=tuple(dict.fromkeys((*program.notes, *new.eval.program.notes, *weights))),
         seconds=dict(clock.seconds),
     )
 

@@ -1,6 +1,8 @@
 """Inserted modules are what their description says, and the identity to the bit."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -155,3 +157,18 @@ def test_an_unknown_activation_is_not_built():
     spec = BlockSpec("identity", 4, (), True, "linear")
     with pytest.raises(ValueError, match="'linear' is no activation with a"):
         spec.build(torch.empty(0), DEFAULT_TABLE)
+
+
+def test_building_a_block_imports_nothing():
+    """torch makes empty copies of meta tensors with sympy, a third of a second at first."""
+    code = """
+import sys, torch
+from morphir.blocks import BlockSpec
+from morphir.ops import DEFAULT_TABLE
+before = {*sys.modules}
+BlockSpec("identity", 4, (3, 3), True, "relu").build(torch.ones(1), DEFAULT_TABLE)
+BlockSpec("residual", 4, (), True, "relu", hidden=4).build(torch.ones(1), DEFAULT_TABLE)
+print(*({*sys.modules} - before))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == ""

@@ -83,3 +83,23 @@ def test_back_7_a_site_that_was_misjudged_is_a_refusal():
     """BACK-7"""
     with pytest.raises(RefusalError, match="'middle' returns its input, so who else reads that"):
         morphir.apply(Passing(), morphir.DeeperPass(at="middle"), example_inputs=(X,))
+
+
+class Region(nn.Module):
+    """Calls a part that computes nothing under autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle, self.last = nn.Identity(), nn.Linear(4, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.last(self.middle(x))
+
+
+def test_back_7_a_layer_that_turns_out_to_run_under_autocast_is_a_refusal():
+    """BACK-7"""
+    with pytest.raises(RefusalError, match=r"'middle' would run inside torch\.autocast"):
+        morphir.apply(
+            Region(), morphir.DeeperPass(at="middle", block="residual"), example_inputs=(X,)
+        )

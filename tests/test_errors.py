@@ -31,3 +31,9 @@ def test_a_verification_error_shows_its_report():
     assert "worst 1.0" in str(error)
     assert error.report is report
     assert VerificationError("no report").report is None
+
+
+def test_a_verification_error_ends_with_what_would_do():
+    error = VerificationError("too little", report=Report(Grade.TESTED), suggestions=["min_grade="])
+    assert str(error).endswith("\n  entry points  none\n  try: min_grade=")
+    assert error.suggestions == ("min_grade=",)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
 import morphir
-from morphir import DeeperPass, Grade, RefusalError
+from morphir import DeeperPass, Grade, RefusalError, VerificationError
 from morphir.blocks import BlockSpec
 from morphir.frontend import record
 from morphir.lineage import lineage_of
@@ -561,7 +561,8 @@ def _module(kind: str) -> nn.Module:
             block.layer.weight[3, 3] = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))
         elif kind == "off by far":
             block.layer.weight[3, 3] = 2.0
-    return nn.Sequential(*block, nn.Tanh()) if kind == "another op" else block
+    end = {"another op": nn.Tanh(), "in halves": Halves()}.get(kind)
+    return block if end is None else nn.Sequential(*block, end)
 
 
 def test_back_7_a_module_that_is_not_the_one_described_is_found(capsys):
@@ -643,3 +644,37 @@ def test_functional_activations_and_the_functions_users_know():
     grown = morphir.apply(mlp, DeeperPass(at="extractor.2"))
     assert isinstance(grown, Mlp)
     assert torch.equal(grown(x), mlp(x))
+
+
+@pytest.mark.parametrize("inplace", [True, False])
+@pytest.mark.parametrize("block", ["identity", "residual"])
+def test_a_graph_module_grows_inside_its_leaves(block: str, inplace: bool):
+    x = torch.randn(3, 4)
+    for at in ("extractor.1", "extractor.2"):
+        model = torch.fx.symbolic_trace(Net())
+        expected = model(x)
+        result = morphir.transform(
+            model, DeeperPass(at=at, block=block), example_inputs=(x,), inplace=inplace
+        )
+        assert result.report.grade is Grade.PROVED
+        assert torch.equal(result.module(x), expected)
+        result.module.recompile()
+        assert torch.equal(result.module(x), expected), "torch.fx writes its code anew"
+
+
+class Halves(nn.Module):
+    """The identity, which no lemma knows to be one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / 2 + x / 2
+
+
+def test_what_is_below_its_claim_says_how_to_accept_it():
+    with pytest.raises(VerificationError, match="TESTED, expected PROVED") as caught:
+        morphir.transform(Net(), Sabotage("in halves", "in halves"))
+    assert str(caught.value).endswith("\n  try: min_grade=morphir.Grade.TESTED")
+    result = morphir.transform(Net(), Sabotage("in halves", "in halves"), min_grade=Grade.TESTED)
+    assert result.report.grade is Grade.TESTED
+    with pytest.raises(VerificationError, match="REFUTED, expected PROVED") as caught:
+        morphir.transform(Net(), Sabotage("off by far", "off by far"))
+    assert caught.value.suggestions == (), "what is wrong is not to be accepted"

@@ -1,6 +1,7 @@
 """`morphir.verify` on pairs that no pass has made: it never says more than it checked."""
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -218,3 +219,37 @@ def test_unknown_checks_are_refused(checks: Any):
 def test_what_is_no_module_is_refused():
     with pytest.raises(morphir.RefusalError, match=r"torch\.nn\.Module"):
         morphir.verify(mlp(), {})  # type: ignore[arg-type]
+
+
+def test_a_counterexample_can_be_read_fetched_and_typed():
+    before = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    after = copy.deepcopy(before)
+    with torch.no_grad():
+        after[2].bias += 1e-5
+    report = morphir.verify(before, after, example_inputs=(torch.randn(8, 2),))
+    check = report.check("float64")
+    assert re.fullmatch(r"a difference of \d\.\de-\d\d on one of \d+ inputs", check.summary)
+    (x,), _ = check.arguments
+    assert x.shape == (1, 2)
+    assert not torch.equal(before.double()(x), after.double()(x))
+    assert torch.equal(eval(check.counterexample, {"torch": torch})[0], x)
+    assert f"with {check.counterexample}" in str(report)
+    again = morphir.Report.from_json(report.to_json())
+    assert again == report
+    assert str(again) == str(report)
+    assert again.check("float64").arguments is None
+
+
+def test_a_parameter_that_is_not_finite_is_noted():
+    before = mlp()
+    with torch.no_grad():
+        before[2].bias[0] = 3e38
+        before[2].bias[1] = 3e38
+    assert not morphir.verify(before, before, example_inputs=X).notes, "it is large"
+    with torch.no_grad():
+        before[0].weight[0, 0] = float("nan")
+        before[2].bias[0] = float("inf")
+    note = "a parameter is not finite: 0.weight and 1 more"
+    assert morphir.verify(before, copy.deepcopy(before), example_inputs=X).notes == (note,)
+    grown = morphir.transform(before, morphir.DeeperPass(at="1"), example_inputs=X)
+    assert grown.report.notes[0] == note

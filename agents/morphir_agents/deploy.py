@@ -34,6 +34,11 @@ class DeployedPolicy(nn.Module):
             self.register_buffer("low", torch.as_tensor(action_space.low, dtype=torch.float32))
             self.register_buffer("high", torch.as_tensor(action_space.high, dtype=torch.float32))
 
+    @property
+    def output_names(self) -> tuple[str, str]:
+        """What `forward` returns, by name."""
+        return "action", "mean" if self.continuous else "logits"
+
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """The action to take, and the logits or the mean it was chosen from."""
         outputs, _ = self.agent.policy_and_value(self.encoder(observation))

@@ -39,8 +39,7 @@ class Summary:
     growth_share: float
     """Share of the training time that growing took."""
     evaluations: tuple[Evaluation, ...]
-    onnx: str
-    onnx_max_relative_error: float
+    onnx: morphir.OnnxReport
     onnx_same_actions: bool
 
 
@@ -73,7 +72,10 @@ def finish(
     seen = _observations(judge, config.seed)
     judge.close()
     report = morphir.export_onnx(
-        deployed, folder.onnx, example_inputs=(example_observations(seen),)
+        deployed,
+        folder.onnx,
+        example_inputs=(example_observations(seen),),
+        output_names=deployed.output_names,
     )
     console.print(str(report), highlight=False, markup=False)
 
@@ -88,8 +90,7 @@ def finish(
         grades=tuple(row["grade"] for row in growth),
         growth_share=sum(row["milliseconds"] for row in growth) / 1000 / max(seconds, 1e-9),
         evaluations=outcomes,
-        onnx=str(report),
-        onnx_max_relative_error=float(report.max_relative_error),
+        onnx=report,
         onnx_same_actions=_same_actions(folder.onnx, deployed, seen),
     )
     if growth:
@@ -126,8 +127,7 @@ def _same_actions(path: Path, deployed: DeployedPolicy, seen: np.ndarray) -> boo
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     observations = example_observations(seen)
-    inputs = {session.get_inputs()[0].name: observations.numpy()}
-    exported = session.run(None, inputs)[0]
+    exported = session.run(["action"], {"observation": observations.numpy()})[0]
     with torch.inference_mode():
         expected = deployed(observations)[0].numpy()
     if exported.dtype.kind == "i":

@@ -26,7 +26,7 @@ _USAGE = """\
 import numpy as np, onnxruntime
 session = onnxruntime.InferenceSession("policy.onnx")
 # raw observations, any batch
-action, outputs = session.run(None, {session.get_inputs()[0].name: observations})
+(action,) = session.run(["action"], {"observation": observations})
 
 morphir-agents resume FOLDER      # continues an interrupted run
 tensorboard --logdir FOLDER"""
@@ -67,7 +67,7 @@ def write_page(
         curve=base64.b64encode(folder.curve.read_bytes()).decode(),
         growth=_growth(rows["growth"]),
         evaluations=_evaluations(rows["evaluations"], summary),
-        onnx=escape(summary.onnx),
+        onnx=escape(str(summary.onnx)),
         same=same,
         usage=escape(_USAGE),
         files="".join(f'<li><a href="{escape(name)}">{escape(name)}</a></li>' for name in files),

@@ -73,7 +73,8 @@ def duplicate(model: nn.Module, optimizers: Sequence[Optimizer] = ()) -> Duplica
         notes += _copy_attachments(name, parameter, memo)
     notes += _old_closures(model, everyone)
     notes += [
-        f"{name or type(model).__name__}: it was compiled; compile the new one again"
+        f"{name or type(model).__name__}: it was compiled and the copy is not: call .compile() "
+        "again"
         for name, module in model.named_modules()
         if vars(module).get("_compiled_call_impl") is not None
     ]

@@ -35,7 +35,7 @@ from morphir.ir import (
     number_values,
     print_node,
 )
-from morphir.ir.report import Certificate, Check, Grade
+from morphir.ir.report import Certificate, Check, Grade, counted
 from morphir.ops import OpTable
 
 
@@ -124,9 +124,10 @@ class _Proof:
         used = ", ".join(f"{lemma} x{count}" for lemma, count in sorted(self._lemmas.items()))
         given = ["the same random draws"] * self._is_random
         if self._escapes:
-            given.append(f"the same Python on {self._escapes} value{'s' * (self._escapes > 1)}")
-        line = f"{self._nodes} nodes, {len(self._before.state)} tensors equal to the bit"
-        line += f"; {used or 'congruence only'}"
+            given.append(f"the same Python on {counted(self._escapes, 'value')}")
+        tensors = counted(len(self._before.state), "tensor")
+        line = f"{counted(self._nodes, 'node')}, {tensors} equal to the bit; "
+        line += f"{used or 'congruence only'}"
         return f"{line}; given {' and '.join(given)}" if given else line
 
     def figures(self) -> dict[str, float]:

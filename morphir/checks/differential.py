@@ -15,6 +15,7 @@ tensor on the way was finite; on the given ones it always counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
@@ -30,9 +31,10 @@ from morphir.checks.calling import (
     observe,
 )
 from morphir.checks.comparison import Findings, numbers_in, rms
+from morphir.checks.counterexample import single_row, written
 from morphir.checks.power import LiftToDouble, SwitchRecord
-from morphir.checks.probes import probes, waking_probes
-from morphir.ir.report import Check, Grade
+from morphir.checks.probes import GIVEN, probes, waking_probes
+from morphir.ir.report import Check, Grade, counted
 from morphir.ops import OpTable
 from morphir.randomness import kept_random_state, seed_random_state
 from morphir.tensors import tensors_in
@@ -60,6 +62,7 @@ def check_double(
                     run.compare(entry_point, label, variation)
             except Exception as error:  # a model that cannot be run with gradients has other probes
                 run.failures.append(f"{entry_point}, waking units: {error}")
+        run.narrow()
     return run.verdict()
 
 
@@ -73,6 +76,7 @@ class _DoubleRun:
         self.failures: list[str] = []
         self._findings = Findings()
         self._left_out = 0
+        self._found: tuple[str, str, Arguments] | None = None  # where they differ most
 
     def compare(self, entry_point: str, label: str, arguments: Arguments) -> None:
         """Runs both models on one variation."""
@@ -84,20 +88,46 @@ class _DoubleRun:
         except Exception as error:
             self.failures.append(f"{where}: {type(error).__name__}: {error}")
             return
-        trial = Findings()
+        trial = self._compare_with(old, entry_point, label, arguments)
+        if trial is None:
+            self._left_out += 1
+            return
+        if trial.worst > max(TOLERANCE, self._findings.worst):
+            self._found = entry_point, label, arguments
+        self._findings.merge(trial)
+
+    def _compare_with(
+        self, old: Any, entry_point: str, label: str, arguments: Arguments
+    ) -> Findings | None:
+        """How far the new model is from what the old one returned; None where that is not fair."""
+        where, trial = f"{entry_point} on {label}", Findings()
         try:
             with LiftToDouble():
                 new = call_entry_point(self._after, entry_point, arguments)
         except Exception as error:
-            self._findings.found(float("inf"), f"{where}: only the new model raises {error}")
-            return
+            trial.found(float("inf"), f"{where}: only the new model raises {error}")
+            return trial
         is_fair = trial.add(where, old, new)
-        if trial.worst > TOLERANCE and label != "as given":
+        if trial.worst > TOLERANCE and label != GIVEN:
             is_fair = is_fair and self._is_finite(entry_point, arguments)
-        if is_fair:
-            self._findings.merge(trial)
-        else:
-            self._left_out += 1
+        return trial if is_fair else None
+
+    def narrow(self) -> None:
+        """Reduces what was found to one row, if that is enough."""
+        if self._found is None:
+            return
+        entry_point, label, arguments = self._found
+
+        def differs(given: Arguments) -> bool:
+            try:
+                with LiftToDouble():
+                    old = call_entry_point(self._before, entry_point, given)
+                trial = self._compare_with(old, entry_point, label, given)
+            except Exception:  # it may need more rows
+                return False
+            return trial is not None and trial.worst > TOLERANCE
+
+        self._found = entry_point, label, single_row(arguments, differs)
 
     def _is_finite(self, entry_point: str, arguments: Arguments) -> bool:
         watch = _FiniteWatch()
@@ -112,17 +142,21 @@ class _DoubleRun:
         if share is not None:
             figures["switched"] = share
         if found.worst > TOLERANCE:
-            summary = f"a difference of {found.worst:.1e} after {found.inputs} inputs"
-            return Check("float64", Grade.REFUTED, summary, found.where, figures)
+            assert self._found is not None
+            given = self._found[2]
+            size = f" of {found.worst:.1e}" if math.isfinite(found.worst) else ""
+            summary = f"a difference{size} on one of {counted(max(found.inputs, 1), 'input')}"
+            example = written(given)
+            return Check("float64", Grade.REFUTED, summary, found.where, figures, example, given)
         if not found.inputs:
             why = self.failures[0] if self.failures else "no output was finite"
             return Check("float64", Grade.UNKNOWN, f"nothing could be compared: {why}", "", figures)
         summary = "no difference" if found.is_exact else f"worst difference {found.worst:.1e}"
-        summary += f" on {found.inputs} inputs"
+        summary += f" on {counted(found.inputs, 'input')}"
         if share is not None:
             summary += f", {100 * share:.0f} % of the piecewise units switched"
         if self._left_out:
-            summary += f"; {self._left_out} probes left out, not finite on the way"
+            summary += f"; {counted(self._left_out, 'probe')} left out, not finite on the way"
         if not found.has_varied:
             summary += "; but the outputs never changed"
             return Check("float64", Grade.UNKNOWN, summary, "", figures)
@@ -174,7 +208,7 @@ def check_native(
         why = failed[0] if failed else "no output is finite"
         return Check("native", Grade.UNKNOWN, f"nothing could be compared: {why}", "", figures)
     if found.is_exact:
-        summary = f"the same bits on {found.inputs} inputs"
+        summary = f"the same bits on {counted(found.inputs, 'input')}"
         return Check("native", Grade.TESTED, summary, "", figures)
     exact = None if reference is None else observe(reference, inputs, in_double=True)
     for name, result in old.results.items():
@@ -184,8 +218,11 @@ def check_native(
             summary = "other bits, and no float64 result to say whether they are worse"
             return Check("native", Grade.UNKNOWN, summary, found.where, figures)
         if complaint:
-            return Check("native", Grade.REFUTED, complaint, found.where, figures)
-    summary = f"other bits (worst {found.worst:.1e}), no less accurate on {found.inputs} inputs"
+            given = inputs[name]
+            example = written(given)
+            return Check("native", Grade.REFUTED, complaint, found.where, figures, example, given)
+    inputs_in_words = counted(found.inputs, "input")
+    summary = f"other bits (worst {found.worst:.1e}), no less accurate on {inputs_in_words}"
     return Check("native", Grade.TESTED, summary, "", figures)
 
 

@@ -18,6 +18,7 @@ from morphir.checks.bits import digest
 
 _OWN_ATTRIBUTES: Final = "_morphir"  # what surgery leaves on a module
 _LISTED: Final = ("_parameters", "_buffers", "_modules", "training")  # looked at elsewhere
+_COMPILED: Final = "_compiled_call_impl"  # a cache, which copies lose
 
 Facts = Mapping[str, object]
 Group = tuple[Facts, Mapping[str, object]]  # options, and the state of each parameter
@@ -97,7 +98,7 @@ def _module_facts(module: nn.Module) -> dict[str, object]:
     for key, value in vars(module).items():
         if key.endswith("_hooks") and isinstance(value, dict):
             facts[key.strip("_").replace("_", " ")] = tuple(map(_name, value.values()))
-        elif key not in _LISTED and not key.startswith(_OWN_ATTRIBUTES):
+        elif key not in (*_LISTED, _COMPILED) and not key.startswith(_OWN_ATTRIBUTES):
             facts[f"attribute {key}"] = _plain(value)
     return facts
 

@@ -7,9 +7,11 @@
     KEPT-2   parameters that were tied are tied still, those that were not are not, and new ones
              share no memory with old ones; a module that was registered under several names still
              is
-    KEPT-3   new modules have the training flag of their anchor, new parameters require gradients
+    KEPT-3   new modules have the training flag of their anchor; new parameters require gradients,
+             unless the nearest layer that they follow is frozen, and none if all of these are
     KEPT-4   every old parameter is in the optimizer group that it was in, with its state and the
-             group's options; every new one in exactly one group
+             group's options; every new one in exactly one group, or in none where no group holds
+             the nearest layer that it follows
     KEPT-5   when a copy was changed, all of this holds for the original too, with nothing new, and
              the two share no memory; the random state of torch, numpy and Python is what it was
 
@@ -19,16 +21,20 @@ functions is blind to.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, final
 
 from torch import nn
 from torch.optim import Optimizer
 
 from morphir.checks.inventory import Facts, Group, Inventory, memories, random_state
-from morphir.ir.report import Check, Grade, InsertionClaim
+from morphir.ir.report import Check, Grade, InsertionClaim, counted
 
+Follows = Mapping[str, Sequence[str]]
+_NOTHING: Final[Follows] = MappingProxyType({})
 _SHOWN: Final = 3
 Complaints = Iterator[tuple[str, str]]
 
@@ -61,6 +67,7 @@ class Original:
         target: nn.Module,
         optimizers: Sequence[Optimizer] = (),
         insertions: Sequence[InsertionClaim] = (),
+        follows: Follows = _NOTHING,
     ) -> list[Check]:
         """Checks what became of it: `kept` about the target, and `original` if that is a copy.
 
@@ -68,9 +75,10 @@ class Original:
             target: The changed model: the original itself, or a copy.
             optimizers: The optimizers over it.
             insertions: What was inserted where.
+            follows: New module to the parameters of the layers that it follows, the nearest first.
         """
         now = Inventory.of(target, optimizers)
-        kept = check_kept(self.inventory, now, insertions)
+        kept = check_kept(self.inventory, now, insertions, follows)
         if random_state() != self.random_state and kept.grade is not Grade.REFUTED:
             what = "KEPT-5: random numbers were drawn from it"
             kept = replace(kept, grade=Grade.REFUTED, summary=what, where="the random state")
@@ -86,7 +94,10 @@ class Original:
 
 
 def check_kept(
-    before: Inventory, after: Inventory, insertions: Sequence[InsertionClaim] = ()
+    before: Inventory,
+    after: Inventory,
+    insertions: Sequence[InsertionClaim] = (),
+    follows: Follows = _NOTHING,
 ) -> Check:
     """Checks KEPT-1 to KEPT-4.
 
@@ -94,6 +105,7 @@ def check_kept(
         before: Taken before anything was done.
         after: Taken now.
         insertions: What was inserted where.
+        follows: New module to the parameters of the layers that it follows, the nearest first.
     """
     new = tuple(_places(after, insertions))
     complaints = [
@@ -102,17 +114,19 @@ def check_kept(
         *_compare_aliases(before, after),
         *_compare_sharing(before, after),
         *_compare_keys(before, after, new),
-        *_check_new(after, insertions),
+        *_check_new(after, insertions, follows),
         *_compare_groups(before, after, new),
+        *_check_joined(before, after, new, follows),
     ]
     figures = {"modules": float(len(before.modules)), "tensors": float(len(before.tensors))}
     if complaints:
         where, what = complaints[0]
         more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
         return Check("kept", Grade.REFUTED, f"{what}{more}", where, figures)
-    summary = f"{len(before.modules)} modules, {len(before.tensors)} tensors as they were"
+    modules = counted(len(before.modules), "module")
+    summary = f"{modules}, {counted(len(before.tensors), 'tensor')} as they were"
     if before.groups:
-        summary += f", {len(before.groups)} optimizer group{'s' * (len(before.groups) > 1)}"
+        summary += f", {counted(len(before.groups), 'optimizer group')}"
     return Check("kept", Grade.TESTED, summary, "", figures)
 
 
@@ -186,33 +200,46 @@ def _compare_keys(before: Inventory, after: Inventory, new: tuple[str, ...]) -> 
         yield moved or "the model", "KEPT-1: the keys of the state_dict or their order changed"
 
 
-def _check_new(after: Inventory, insertions: Sequence[InsertionClaim]) -> Complaints:
+def _check_new(
+    after: Inventory, insertions: Sequence[InsertionClaim], follows: Follows
+) -> Complaints:
     for claim in insertions:
         anchor = after.modules.get(claim.anchor, {}).get("training flag")
         for name, facts in after.modules.items():
             if f"{name}.".startswith(f"{claim.module}.") and facts["training flag"] != anchor:
                 yield name, f"KEPT-3: its training flag is not that of {claim.anchor!r}"
+        followed = [n for n in follows.get(claim.module, ()) if n in after.tensors]
+        trains = [after.tensors[name]["requires_grad"] for name in followed]
         for name, facts in after.tensors.items():
-            trains = facts["requires_grad"] or facts["class"] != "Parameter"
-            if name.startswith(f"{claim.module}.") and not trains:
+            if not name.startswith(f"{claim.module}.") or facts["class"] != "Parameter":
+                continue
+            if not facts["requires_grad"] and (not trains or trains[0]):
                 yield name, "KEPT-3: a new parameter that requires no gradient"
+            if facts["requires_grad"] and trains and not any(trains):
+                yield name, "KEPT-3: requires gradients, and all that it follows is frozen"
 
 
 def _compare_groups(before: Inventory, after: Inventory, new: tuple[str, ...]) -> Complaints:
     if len(before.groups) != len(after.groups):
         yield "the optimizers", f"KEPT-4: {len(after.groups)} groups, {len(before.groups)} before"
         return
-    joined: list[str] = []
     for index, (was, now) in enumerate(zip(before.groups, after.groups, strict=True)):
-        where = f"group {index} ({was[0]['class']})"
-        joined += [name for name in now[1] if name not in was[1]]
-        yield from _compare_group(was, now, new, where)
-    if before.groups:
-        for name, facts in after.tensors.items():
-            is_new = facts["class"] == "Parameter" and name.startswith(new or ("\0",))
-            is_first = name == min(after.shared[name][0])  # of several names groups have one
-            if is_new and is_first and joined.count(name) != 1:
-                yield name, f"KEPT-4: a new parameter in {joined.count(name)} optimizer groups"
+        yield from _compare_group(was, now, new, f"group {index} ({was[0]['class']})")
+
+
+def _check_joined(
+    before: Inventory, after: Inventory, new: tuple[str, ...], follows: Follows
+) -> Complaints:
+    held = Counter(name for _, group in after.groups for name in group)
+    for name, facts in after.tensors.items() if before.groups else ():
+        is_new = facts["class"] == "Parameter" and name.startswith(new or ("\0",))
+        is_first = name == min(after.shared[name][0])  # of several names groups have one
+        if not is_new or not is_first or held[name] == 1:
+            continue
+        followed = next((v for k, v in follows.items() if name.startswith(f"{k}.")), ())
+        is_led = not followed or min(after.shared[followed[0]][0]) in held
+        if held[name] or is_led:
+            yield name, f"KEPT-4: a new parameter in {held[name]} optimizer groups"
 
 
 def _compare_group(was: Group, now: Group, new: tuple[str, ...], where: str) -> Complaints:

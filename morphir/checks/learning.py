@@ -70,9 +70,10 @@ def _simulate(
         f"{module}.{name}": parameter
         for module in modules
         for name, parameter in twin.get_submodule(module).named_parameters()
+        if parameter.requires_grad
     }
     if not new:
-        return Check("learning", Grade.UNKNOWN, "there are no new parameters")
+        return Check("learning", Grade.UNKNOWN, "there is no new parameter that is to learn")
     operands = {module: _watch(twin.get_submodule(module)) for module in modules}
     whole = _train(twin, new, lambda: _outputs(twin, inputs))
     if not whole.steps:
@@ -91,9 +92,12 @@ def _simulate(
         summary += "; the rest not even when trained alone"
         return Check("learning", Grade.REFUTED, summary, ", ".join(dead), figures)
     if asleep:
-        cut = [name for name in asleep if name not in whole.reached]
-        why = "no path to an output carries a gradient" if cut else "asleep on these inputs"
-        summary += f"; the rest only when trained alone: {why}"
+        if all(operands[module] for module in modules):
+            cut = [name for name in asleep if name not in whole.reached]
+            why = "no path to an output carries a gradient" if cut else "asleep on these inputs"
+            summary += f"; the rest only when trained alone: {why}"
+        else:  # only an entry point without inputs, or one that fails, calls such a module
+            summary += "; the rest never ran"
         return Check("learning", Grade.UNKNOWN, summary, ", ".join(asleep), figures)
     return Check("learning", Grade.TESTED, summary, "", figures)
 

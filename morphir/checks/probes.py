@@ -14,6 +14,7 @@ from morphir.checks.power import LiftToDouble, SwitchRecord
 from morphir.randomness import seed_random_state
 from morphir.tensors import map_tensors
 
+GIVEN: Final = "the given inputs"
 SCALES: Final = (1e-3, 1.0, 10.0, 1e3)
 _STEPS: Final = (1.0, 10.0, 100.0)  # of waking, relative to the size of the input
 
@@ -25,7 +26,7 @@ def probes(arguments: Any) -> Iterator[tuple[str, Any]]:
     integer and boolean tensors, whose admissible values are not known, only change rows. Shapes
     stay. Draws from torch's global random state.
     """
-    yield "as given", arguments
+    yield GIVEN, arguments
     for scale in SCALES:
         yield f"noise x{scale:g}", map_tensors(arguments, partial(_noise, scale=scale))
     yield "one-hots", map_tensors(arguments, _one_hots)

@@ -115,3 +115,22 @@ def size_test_notes(first: Recording, second: Recording) -> Iterator[str]:
             f"at {source} Python tests a size that follows the batch ({test.number} {test.test}): "
             "only the recorded outcome is known"
         )
+
+
+def fixed_note(size: int, reason: str, failure: BaseException | None, arguments: Any) -> str:
+    """Why the program speaks of one batch size only.
+
+    Args:
+        size: The first size of the arguments.
+        reason: What is different at another size.
+        failure: What the call raised with one row more, None where it ran.
+        arguments: The example inputs.
+    """
+    if failure is None:
+        return f"the batch size is fixed at {size}: {reason}"
+    if all(tensor.dim() < 2 for _, tensor in tensors_in(arguments)):
+        return "the inputs have no batch dimension, so all sizes are fixed"
+    return (
+        f"the batch size is fixed at {size}: with {size + 1} rows the call fails "
+        f"({type(failure).__name__}: {failure}); or the inputs have no batch dimension"
+    )

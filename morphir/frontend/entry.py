@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 from torch import nn
@@ -13,6 +14,8 @@ from torch import nn
 from morphir.errors import RefusalError
 from morphir.frontend.inputs import Arguments, required_parameters
 from morphir.tensors import tensors_in
+
+_SHOWN: Final = 6
 
 
 @final
@@ -81,10 +84,20 @@ def _resolve(model: nn.Module, name: str) -> EntryPoint:
         return EntryPoint(name, owner, method, inspect.signature(target))
     kind = type(model.get_submodule(owner) if unimplemented else model).__name__
     found = f"{kind} has no forward" if unimplemented else f"{kind} has no method {name!r}"
+    near = difflib.get_close_matches(name, _callable_names(model), _SHOWN, 0.6)
     raise RefusalError(
         f"{found}, so there is no entry point to record",
-        suggestions=[f"entry_points=({method!r},)" for method in public_methods(model)[:6]],
+        suggestions=[
+            f"entry_points=({each!r},)" for each in near or public_methods(model)[:_SHOWN]
+        ],
     )
+
+
+def _callable_names(model: nn.Module) -> list[str]:
+    """What may have been meant: the methods of the model, its parts, and their methods."""
+    parts = dict(model.named_modules())
+    methods = (f"{path}.{m}".lstrip(".") for path in parts for m in public_methods(parts[path]))
+    return [*methods, *filter(None, parts)]
 
 
 def public_methods(model: nn.Module) -> list[str]:

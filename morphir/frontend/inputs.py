@@ -20,6 +20,25 @@ if TYPE_CHECKING:
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
+def check_keys(example_inputs: Any, entries: Sequence[EntryPoint]) -> None:
+    """Refuses keyword arguments in place of a dict from entry point to arguments.
+
+    Raises:
+        RefusalError: All keys are parameters of an entry point, and none is an entry point.
+    """
+    keys = [*example_inputs] if isinstance(example_inputs, Mapping) else []
+    if not keys or any(entry.name in keys for entry in entries):
+        return
+    for entry in entries:
+        if {*keys} <= entry.signature.parameters.keys():
+            named = ", ".join(f"{key!r}: ..." for key in keys)
+            raise RefusalError(
+                f"the keys of example_inputs are {_listed(keys)}, which are the names of "
+                f"parameters of {entry.name!r}, expected those of entry points",
+                suggestions=[f"example_inputs={{{entry.name!r}: ((), {{{named}}})}}"],
+            )
+
+
 def given_inputs(example_inputs: Any, entry_points: Sequence[str]) -> dict[str, Arguments]:
     """Sorts `example_inputs` by entry point.
 
@@ -74,7 +93,7 @@ def _arguments(given: Any) -> Arguments:
             return given[0], dict(given[1])
         return tuple(given), {}
     raise RefusalError(
-        f"example_inputs holds a {type(given).__name__}, expected a tuple of positional arguments",
+        f"example_inputs is of type {type(given).__name__}, expected a tuple of arguments",
         suggestions=["example_inputs=(x,)", "example_inputs={'forward': ((x,), {'mask': mask})}"],
     )
 

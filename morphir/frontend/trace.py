@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from morphir.errors import RefusalError
 from morphir.frontend.admission import check_module
@@ -20,6 +20,7 @@ from morphir.frontend.batching import (
     another_batch,
     batch_size,
     constant_difference,
+    fixed_note,
     merge,
     size_test_notes,
 )
@@ -27,7 +28,7 @@ from morphir.frontend.capture import CallFailedError, Numbering, capture
 from morphir.frontend.entry import EntryPoint, resolve_entry_points
 from morphir.frontend.fidelity import check_fidelity
 from morphir.frontend.importer import Importer
-from morphir.frontend.inputs import Arguments, given_inputs, known_inputs
+from morphir.frontend.inputs import Arguments, check_keys, given_inputs, known_inputs
 from morphir.frontend.outside import outside_uses, shared_modules
 from morphir.frontend.recording import Recording
 from morphir.frontend.sequentials import plain_sequentials
@@ -110,6 +111,7 @@ def _record(
 ) -> Trace:
     check_module(model)
     entries = resolve_entry_points(model, entry_points)
+    check_keys(example_inputs, entries)
     given = (
         {} if example_inputs is None else given_inputs(example_inputs, [e.name for e in entries])
     )
@@ -130,18 +132,23 @@ def _record(
                 raise RefusalError(failure.reason, suggestions=failure.suggestions) from cause
             graphs[entry.name] = session.trace_after(failure, entry)
     program = Program(
-        type(model).__name__,
+        _class_name(model),
         mode,
         _state(model, session.constants),
         graphs,
         plain_sequentials(model, graphs.values()),
-        {path: type(module).__name__ for path, module in model.named_modules()},
+        {path: _class_name(module) for path, module in model.named_modules()},
         shared_modules(model),
         outside_uses(model, entries),
         tuple(dict.fromkeys(session.notes)),
     )
     check_structure(program)
     return Trace(program, inputs, session.uses_mode)
+
+
+def _class_name(module: nn.Module) -> str:
+    """The name of a module's class; that of a graph module is its own, and lost by copying."""
+    return "GraphModule" if isinstance(module, fx.GraphModule) else type(module).__name__
 
 
 def _state(model: nn.Module, constants: Mapping[str, torch.Tensor]) -> dict[str, StateEntry]:
@@ -260,13 +267,16 @@ class _Session:
         """The graph with a symbolic batch if another size gives the same one, else as it is."""
         size = batch_size(arguments)
         reason = difference = ""
+        failure: BaseException | None = None
         for rescale in (True, False) if size else ():
             longer = another_batch(arguments, size, rescale=rescale)
             try:
                 second = self._capture(entry, longer)
             except RefusalError as refusal:
                 reason = refusal.reason
+                failure = refusal.__cause__ if isinstance(refusal, CallFailedError) else None
                 continue
+            failure = None
             graph_2 = self._import(entry, second, longer, note=False)
             merged = merge(graph, graph_2, (size, size + 1))
             reason = constant_difference(first, second) if isinstance(merged, Graph) else merged
@@ -288,7 +298,7 @@ class _Session:
                 suggestions=["buffers in place of clocks, counters and files"],
             )
         if size:
-            self.notes.append(f"{entry.name}: the batch size is fixed at {size}: {reason}")
+            self.notes.append(f"{entry.name}: {fixed_note(size, reason, failure, arguments)}")
         return graph, second
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from textwrap import indent
 from typing import Any, Final, final
@@ -101,6 +101,9 @@ class Check:
         summary: One line: what was looked at and what was found.
         where: The node, module or output that disagrees, empty when nothing does.
         figures: Measured numbers by name.
+        counterexample: Arguments on which the models differ, as they could be typed: one row if
+            that is enough.
+        arguments: The same as `(args, kwargs)`, None where there are none; JSON does not keep them.
     """
 
     name: str
@@ -108,6 +111,10 @@ class Check:
     summary: str
     where: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
+    counterexample: str = ""
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = field(
+        default=None, compare=False, repr=False
+    )
 
 
 @final
@@ -154,8 +161,13 @@ class Report:
             said = outcome
             if check.where:
                 yield "", f"at {check.where}"
+            if check.counterexample:
+                yield "", f"with {check.counterexample}"
         if self.not_covered:
-            yield "not covered", f"{len(self.not_covered)} parameters: {_some(self.not_covered)}"
+            yield (
+                "not covered",
+                f"{counted(len(self.not_covered), 'parameter')}: {_some(self.not_covered)}",
+            )
         for number, note in enumerate(self.notes):
             yield "" if number else "notes", note
         if self.seconds:
@@ -169,7 +181,11 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON."""
-        return json.dumps(asdict(self), indent=2, default=lambda grade: grade.name)
+        bare = replace(self, checks=tuple(replace(c, arguments=None) for c in self.checks))
+        data = asdict(bare)
+        for check in data["checks"]:
+            del check["arguments"]
+        return json.dumps(data, indent=2, default=lambda grade: grade.name)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -179,6 +195,11 @@ class Report:
         listed = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
         fields: dict[str, Any] = {**listed, "grade": Grade[data["grade"]], "checks": checks}
         return cls(**fields)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: `1 input`, `2 inputs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,13 +9,13 @@ on the module that was really emitted.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from typing import Any, ClassVar, cast, final
 
 from morphir.errors import RefusalError
-from morphir.ir import Grade, Program, Rewriter, check_structure
+from morphir.ir import Grade, Insertion, Program, Rewriter, check_structure
 
 
 @final
@@ -78,6 +78,7 @@ def run_pass(
         RefusalError: The program does not fit the pass, in one of the modes.
         VerificationError: The pass left a malformed program.
     """
+    before = [each.program for each in (rewriter, in_train) if each is not None]
     notes = _run(pass_, rewriter)
     if in_train is not None:
         try:
@@ -88,7 +89,7 @@ def run_pass(
                 nodes=refusal.nodes,
                 suggestions=refusal.suggestions,
             ) from refusal
-        _check_same_edits(rewriter, in_train)
+        _check_same_edits(pass_, rewriter, in_train, before)
     return notes
 
 
@@ -106,12 +107,62 @@ def _run(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
     return notes
 
 
-def _check_same_edits(rewriter: Rewriter, in_train: Rewriter) -> None:
+def _check_same_edits(
+    pass_: MorphismPass, rewriter: Rewriter, in_train: Rewriter, before: Sequence[Program]
+) -> None:
     for edit, other in zip_longest(rewriter.edits, in_train.edits):
-        if edit is None or other is None or (edit.anchor, edit.spec) != (other.anchor, other.spec):
-            places = [each.anchor for each in (edit, other) if each is not None]
-            raise RefusalError(
-                f"in eval and in train mode it would be done in another way, at {places}",
-                nodes=places,
-                suggestions=["at= the module that computes the value"],
+        difference = _difference(edit, other)
+        if difference is None:
+            continue
+        found, options = difference
+        nodes = [each.anchor for each in (edit, other) if each is not None]
+        raise RefusalError(
+            f"{found}, as the model does not run the same operations there in both",
+            nodes=[*dict.fromkeys(nodes)],
+            suggestions=[*_alternatives(pass_, before, [*options, ("block", "residual")])]
+            or ["at= a place around which the forward does not depend on the mode"],
+        )
+
+
+def _difference(
+    edit: Insertion | None, other: Insertion | None
+) -> tuple[str, list[tuple[str, Any]]] | None:
+    """How what is done for eval mode differs from that for train mode; options that settle it."""
+    if edit is None or other is None:
+        place = edit or other
+        assert place is not None
+        mode = "train" if edit is None else "eval"
+        return f"a layer after {place.anchor!r} would go in for {mode} mode only", []
+    if edit.anchor != other.anchor:
+        return (
+            f"for eval mode the layer would have to go after {edit.anchor!r}, for train mode "
+            f"after {other.anchor!r}",
+            [("at", edit.anchor), ("at", other.anchor)],
+        )
+    for key, value in edit.spec.items():
+        wanted = other.spec.get(key)
+        if value != wanted:
+            return (
+                f"the {key} of a layer after {edit.anchor!r} would have to be {value!r} for eval "
+                f"mode and {wanted!r} for train mode",
+                [(key, value), (key, wanted)],
             )
+    return None
+
+
+def _alternatives(
+    pass_: MorphismPass, before: Sequence[Program], options: Sequence[tuple[str, Any]]
+) -> Iterator[str]:
+    """Those of the options with which the pass does the same in both modes: they are tried."""
+    for name, value in options:
+        if hasattr(pass_, name):
+            changed = replace(cast("Any", pass_), **{name: value})
+            first, second = map(Rewriter, before)
+            try:
+                _run(changed, first)
+                _run(changed, second)
+            except RefusalError:
+                continue
+            pairs = zip_longest(first.edits, second.edits)
+            if all(_difference(*pair) is None for pair in pairs):
+                yield f"{name}={value!r}"

@@ -14,6 +14,7 @@ fact derived from the graph (FACT-1).
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from morphir.ir import Program, Rewriter
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.placement import Options, Placement, place_identity, place_open, record_block
 from morphir.passes.sites import module_names, resolve
+from morphir.passes.surroundings import Surroundings
 from morphir.randomness import derive_seed
 
 
@@ -44,7 +46,7 @@ class DeeperPass(MorphismPass):
             exact everywhere.
         activation: Name of the activation op (`"relu"`, `"tanh"`, `"gelu"`); by default that of the
             surroundings.
-        kernel_size: Kernel of an inserted convolution, per axis or one for all.
+        kernel_size: Kernel of an inserted convolution, per axis or one for all; by default 3.
         groups: Groups of an inserted convolution; by default those of the one before it.
         hidden: Width inside a residual block; by default that of the site.
         seed: Seed of the random draws (the first layer of a residual block).
@@ -58,7 +60,7 @@ class DeeperPass(MorphismPass):
     at: str | Sequence[str]
     block: Literal["identity", "residual", "parametric"] = "identity"
     activation: str | None = None
-    kernel_size: int | tuple[int, ...] = 3
+    kernel_size: int | tuple[int, ...] | None = None
     groups: int | None = None
     hidden: int | None = None
     seed: int = 0
@@ -73,7 +75,8 @@ class DeeperPass(MorphismPass):
             "at": bool(patterns) and all(isinstance(pattern, str) for pattern in patterns),
             "block": self.block in get_args(BlockKind),
             "activation": self.activation is None or isinstance(self.activation, str),
-            "kernel_size": 1 <= len(sizes) <= 3 and all(map(_is_positive, sizes)),
+            "kernel_size": self.kernel_size is None
+            or (1 <= len(sizes) <= 3 and all(map(_is_positive, sizes))),
             "groups": self.groups is None or _is_positive(self.groups),
             "hidden": self.hidden is None or self._is_width(self.hidden),
             "seed": type(self.seed) is int,
@@ -81,36 +84,45 @@ class DeeperPass(MorphismPass):
         for name, holds in fits.items():
             if not holds:
                 found = f"{name}={getattr(self, name)!r}"
-                raise RefusalError(
-                    f"{found}, expected {_EXPECTED[name]}", suggestions=[_EXAMPLES[name]]
-                )
+                near = difflib.get_close_matches(str(self.block), get_args(BlockKind), 1)
+                example = f"block={near[0]!r}" if name == "block" and near else _EXAMPLES[name]
+                raise RefusalError(f"{found}, expected {_EXPECTED[name]}", suggestions=[example])
 
     def _is_width(self, hidden: object) -> bool:
         return self.block == "residual" and _is_positive(hidden)
 
     def requires(self, program: Program) -> Refusal | None:
         """Refuses a site where the block would not be exact, with those where it would."""
-        names = resolve(self.at, program)
-        if isinstance(names, Refusal):
-            return names
-        placements = (self._place(program, name) for name in names)
-        return next((p for p in placements if isinstance(p, Refusal)), None)
+        placements = self._placements(program)
+        return placements if isinstance(placements, Refusal) else None
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Inserts one block per site."""
-        names = resolve(self.at, program)
-        assert not isinstance(names, Refusal)  # `requires` has seen to it
+        placements = self._placements(program)
+        assert not isinstance(placements, Refusal)  # `requires` has seen to it
         notes: list[str] = []
         done: dict[str, str] = {}
-        for name in names:
-            placed = self._place(rewriter.program, name)
-            assert not isinstance(placed, Refusal)
+        for name, placed in placements.items():
             if placed.anchor in done:
                 notes.append(f"at={name!r} is the same place as at={done[placed.anchor]!r}")
                 continue
             done[placed.anchor] = name
             notes += self._insert(rewriter, name, placed)
         return notes
+
+    def _placements(self, program: Program) -> dict[str, Placement] | Refusal:
+        """Where the blocks go, by the module named; all are exact in the program as it is."""
+        names = resolve(self.at, program)
+        if isinstance(names, Refusal):
+            return names
+        around = Surroundings(program)
+        found: dict[str, Placement] = {}
+        for name in names:
+            placed = self._place(around, name)
+            if isinstance(placed, Refusal):
+                return placed
+            found[name] = placed
+        return found
 
     def _insert(self, rewriter: Rewriter, name: str, placed: Placement) -> list[str]:
         number = 1 + _inserted_at(rewriter.program, placed.anchor)
@@ -130,11 +142,11 @@ class DeeperPass(MorphismPass):
             notes.append(f"at={name!r} was moved to {placed.anchor!r}: {placed.reason}")
         return notes
 
-    def _place(self, program: Program, name: str) -> Placement | Refusal:
+    def _place(self, around: Surroundings, name: str) -> Placement | Refusal:
         options = Options(self.activation, self.kernel_size, self.groups, self.hidden)
         if self.block == "identity":
-            return place_identity(program, name, options)
-        return place_open(program, name, self.block, options)
+            return place_identity(around, name, options)
+        return place_open(around, name, self.block, options)
 
 
 _EXPECTED = {

@@ -11,6 +11,7 @@ from morphir.ir import Call, Graph, Program
 from morphir.passes.base import Refusal
 
 _SHOWN: Final = 3
+_NEVER_CALLED: Final = ("ModuleList", "ModuleDict", None)
 
 
 def resolve(at: str | Sequence[str], program: Program) -> list[str] | Refusal:
@@ -60,20 +61,36 @@ def calls_at(program: Program, name: str) -> list[tuple[Graph, Call]] | Refusal:
             (name,),
             (
                 *(_outer(program, name) or _children(program, name)),
-                "entry_points= with a method that calls it",
+                _entry_point_around(program, name) or "entry_points= with a method that calls it",
             ),
         )
-    for _, call in calls:
+    for graph, call in calls:
         if len(call.results) != 1:
             return Refusal(
                 f"{name!r} returns {len(call.results)} tensors, expected one",
                 (name,),
                 _children(program, name),
             )
+        producer = graph.producers.get(call.results[0])
+        if producer is not None and producer.op.startswith("autocast."):
+            return Refusal(
+                f"{name!r} runs inside torch.autocast, which {graph.name!r} enters itself: what "
+                "a layer would compute there is not what its class says",
+                (name,),
+                ("torch.autocast around the call of the model, not in its forward",),
+            )
         kind = call.results[0].type
         if kind is not None and not kind.dtype.is_floating_point:
             return Refusal(f"{name!r} returns {kind}, expected a floating-point tensor", (name,))
     return calls
+
+
+def _entry_point_around(program: Program, name: str) -> str:
+    """The outermost module around one that can be called, as an entry point."""
+    parts = name.split(".")
+    around = (".".join(parts[:count]) for count in range(1, len(parts)))
+    callable_ = (each for each in around if program.modules.get(each) not in _NEVER_CALLED)
+    return next((f"entry_points=({each!r},)" for each in callable_), "")
 
 
 def _called(program: Program) -> dict[str, None]:

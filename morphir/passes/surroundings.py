@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, final
 
@@ -37,35 +37,54 @@ def is_activation(node: Node | None) -> bool:
     return op is not None and activation_module(op) is not None
 
 
-def settings_of(node: Node) -> dict[str, Any]:
-    """An activation's literal arguments, for the constructor of its module."""
-    return {k: v for k, v in node.arguments.items() if k != "input" and not isinstance(v, Value)}
+@final
+@dataclass(frozen=True)
+class Activation:
+    """An activation wherever it stands.
+
+    Attributes:
+        op: Canonical name.
+        settings: Its literal arguments, for the constructor of its module.
+    """
+
+    op: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, node: Node) -> Activation:
+        """The one that a node computes."""
+        literal = {k: v for k, v in node.arguments.items() if not isinstance(v, Value)}
+        return cls(node.op, literal)
+
+    @property
+    def identity_range(self) -> Interval | None:
+        """The inputs that it returns unchanged, if they are an interval."""
+        op = DEFAULT_TABLE.get(self.op)
+        return None if op is None or op.identity_on is None else op.identity_on(self.settings)
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether it is the identity on its own results, whatever its input."""
+        op, on = DEFAULT_TABLE.get(self.op), self.identity_range
+        if op is None or op.bounds is None or on is None:
+            return False
+
+        def anything(argument: Argument) -> Interval:
+            number = isinstance(argument, int | float)
+            return Interval(float(argument), float(argument)) if number else ANYTHING
+
+        return on.contains(op.bounds({"input": None, **self.settings}, anything))
+
+    def hides(self, earlier: Activation) -> bool:
+        """Whether it is flat wherever an earlier one changes its input: relu after relu."""
+        kept, unchanged = self.identity_range, earlier.identity_range
+        clips = self.op in _CLIPS and self.is_idempotent
+        return bool(clips and kept and unchanged and unchanged.contains(kept))
 
 
-def identity_range(node: Node) -> Interval | None:
-    """The inputs that an activation returns unchanged, if they are an interval."""
-    op = _op(node)
-    return op.identity_on(node.arguments) if op is not None and op.identity_on is not None else None
-
-
-def is_idempotent(node: Node) -> bool:
-    """Whether the activation is the identity on its own results, whatever its input."""
-    op, on = _op(node), identity_range(node)
-    if op is None or op.bounds is None or on is None:
-        return False
-
-    def anything(argument: Argument) -> Interval:
-        number = isinstance(argument, int | float)
-        return Interval(float(argument), float(argument)) if number else ANYTHING
-
-    return on.contains(op.bounds(node.arguments, anything))
-
-
-def hides(later: Node, earlier: Node) -> bool:
-    """Whether an activation is flat wherever an earlier one changes its input: relu after relu."""
-    kept, unchanged = identity_range(later), identity_range(earlier)
-    clips = later.op in _CLIPS and is_idempotent(later)
-    return bool(clips and kept and unchanged and unchanged.contains(kept))
+def activation_of(node: Node | None) -> Activation | None:
+    """The activation that a node computes, if it is one that has a module."""
+    return Activation.of(node) if node is not None and is_activation(node) else None
 
 
 def _input(node: Node) -> Value | None:
@@ -74,18 +93,18 @@ def _input(node: Node) -> Value | None:
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Following:
     """The activation that is a site's only consumer.
 
     Attributes:
-        node: The activation.
+        activation: The activation.
         module: The module that is nothing but this activation, or "" when it is called as a
             function.
         before: The module whose output the activation reads.
     """
 
-    node: Node
+    activation: Activation
     module: str
     before: str
 
@@ -104,34 +123,35 @@ class Surroundings:
             self._facts[graph] = propagate(graph, DEFAULT_TABLE)
         return self._facts[graph].get(value, ANYTHING)
 
-    def is_identity_at(self, calls: Calls, activation: Node) -> bool:
+    def is_identity_at(self, calls: Calls, activation: Activation) -> bool:
         """Whether an activation would return the results of all these calls unchanged."""
-        on = identity_range(activation)
+        on = activation.identity_range
         return on is not None and all(
             on.contains(self.interval(graph, call.results[0])) for graph, call in calls
         )
 
-    def activation_before(self, graph: Graph, value: Value) -> Node | None:
+    def activation_before(self, graph: Graph, value: Value) -> Activation | None:
         """The activation whose result is the value, pooling, dropout and views aside."""
         for _ in range(_REACH):
             node = graph.producers.get(value)
             if node is None or is_activation(node):
-                return node
+                return activation_of(node)
             before = _input(node)
             if before is None or self.interval(graph, value) == ANYTHING:
                 return None
             value = before
         return None
 
-    def nearest_activation(self, graph: Graph, value: Value) -> Node | None:
+    def nearest_activation(self, graph: Graph, value: Value) -> Activation | None:
         """The first activation on the way back from a value or, if none, on the way on."""
         around = chain(upstream(graph, value), downstream(graph, value))
-        return next((node for node in around if is_activation(node)), None)
+        return next((Activation.of(node) for node in around if is_activation(node)), None)
 
-    def hidden_by(self, calls: Calls, activation: Node) -> Node | None:
+    def hidden_by(self, calls: Calls, activation: Activation) -> Node | None:
         """What hides, at all these calls, that an activation changes their results; or None."""
         found = [node for graph, call in calls for node in _readers(graph, call.results[0])]
-        return found[0] if all(n and hides(n, activation) for n in found) else None
+        is_hidden = all(n and Activation.of(n).hides(activation) for n in found)
+        return found[0] if is_hidden else None
 
     def following(self, calls: Calls) -> Following | str:
         """The activation after all these calls, through a normalisation if there is one.
@@ -145,8 +165,8 @@ class Surroundings:
             if isinstance(one, str):
                 return one
             found.append(one)
-        keys = {(f.node.op, repr(settings_of(f.node)), f.module, f.before) for f in found}
-        return found[0] if len(keys) == 1 else "its calls are followed by different activations"
+        is_one = all(each == found[0] for each in found)
+        return found[0] if is_one else "its calls are followed by different activations"
 
 
 def _following(graph: Graph, call: Call) -> Following | str:
@@ -162,7 +182,7 @@ def _following(graph: Graph, call: Call) -> Following | str:
         return f"its output has {count} consumers" if count > 1 else "its output leaves the model"
     if not is_activation(node):
         return f"its output goes into {node.op!r}, which is no activation"
-    return Following(node, whole_module(graph, node), before)
+    return Following(Activation.of(node), whole_module(graph, node), before)
 
 
 def whole_module(graph: Graph, node: Node) -> str:
@@ -228,11 +248,12 @@ def downstream(graph: Graph, value: Value) -> Iterator[Node]:
                 seen.update(node.results)
 
 
-def choose_activation(name: str | None, found: Sequence[Node | None]) -> Node | Refusal | None:
+def choose_activation(
+    name: str | None, found: Sequence[Activation | None]
+) -> Activation | Refusal | None:
     """The activation asked for, or the one that all calls have around them."""
     if name is None:
-        kinds = {(n.op, repr(settings_of(n))) if n is not None else None for n in found}
-        return found[0] if len(kinds) == 1 else None
+        return found[0] if all(each == found[0] for each in found) else None
     op = DEFAULT_TABLE.get(name)
     if op is None or activation_module(op) is None:
         known = [op.name for op in DEFAULT_TABLE.ops if activation_module(op) is not None]
@@ -240,7 +261,7 @@ def choose_activation(name: str | None, found: Sequence[Node | None]) -> Node | 
             f"activation={name!r} is unknown",
             suggestions=tuple(f"activation={k!r}" for k in _nearest(name, known)),
         )
-    return next((n for n in found if n is not None and n.op == name), Node(name, {}, ()))
+    return next((each for each in found if each and each.op == name), Activation(name))
 
 
 def _nearest(name: str, known: Sequence[str]) -> list[str]:

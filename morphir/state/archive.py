@@ -87,7 +87,16 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, Any]]:
                 raise StorageError(f"{os.fspath(path)} was not written by morphir.save")
             yield metadata[_KEY], metadata[_CHECKSUM], file
     except (OSError, safetensors.SafetensorError) as error:
-        raise StorageError(f"cannot read {os.fspath(path)}: {error}") from error
+        raise StorageError(f"cannot read {os.fspath(path)}: {_why(path, error)}") from error
+
+
+def _why(path: str | os.PathLike[str], error: Exception) -> str:
+    """What is wrong with a file, in words that do not name it again."""
+    if isinstance(error, safetensors.SafetensorError):
+        return "truncated, or not a safetensors file"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    return "it is a folder" if Path(path).is_dir() else str(error)
 
 
 def _parse(path: str | os.PathLike[str], text: str) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 STATE-1   after an insertion every parameter that was in a group is in it still, with its
           options and its state
 STATE-2   every new parameter is in exactly one group, that of the layer it follows, with the
-          state of a fresh optimizer
+          state of a fresh optimizer; in none where no group holds what it follows
+STATE-9   what follows layers whose parameters are all frozen is frozen
+STATE-10  a group whose parameters were in the order of `model.parameters()` still is
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, final
@@ -72,15 +75,19 @@ def _kind_of(found: Any) -> str:
 class Joining:
     """Adds new parameters to optimizers; `undo` takes them out."""
 
-    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
-        self._optimizers = optimizers
+    def __init__(self, optimizers: Sequence[Optimizer], model: nn.Module) -> None:
+        self._optimizers, self._model = optimizers, model
         self._added: list[tuple[Optimizer, dict[str, Any], torch.Tensor]] = []
         self._ambiguous: dict[str, tuple[str, list[str]]] = {}
+        self._frozen = self._left_out = 0
 
     def join(self, new: Mapping[str, nn.Parameter], leaders: Named) -> None:
         """Adds every new parameter to the group of the leader that it resembles most.
 
-        Where several optimizers hold that leader, the first of them gets it.
+        Only leaders in the module around the first one count: behind a target network's layers
+        may come those of a network that trains. If all these are frozen, so are the new ones
+        (STATE-9); if no optimizer holds one, none gets the new ones. Where several optimizers hold
+        that leader, the first of them gets it.
 
         Args:
             new: Qualified name to new parameter.
@@ -89,30 +96,58 @@ class Joining:
                 no optimizer holds one, the nearest parameter that one does hold.
 
         Raises:
-            RefusalError: No optimizer holds a layer that a new parameter follows, or those that do
-                can't take it.
+            RefusalError: There is nothing to follow and more than one group, or the optimizer
+                can't take a new parameter.
         """
-        if not self._optimizers:
-            return
-        for name, parameter in new.items():
-            leader, optimizer, group = self._place_for(name, parameter, leaders)
-            state = _fresh_state(optimizer, group, parameter)
-            self._added.append((optimizer, group, parameter))
-            if "param_names" in group:
-                group["param_names"].append(_renamed(name, leader, group))
-            group["params"].append(parameter)
-            if state is not None:
-                optimizer.state[parameter] = state
+        near = _same_part(leaders)
+        is_frozen = bool(near) and not any(p.requires_grad for _, p in near)
+        if is_frozen:
+            self._frozen += len(new)
+            for parameter in new.values():
+                parameter.requires_grad_(False)
+        for name, parameter in new.items() if self._optimizers else ():
+            place = self._place_for(name, parameter, near)
+            if place is None:
+                self._left_out += not is_frozen
+            else:
+                self._add(name, parameter, *place)
+
+    def _add(
+        self,
+        name: str,
+        parameter: nn.Parameter,
+        leader: tuple[str, nn.Parameter] | None,
+        optimizer: Optimizer,
+        group: dict[str, Any],
+    ) -> None:
+        state = _fresh_state(optimizer, group, parameter)
+        self._added.append((optimizer, group, parameter))
+        position = self._position(parameter, group)
+        if "param_names" in group:
+            group["param_names"].insert(position, _renamed(name, leader, group))
+        group["params"].insert(position, parameter)
+        if state is not None:
+            optimizer.state[parameter] = state
+
+    def _position(self, parameter: nn.Parameter, group: Mapping[str, Any]) -> int:
+        """Where it keeps the order of the model (STATE-10): torch loads a state by position."""
+        order = {id(p): number for number, p in enumerate(self._model.parameters())}
+        numbers = [order.get(id(p), -1) for p in group["params"]]
+        is_ordered = -1 not in numbers and numbers == sorted(numbers)
+        end = len(numbers)
+        return bisect(numbers, order.get(id(parameter), end)) if is_ordered else end
 
     def undo(self) -> None:
         """Removes what `join` added."""
         for optimizer, group, parameter in reversed(self._added):
-            group["params"][:] = [p for p in group["params"] if p is not parameter]
+            position = next(i for i, p in enumerate(group["params"]) if p is parameter)
+            del group["params"][position]
             if "param_names" in group:
-                del group["param_names"][len(group["params"]) :]
+                del group["param_names"][position]
             optimizer.state.pop(parameter, None)
         self._added.clear()
         self._ambiguous.clear()
+        self._frozen = self._left_out = 0
 
     @property
     def notes(self) -> list[str]:
@@ -127,6 +162,10 @@ class Joining:
             f"{count} new parameter{'s' if count > 1 else ''} joined group {number} of {name}"
             for (name, number), count in counts.items()
         ]
+        if self._frozen:
+            lines.append(f"{_counted(self._frozen)} frozen, as the layers they follow")
+        if self._left_out:
+            lines.append(f"{_counted(self._left_out)} in no optimizer, as the layers they follow")
         return lines + [
             f"{leader} is in {chosen} and in {', '.join(others)}: what follows it joined the first"
             for leader, (chosen, others) in self._ambiguous.items()
@@ -141,8 +180,8 @@ class Joining:
 
     def _place_for(
         self, name: str, parameter: nn.Parameter, leaders: Named
-    ) -> tuple[tuple[str, nn.Parameter] | None, Optimizer, dict[str, Any]]:
-        """The leader that is followed, the optimizer and the group."""
+    ) -> tuple[tuple[str, nn.Parameter] | None, Optimizer, dict[str, Any]] | None:
+        """The leader that is followed, the optimizer and the group; None where none trains."""
         for leader in _by_likeness(name, parameter, leaders):
             places = [*self._holding(leader[1])]
             if places:
@@ -150,19 +189,18 @@ class Joining:
                 if others:
                     self._ambiguous[leader[0]] = (type(places[0][0]).__name__, others)
                 return leader, *places[0]
+        if leaders:
+            return None
         if len(self._optimizers) == 1 and len(self._optimizers[0].param_groups) == 1:
             return None, self._optimizers[0], self._optimizers[0].param_groups[0]
         kinds = ", ".join(
             f"{type(o).__name__} with {len(o.param_groups)} groups" for o in self._optimizers
         )
         raise RefusalError(
-            f"it is not clear which group {name!r} belongs to: no layer that it follows is in "
-            f"{kinds}",
+            f"it is not clear which group {name!r} belongs to: there is no layer before it, and "
+            f"there are {kinds}",
             nodes=[name],
-            suggestions=[
-                "add the layer before it to a group",
-                "optimizer= with the optimizer that trains this part of the model",
-            ],
+            suggestions=["at= a module behind the first layer", "an optimizer with one group"],
         )
 
     def _holding(self, leader: nn.Parameter) -> Iterator[tuple[Optimizer, dict[str, Any]]]:
@@ -170,6 +208,17 @@ class Joining:
             for group in optimizer.param_groups:
                 if any(p is leader for p in group["params"]):
                     yield optimizer, group
+
+
+def _same_part(leaders: Named) -> Named:
+    """The leaders in the module that holds the first one's layer."""
+    layer = leaders[0][0].rpartition(".")[0] if leaders else ""
+    home = f"{layer.rpartition('.')[0]}.".removeprefix(".")
+    return [(name, parameter) for name, parameter in leaders if name.startswith(home)]
+
+
+def _counted(count: int) -> str:
+    return f"{count} new parameter{'s are' if count > 1 else ' is'}"
 
 
 def _by_likeness(name: str, parameter: nn.Parameter, leaders: Named) -> Named:

@@ -60,7 +60,7 @@ def replay(lineage: Lineage, model: nn.Module, *, optimizer: Any = None) -> nn.M
             "the model has a lineage of its own, which is not the beginning of this one",
             suggestions=["a fresh model of the original structure"],
         )
-    surgery, joining = Surgery(model), Joining(optimizers)
+    surgery, joining = Surgery(model), Joining(optimizers, model)
     application = max((step.application for step in own), default=0)
     try:
         with torch.inference_mode(False):

@@ -137,6 +137,12 @@ def load(
             f"factory= is a {type(factory).__name__}, expected a function that builds the model",
             suggestions=["factory=lambda: Net(settings)"],
         )
+    if optimizer is not None and not callable(optimizer):
+        raise RefusalError(
+            f"optimizer= is a {type(optimizer).__name__}, expected a function that builds the "
+            "optimizer over the model",
+            suggestions=["optimizer=lambda model: torch.optim.Adam(model.parameters())"],
+        )
     header, tensors = read_archive(path)
     try:
         lineage = Lineage.from_json(header["lineage"])

@@ -11,7 +11,9 @@ def test_deploy_1_discrete_gives_the_best_action_and_its_logits():
     encoding, space = SymbolPlanes((3, 3), (">", ".")), gym.spaces.Discrete(4)
     agent = build_agent(NetworkConfig(width=8), encoding, space, seed=0)
     raw = np.random.default_rng(0).choice([ord(">"), ord("."), 32], (20, 3, 3)).astype(np.uint8)
-    action, logits = DeployedPolicy(agent, encoding, space)(example_observations(raw))
+    deployed = DeployedPolicy(agent, encoding, space)
+    action, logits = deployed(example_observations(raw))
+    assert deployed.output_names == ("action", "logits")
     expected = agent.policy_and_value(torch.from_numpy(encoding.encode(raw)))[0]
     assert torch.equal(logits, expected)
     assert torch.equal(action, expected.argmax(-1))
@@ -30,5 +32,6 @@ def test_deploy_1_continuous_clips_to_the_bounds_and_bakes_normalisation_in():
     expected = agent.policy_and_value(torch.from_numpy(encoding.encode(raw)))[0]
     torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(action, mean.clamp(-0.1, 0.2))
+    assert deployed.output_names == ("action", "mean")
     assert (action[:, 0] == 0.2).all()
     assert {"low", "high", "encoder.mean", "encoder.std"} <= set(deployed.state_dict())

@@ -51,17 +51,20 @@ def test_the_summary_reports_what_was_measured(finished):
     assert (summary.steps, summary.hidden_layers, summary.grades) == (4096, 2, ("PROVED",))
     assert 0 < summary.growth_share < 1
     written = json.loads(folder.summary.read_text())
-    assert written["onnx_max_relative_error"] == summary.onnx_max_relative_error <= 1e-5
+    onnx = written["onnx"]
+    assert (onnx["path"], onnx["batch_sizes"]) == (str(folder.onnx), [1, 2, 7])
+    assert onnx["inputs"] == {"observation": ["batch", 1]}
+    assert onnx["outputs"] == {"action": ["batch", 1], "mean": ["batch", 1]}
+    assert onnx["max_relative_error"] == summary.onnx.max_relative_error <= 1e-5
     assert written["onnx_same_actions"] is True
 
 
 def test_the_exported_policy_takes_raw_observations_in_any_batch(finished):
     _config, folder, _ = finished
     session = onnxruntime.InferenceSession(str(folder.onnx))
-    name = session.get_inputs()[0].name
     for batch in (1, 3, 50):
         raw = np.random.default_rng(0).uniform(-1, 1, (batch, 1)).astype(np.float32)
-        action, mean = session.run(None, {name: raw})
+        action, mean = session.run(["action", "mean"], {"observation": raw})
         assert action.shape == mean.shape == (batch, 1)
         assert abs(action).max() <= 1.0
 

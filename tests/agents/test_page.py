@@ -22,6 +22,7 @@ def test_one_page_shows_the_whole_run(finished):  # noqa: F811
         "learning_rate",
         f"{summary.parameters:,} parameters",
         "the same actions",
+        "observation[batch, 1] -&gt; action[batch, 1], mean[batch, 1]",
     ):
         assert text in page, text
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import morphir
 from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.errors import RefusalError
 from tests.specimens import Net, fingerprint, train_a_little
@@ -284,8 +285,21 @@ def test_back_5_a_compiled_model_is_copied_uncompiled_and_named():
     net = Net()
     net.compile(backend="eager")
     twin = duplicate(net)
-    assert twin.notes == ("Net: it was compiled; compile the new one again",)
+    assert twin.notes == ("Net: it was compiled and the copy is not: call .compile() again",)
     assert twin.model._compiled_call_impl is None
+    assert net._compiled_call_impl is not None
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_back_5_a_compiled_model_is_grown(inplace):
+    """BACK-5: what was compiled is a cache, and no one's promise"""
+    net, x = Net(), torch.randn(2, 4)
+    net.compile(backend="eager")
+    expected = net(x)
+    result = morphir.transform(net, morphir.DeeperPass(at="extractor.1"), inplace=inplace)
+    assert result.report.grade.name == "PROVED"
+    assert any("compile() again" in note for note in result.report.notes) != inplace
+    torch.testing.assert_close(result.module(x), expected, rtol=0, atol=0)
     assert net._compiled_call_impl is not None
 
 

@@ -219,6 +219,23 @@ def test_kept_3_new_modules_follow_their_anchor():
     assert (where, summary[:6]) == ("body.new.weight", "KEPT-3")
 
 
+def test_kept_3_what_follows_frozen_layers_is_frozen():
+    """Where the nearest trains it is not, where all are frozen it has to be."""
+    before, after = models()  # head.bias is frozen, body.0 is not
+    add(after, "new", nn.Linear(4, 4).requires_grad_(False))
+    inventory, now = Inventory.of(before), Inventory.of(after)
+    for follows, grade in (
+        (("head.bias",), Grade.TESTED),
+        (("head.bias", "body.0.weight"), Grade.TESTED),
+        (("body.0.weight", "head.bias"), Grade.REFUTED),
+        ((), Grade.REFUTED),
+    ):
+        assert check_kept(inventory, now, [CLAIM], {"body.new": follows}).grade is grade
+    after.body.new.requires_grad_(True)
+    check = check_kept(inventory, Inventory.of(after), [CLAIM], {"body.new": ("head.bias",)})
+    assert check.summary.startswith("KEPT-3: requires gradients, and all that it follows is frozen")
+
+
 # -- KEPT-4 --------------------------------------------------------------------------------------
 
 
@@ -272,6 +289,22 @@ def test_kept_4_names_what_changed_in_an_optimizer(change: str):
     check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM])
     assert check.grade is Grade.REFUTED
     assert (check.where, check.summary[:6]) == (where, "KEPT-4")
+
+
+def test_kept_4_what_follows_a_layer_that_no_group_holds_may_be_in_none():
+    model, _ = models()
+    optimizer = trained(model)  # holds body and norm, not head
+    inventory = Inventory.of(model, [optimizer])
+    add(model, "new", nn.Linear(4, 4))
+    for followed, grade in (("head.weight", Grade.TESTED), ("body.0.weight", Grade.REFUTED)):
+        follows = {"body.new": (followed,)}
+        check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM], follows)
+        assert check.grade is grade
+    for group in optimizer.param_groups:
+        group["params"] += model.body.new.parameters()
+    follows = {"body.new": ("head.weight",)}
+    check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM], follows)
+    assert check.summary.startswith("KEPT-4: a new parameter in 2 optimizer groups")
 
 
 # -- KEPT-5 --------------------------------------------------------------------------------------

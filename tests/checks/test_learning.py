@@ -217,3 +217,12 @@ def test_learn_1_a_model_that_no_longer_runs_backwards_is_refuted():
     assert check.summary.startswith("unlike the old model, it can't be run backwards")
     assert check_learning(after, [claim], INPUTS).grade is Grade.UNKNOWN
     assert check_learning(after, [claim], INPUTS, after).grade is Grade.UNKNOWN
+
+
+def test_learn_1_a_block_that_never_ran_is_not_said_to_be_without_a_path():
+    """LEARN-1: an entry point had no inputs, so nothing is known about what only it reaches."""
+    model = nn.Sequential(nn.Linear(8, 8))
+    model[0].new = nn.Sequential(identity(8), nn.ReLU())
+    check = check_learning(model, [InsertionClaim("DEEPER-1", "0", "0.new")], INPUTS)
+    assert check.grade is Grade.UNKNOWN
+    assert check.summary == "0 of 2 new parameters receive a gradient; the rest never ran"

@@ -47,11 +47,15 @@ def test_floats_that_are_made_are_float64(make):
 
 
 def test_the_default_dtype_comes_back_whatever_happens():
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with pytest.raises(ZeroDivisionError), LiftToDouble():
+    def fail() -> None:
+        with LiftToDouble():
             torch.set_default_dtype(torch.float32)
             raise ZeroDivisionError
+
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert torch.get_default_dtype() == torch.bfloat16
     finally:
         torch.set_default_dtype(torch.float32)

@@ -19,7 +19,7 @@ def test_probes_keep_what_they_know_nothing_about():
         assert holder["x"].shape == x.shape
         assert holder["x"].dtype == x.dtype
         assert kwargs == {"flag": True}
-    assert labels[0] == "as given"
+    assert labels[0] == "the given inputs"
     assert len(labels) == len(set(labels)) == 8
 
 

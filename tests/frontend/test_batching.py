@@ -66,7 +66,7 @@ def test_a_size_that_only_looks_like_the_batch_is_not_symbolic():
     [
         (lambda s, x: s.fc(x) * float(len(x)), r"`%1 = mul\(input=%0, other=3.0\)` became"),
         (lambda s, x: torch.stack([s.fc(row) for row in x]), r"`%0, %1, %2 = unbind"),
-        (lambda s, x: s.fc(x).reshape(3, 4), "failed on its example inputs"),
+        (lambda s, x: s.fc(x).reshape(3, 4), r"with 4 rows the call fails \(RuntimeError: "),
         (lambda s, x: torch.cat([s.fc(x), x[:1]]), "which no multiple of the batch size explains"),
         (lambda s, x: s.fc(x)[: x.shape[0] - 1], "which no multiple of the batch size explains"),
         (lambda s, x: s.fc(x) if x.shape[0] == 3 else s.fc(x) * 2, "`output '' = %0` became"),
@@ -102,3 +102,14 @@ def test_inputs_without_a_batch_are_recorded_twice_as_they_are():
     )
     assert types(program.graphs["forward"]) == ["f32[2, 4]", "f32[2, 4]", "f32[2, 4]"]
     assert program.notes == ()
+
+
+def test_front_3_inputs_without_a_batch_are_said_to_have_none():
+    """FRONT-3: what one row more does to such a call looked like an error."""
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
+    (note,) = trace(model, example_inputs=(torch.randn(4),)).notes
+    assert note == "forward: the inputs have no batch dimension, so all sizes are fixed"
+    image = (torch.randn(3, 6, 6),)
+    (note,) = trace(torch.nn.Conv2d(3, 4, 3), example_inputs=image).notes
+    assert note.startswith("forward: the batch size is fixed at 3: with 4 rows the call fails (Run")
+    assert note.endswith("; or the inputs have no batch dimension")

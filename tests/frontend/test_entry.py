@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from morphir.errors import RefusalError
 from morphir.frontend.entry import EntryPoint, public_methods, resolve_entry_points
@@ -52,3 +53,17 @@ def test_a_wrong_name_lists_the_methods_there_are():
     assert "entry_points=('get_value',)" in caught.value.suggestions
     with pytest.raises(RefusalError, match="no method 'training'"):
         resolve(Agent(), "training")
+
+
+def test_a_misspelt_name_gives_the_nearest_one_first():
+    for model, name, nearest in [
+        (Agent(), "get_action", "get_action_and_value"),
+        (Agent(), "getvalue", "get_value"),
+        (Mlp(), "forwrd", "forward"),
+        (Mlp(), "extracter", "extractor"),
+        (Mlp(), "hed", "head"),
+        (nn.Sequential(Agent()), "0.value", "0.get_value"),
+    ]:
+        with pytest.raises(RefusalError) as caught:
+            resolve(model, name)
+        assert caught.value.suggestions[0] == f"entry_points=({nearest!r},)"

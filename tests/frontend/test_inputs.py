@@ -42,7 +42,7 @@ def test_given_inputs_are_sorted_by_entry_point(given: Any, expected: Any):
         ({"a": (X,)}, "has inputs for 'a', and none for 'b'"),
         ({}, "has inputs for nothing, and none for 'a', 'b'"),
         ({"a": X, "b": X, "c": X}, "'c', which is not among the entry points 'a', 'b'"),
-        (3, "holds a int, expected a tuple of positional arguments"),
+        (3, "is of type int, expected a tuple of arguments"),
         ((3, "x"), "there is no tensor among the example inputs of 'a'"),
         ((np.ones(3),), "hold a numpy array, which the recording cannot follow"),
         ((X, np.ones(3)), "hold a numpy array"),
@@ -52,6 +52,29 @@ def test_given_inputs_are_sorted_by_entry_point(given: Any, expected: Any):
 def test_inputs_that_cannot_be_used_are_refused_early(given: Any, words: str):
     with pytest.raises(RefusalError, match=words):
         given_inputs(given, ("a", "b"))
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 4)
+
+    def forward(self, input_ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        return self.table(input_ids)
+
+
+IDS = torch.tensor([[1, 2, 3]])
+
+
+@pytest.mark.parametrize("given", [{"input_ids": IDS}, {"mask": IDS, "input_ids": IDS}])
+def test_keyword_arguments_are_told_from_entry_points(given: dict[str, torch.Tensor]):
+    named = ", ".join(f"{key!r}: ..." for key in given)
+    with pytest.raises(RefusalError, match="names of parameters of 'forward'") as caught:
+        trace(Words(), example_inputs=given)
+    assert caught.value.suggestions == (f"example_inputs={{'forward': ((), {{{named}}})}}",)
+    trace(Words(), example_inputs={"forward": ((), given)})
+    with pytest.raises(RefusalError, match="which is not among the entry points"):
+        trace(Words(), example_inputs={**given, "table": IDS})
 
 
 class Policy(nn.Module):
@@ -169,7 +192,7 @@ def test_what_does_not_follow_is_not_guessed(model: nn.Module):
          "no example inputs for 'forward', and it cannot be traced", "example_inputs=(input,)"),
         (Mlp, {"entry_points": "forward"}, "expected a tuple of method names", "('forward',)"),
         (Mlp, {"entry_points": ("froward",)}, "Mlp has no method 'froward'", "('forward',)"),
-        (Mlp, {"entry_points": ("extractor.9",)}, "no method 'extractor.9'", "('forward',)"),
+        (Mlp, {"entry_points": ("extractor.9",)}, "no method 'extractor.9'", "('extractor.3',)"),
         (Mlp, {"entry_points": ()}, "expected a tuple of method names", "('forward',)"),
     ],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """What a recording says, model by model."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +277,12 @@ def test_a_value_that_leaves_torch_is_an_escape_and_noted(how: Any, words: str):
     program = trace(One(forward), example_inputs=(X,))
     assert ops(program)[-2] == "escape"
     assert any(words in note for note in program.notes), program.notes
+
+
+def test_a_graph_module_goes_by_a_name_that_its_copies_have_too():
+    """torch.fx names each graph module's class after what was traced, and a copy's not."""
+    traced = torch.fx.symbolic_trace(Mlp())
+    for model in (traced, nn.Sequential(traced)):
+        program = record(model, example_inputs=(X,)).program
+        assert "GraphModule" in (program.model, *program.modules.values())
+        assert record(copy.deepcopy(model), example_inputs=(X,)).program == program

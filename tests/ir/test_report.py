@@ -3,6 +3,7 @@ import json
 import pytest
 
 from morphir.ir import Certificate, Check, Grade, InsertionClaim, Report
+from morphir.ir.report import counted
 
 
 def test_grades_are_ordered_and_a_list_has_the_weakest():
@@ -77,3 +78,17 @@ def test_a_check_is_found_by_its_name():
 def test_what_is_no_grade_is_refused():
     with pytest.raises(KeyError):
         Report.from_json(report().to_json().replace('"PROVED"', '"SURE"'))
+
+
+def test_arguments_on_which_models_differ_are_printed_and_stay_out_of_json():
+    given = Check("float64", Grade.REFUTED, "no", "x", {}, "(1,)", ((1,), {}))
+    report = Report(Grade.REFUTED, checks=(given,))
+    assert str(report).splitlines()[-2:] == ["                at x", "                with (1,)"]
+    again = Report.from_json(report.to_json())
+    assert again == report
+    assert again.checks[0].arguments is None
+
+
+def test_one_thing_is_no_plural():
+    assert [counted(n, "input") for n in (0, 1, 2)] == ["0 inputs", "1 input", "2 inputs"]
+    assert "1 parameter: a.b" in str(Report(Grade.UNKNOWN, not_covered=("a.b",)))

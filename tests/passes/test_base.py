@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import pytest
+import torch
+from torch import nn
 
+import morphir
 from morphir.errors import RefusalError, VerificationError
 from morphir.ir import Program, Rewriter
 from morphir.passes import DeeperPass, MorphismPass, Refusal
@@ -32,6 +35,8 @@ class Probe(MorphismPass):
             graph = program.graphs["forward"]
             broken = replace(graph, body=graph.body[1:])
             rewriter._program = replace(program, graphs={"forward": broken})
+        if self.how == "in eval mode" and program.mode == "eval":
+            return DeeperPass(at="body.act").rewrite(program, rewriter)
         return ["said"] if self.how == "say" else []
 
 
@@ -82,7 +87,48 @@ def test_a_pass_has_to_fit_in_train_mode_too():
 
 
 def test_a_pass_has_to_do_the_same_in_both_modes():
-    plain = Rewriter(parse(LINEAR))
-    other = Rewriter(parse(LINEAR.replace("relu(input=%0)", "relu6(input=%0)")))
-    with pytest.raises(RefusalError, match="done in another way"):
+    relu6 = LINEAR.replace("relu(input=%0)", "relu6(input=%0)")
+    plain, other = Rewriter(parse(LINEAR)), Rewriter(parse(relu6))
+    with pytest.raises(RefusalError) as caught:
         run_pass(DeeperPass(at="body.act"), plain, other)
+    assert caught.value.reason == (
+        "the activation of a layer after 'body.act' would have to be 'relu' for eval mode and "
+        "'relu6' for train mode, as the model does not run the same operations there in both"
+    )
+    assert caught.value.suggestions == ("activation='relu'",), "relu6 is not exact after a relu"
+    both = Rewriter(parse(LINEAR)), Rewriter(parse(relu6))
+    run_pass(DeeperPass(at="body.act", activation="relu"), *both)
+    assert both[0].edits[0].spec == both[1].edits[0].spec
+
+
+class Branches(nn.Module):
+    """Runs another activation in train mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.act, self.other, self.head = (
+            nn.Linear(4, 4), nn.ReLU(), nn.ReLU(), nn.Linear(4, 2),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.fc(x)
+        return self.head(self.act(h) if self.training else self.other(h))
+
+
+def test_places_that_depend_on_the_mode_are_named_with_their_mode():
+    model, given = Branches(), {"example_inputs": (torch.randn(2, 4),)}
+    with pytest.raises(RefusalError) as caught:
+        morphir.apply(model, DeeperPass(at="fc"), **given)
+    assert caught.value.reason.startswith(
+        "for eval mode the layer would have to go after 'other', for train mode after 'act'"
+    )
+    assert caught.value.suggestions == ("block='residual'",), "no activation runs in both modes"
+    grown = morphir.apply(model, DeeperPass(at="fc", block="residual"), **given)
+    assert grown.fc.fc_deeper1 is not None
+
+
+def test_a_layer_for_one_mode_only_is_refused():
+    in_train = Rewriter(parse(LINEAR.replace("Net eval", "Net train")))
+    with pytest.raises(RefusalError, match="would go in for eval mode only") as it:
+        run_pass(Probe("in eval mode"), Rewriter(parse(LINEAR)), in_train)
+    assert it.value.suggestions[0].startswith("at= a place around which")

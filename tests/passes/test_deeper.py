@@ -740,3 +740,58 @@ def test_a_pass_is_frozen_hashable_and_prints_as_it_was_typed():
     assert deeper.describe() == "DeeperPass(at=('a', 'b'), block='residual', hidden=4)"
     with pytest.raises(AttributeError):
         deeper.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 5}, {"kernel_size": (3,)}, {"groups": 2}])
+@pytest.mark.parametrize("block", ["identity", "residual"])
+def test_an_option_of_convolutions_is_refused_where_a_linear_layer_fits(block, options):
+    (name,) = options
+    with pytest.raises(RefusalError, match=f"{name}=.* is for a convolution, and what") as caught:
+        grow(chain(nn.ReLU()), "1", X, block=block, **options)
+    assert caught.value.suggestions == (f"{name}=None",)
+
+
+def test_a_misspelt_block_names_the_nearest():
+    with pytest.raises(RefusalError, match="try: block='identity'"):
+        DeeperPass(at="1", block="ident")
+    with pytest.raises(RefusalError, match="try: block='residual'"):
+        DeeperPass(at="1", block=None)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.act = nn.Linear(4, 4), nn.ReLU()
+        self.rnn, self.head = nn.GRU(4, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rnn(self.act(self.first(x)))[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "at", "x", "expected"),
+    [
+        (
+            lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+            "linear2",
+            torch.randn(2, 3, 8),
+            "at='linear1'",
+        ),
+        (Recurrent, "rnn", torch.randn(2, 3, 4), "at='act'"),
+        (Recurrent, "head", torch.randn(2, 3, 4), "at='act'"),
+    ],
+)
+@pytest.mark.parametrize("grown", [False, True])
+def test_every_place_that_a_refusal_suggests_works(make, at, x, expected, grown):
+    """Also where dropout follows, and never inside of what was inserted before."""
+    model = make()
+    if grown:
+        site = expected.removeprefix("at='").removesuffix("'")
+        model = morphir.apply(model, DeeperPass(at=site), example_inputs=(x,))
+    with pytest.raises(RefusalError) as caught:
+        morphir.transform(model, DeeperPass(at=at), example_inputs=(x,))
+    assert expected in caught.value.suggestions
+    assert not any("_deeper1." in each for each in caught.value.suggestions)
+    for each in caught.value.suggestions:
+        pass_ = DeeperPass(**{"at": at, **eval(f"dict({each})")})
+        assert morphir.transform(model, pass_, example_inputs=(x,)).report.grade.name == "PROVED"

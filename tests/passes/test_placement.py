@@ -4,13 +4,14 @@ import pytest
 
 from morphir.passes import Refusal
 from morphir.passes.placement import Options, Placement, place_identity, place_open, record_block
+from morphir.passes.surroundings import Surroundings
 from tests.passes.programs import LINEAR, parse
 
 PROGRAM = parse(LINEAR)
 
 
 def test_after_the_activation_itself():
-    placed = place_identity(PROGRAM, "body.act", Options())
+    placed = place_identity(Surroundings(PROGRAM), "body.act", Options())
     assert isinstance(placed, Placement)
     assert (placed.anchor, placed.reason) == ("body.act", "")
     assert (placed.spec.law, placed.spec.features, placed.spec.bias) == ("DEEPER-1", 8, True)
@@ -18,7 +19,7 @@ def test_after_the_activation_itself():
 
 
 def test_a_layer_means_the_activation_after_it():
-    placed = place_identity(PROGRAM, "body.a", Options())
+    placed = place_identity(Surroundings(PROGRAM), "body.a", Options())
     assert isinstance(placed, Placement)
     assert (placed.anchor, placed.reason) == ("body.act", "the activation that follows")
 
@@ -37,13 +38,13 @@ def test_before_an_activation_that_has_no_module():
       output '' = %1
     """
     assert text != LINEAR
-    placed = place_identity(parse(inline), "a", Options())
+    placed = place_identity(Surroundings(parse(inline)), "a", Options())
     assert isinstance(placed, Placement)
     assert (placed.anchor, placed.spec.law) == ("a", "DEEPER-2")
 
 
 def test_the_head_is_refused_with_the_nearest_places():
-    refusal = place_identity(PROGRAM, "b", Options())
+    refusal = place_identity(Surroundings(PROGRAM), "b", Options())
     assert isinstance(refusal, Refusal)
     assert "is not bounded and no activation precedes it" in refusal.reason
     assert refusal.suggestions == (
@@ -57,15 +58,15 @@ def test_the_head_is_refused_with_the_nearest_places():
 @pytest.mark.parametrize("kind", ["residual", "parametric"])
 @pytest.mark.parametrize("name", ["body.act", "b", "body"])
 def test_open_blocks_fit_everywhere(kind: str, name: str):
-    placed = place_open(PROGRAM, name, kind, Options())
+    placed = place_open(Surroundings(PROGRAM), name, kind, Options())
     assert isinstance(placed, Placement)
     assert (placed.anchor, placed.spec.activation) == (name, "relu")
     assert placed.spec.hidden == (placed.spec.features if kind == "residual" else 0)
 
 
 def test_only_a_residual_block_learns_in_front_of_a_clipping_activation():
-    assert isinstance(place_open(PROGRAM, "body.a", "residual", Options()), Placement)
-    refusal = place_open(PROGRAM, "body.a", "parametric", Options())
+    assert isinstance(place_open(Surroundings(PROGRAM), "body.a", "residual", Options()), Placement)
+    refusal = place_open(Surroundings(PROGRAM), "body.a", "parametric", Options())
     assert isinstance(refusal, Refusal)
     assert "wherever relu changes something, relu, which follows, is flat" in refusal.reason
     assert refusal.suggestions == ("at='body.act'", "block='identity'", "block='residual'")
@@ -75,24 +76,26 @@ def test_open_blocks_take_an_activation_before_after_or_further_up():
     for before, expected in (("tanh", "tanh"), ("silu", "silu")):
         program = parse(LINEAR.replace("relu(", f"{before}("))
         for name in ("body.a", "body.act", "b"):
-            placed = place_open(program, name, "residual", Options())
+            placed = place_open(Surroundings(program), name, "residual", Options())
             assert isinstance(placed, Placement)
             assert placed.spec.activation == expected
-    placed = place_open(PROGRAM, "b", "residual", Options(activation="gelu", hidden=3))
+    placed = place_open(
+        Surroundings(PROGRAM), "b", "residual", Options(activation="gelu", hidden=3)
+    )
     assert isinstance(placed, Placement)
     assert (placed.spec.activation, placed.spec.hidden) == ("gelu", 3)
 
 
 def test_open_blocks_need_types():
     untyped = parse(LINEAR.replace("%0: f32[B, 8]", "%0").replace("%1: f32[B, 8]", "%1"))
-    refusal = place_open(untyped, "body.act", "residual", Options())
+    refusal = place_open(Surroundings(untyped), "body.act", "residual", Options())
     assert isinstance(refusal, Refusal)
     assert refusal.suggestions == ("example_inputs=(x,)",)
-    assert isinstance(place_identity(untyped, "body.act", Options()), Placement)
+    assert isinstance(place_identity(Surroundings(untyped), "body.act", Options()), Placement)
 
 
 def test_a_block_is_recorded_at_the_type_of_its_site():
-    placed = place_identity(PROGRAM, "body.act", Options())
+    placed = place_identity(Surroundings(PROGRAM), "body.act", Options())
     assert isinstance(placed, Placement)
     module, program = record_block(placed.spec, placed)
     (graph,) = program.graphs.values()

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+import morphir
+from morphir.errors import RefusalError
 from morphir.frontend import record
 from morphir.passes import Refusal
 from morphir.passes.sites import calls_at, module_names, resolve
@@ -149,3 +151,53 @@ def test_every_call_of_a_module_over_all_entry_points():
         Twice(), example_inputs=(torch.randn(2, 3),), entry_points=("once", "twice")
     ).program
     assert [graph.name for graph, _ in calls_at(program, "relu")] == ["once", "twice", "twice"]
+
+
+class Casting(nn.Module):
+    """Enters autocast for its middle, as a forward should not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+        self.body = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.first(x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.body(h)
+
+
+@pytest.mark.parametrize("block", ["identity", "residual", "parametric"])
+def test_a_site_inside_an_autocast_region_is_refused_by_name(block: str):
+    x = (torch.randn(2, 4),)
+    with pytest.raises(RefusalError, match=r"'body.1' runs inside torch.autocast") as caught:
+        morphir.apply(Casting(), morphir.DeeperPass(at="body.1", block=block), example_inputs=x)
+    assert "around the call of the model" in caught.value.suggestions[0]
+    grown = morphir.apply(
+        Casting(), morphir.DeeperPass(at="first.1", block=block), example_inputs=x
+    )
+    assert "1_deeper1" in grown.first._modules, "the value is only read under autocast"
+
+
+def test_a_part_that_is_not_called_names_the_module_around_it_as_an_entry_point():
+    class Critics(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.critic = nn.ModuleDict({"qf0": nn.Sequential(nn.Linear(4, 4), nn.ReLU())})
+            self.critics = nn.ModuleList([self.critic["qf0"]])
+            self.value = Casting()
+            self.actor = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.actor(x)
+
+    program = record(Critics(), example_inputs=(torch.randn(2, 4),)).program
+    refusal = calls_at(program, "value.body.1")
+    assert isinstance(refusal, Refusal)
+    assert refusal.suggestions == ("entry_points=('value',)",)
+    refusal = calls_at(program, "critic.qf0.1")
+    assert isinstance(refusal, Refusal)
+    assert refusal.suggestions == ("entry_points=('critic.qf0',)",), "a ModuleDict has no forward"
+    refusal = calls_at(program, "value")
+    assert isinstance(refusal, Refusal)
+    assert refusal.suggestions == ("entry_points= with a method that calls it",)

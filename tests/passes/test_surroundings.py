@@ -15,15 +15,12 @@ from morphir.ops import ANYTHING, DEFAULT_TABLE, Interval
 from morphir.passes import Refusal
 from morphir.passes.sites import calls_at
 from morphir.passes.surroundings import (
+    Activation,
     Following,
     Surroundings,
     choose_activation,
     downstream,
-    hides,
-    identity_range,
     is_activation,
-    is_idempotent,
-    settings_of,
     sole_consumer,
     upstream,
 )
@@ -60,9 +57,9 @@ def test_a_block_computes_the_activation_that_it_was_given(op: Any):
             record(nn.Sequential(kind(**each)), example_inputs=(X,)).program.graphs["forward"].nodes
         )
         assert node.op == op.name
-        again = kind(**settings_of(node))
+        again = kind(**Activation.of(node).settings)
         (twin,) = record(nn.Sequential(again), example_inputs=(X,)).program.graphs["forward"].nodes
-        assert (twin.op, settings_of(twin)) == (node.op, settings_of(node))
+        assert (twin.op, Activation.of(twin).settings) == (node.op, Activation.of(node).settings)
         assert is_activation(node)
 
 
@@ -75,9 +72,9 @@ def test_a_module_is_the_same_op_as_the_function(function: Any):
             return function(x)
 
     (node,) = record(Net(), example_inputs=(X,)).program.graphs["forward"].nodes
-    made = activation_module(DEFAULT_TABLE.get(node.op))(**settings_of(node))
+    made = activation_module(DEFAULT_TABLE.get(node.op))(**Activation.of(node).settings)
     (twin,) = record(nn.Sequential(made), example_inputs=(X,)).program.graphs["forward"].nodes
-    assert (twin.op, settings_of(twin)) == (node.op, settings_of(node))
+    assert (twin.op, Activation.of(twin).settings) == (node.op, Activation.of(node).settings)
 
 
 def test_softmax_and_glu_are_no_activations_for_a_block():
@@ -118,8 +115,8 @@ def test_bounds_and_identity_ranges():
     assert around.interval(*last(around)) == Interval(0.0, 6.0)
     around = program_of(nn.Linear(8, 8))
     assert around.interval(*last(around)) == ANYTHING
-    assert identity_range(Node("relu", {}, ())) == Interval(0.0)
-    assert identity_range(Node("tanh", {}, ())) is None
+    assert Activation("relu").identity_range == Interval(0.0)
+    assert Activation("tanh").identity_range is None
 
 
 @pytest.mark.parametrize(
@@ -137,8 +134,7 @@ def test_bounds_and_identity_ranges():
     ],
 )
 def test_which_activations_are_idempotent(name: str, settings: dict[str, float], expected: bool):
-    node = Node(name, {"input": Value("input", "x", None), **settings}, ())
-    assert is_idempotent(node) == expected
+    assert Activation(name, settings).is_idempotent == expected
 
 
 @pytest.mark.parametrize(
@@ -156,10 +152,9 @@ def test_which_activations_are_idempotent(name: str, settings: dict[str, float],
 )
 def test_what_an_activation_hides_of_an_earlier_one(later: str, earlier: str, expected: bool):
     """abs is the identity where relu is and idempotent, but not flat elsewhere."""
-    x = Value("input", "x", None)
     settings = {"clamp": {"min": 0.0}, "leaky_relu": {"negative_slope": 0.1}}
-    nodes = [Node(name, {"input": x, **settings.get(name, {})}, ()) for name in (later, earlier)]
-    assert hides(*nodes) == expected
+    one, other = (Activation(name, settings.get(name, {})) for name in (later, earlier))
+    assert one.hides(other) == expected
 
 
 def test_an_activation_fits_only_where_it_does_at_every_call():
@@ -173,8 +168,8 @@ def test_an_activation_fits_only_where_it_does_at_every_call():
 
     around = Surroundings(record(Net(), example_inputs=(X,)).program)
     calls = calls_at(around.program, "act")
-    assert not around.is_identity_at(calls, Node("relu", {}, ()))
-    assert around.is_identity_at(calls[:1], Node("relu", {}, ()))
+    assert not around.is_identity_at(calls, Activation("relu"))
+    assert around.is_identity_at(calls[:1], Activation("relu"))
 
 
 def following(*layers: nn.Module) -> Following | str:
@@ -185,10 +180,10 @@ def following(*layers: nn.Module) -> Following | str:
 def test_the_activation_that_follows():
     found = following(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     assert isinstance(found, Following)
-    assert (found.node.op, found.module, found.before) == ("relu", "1", "0")
+    assert (found.activation.op, found.module, found.before) == ("relu", "1", "0")
     found = following(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
     assert isinstance(found, Following)
-    assert (found.node.op, found.module, found.before) == ("relu", "2", "1")
+    assert (found.activation.op, found.module, found.before) == ("relu", "2", "1")
 
 
 @pytest.mark.parametrize(
@@ -238,8 +233,8 @@ def test_upstream_is_nearest_first():
 
 
 def test_choosing_an_activation():
-    relu, tanh = Node("relu", {}, ()), Node("tanh", {}, ())
-    leaky = Node("leaky_relu", {"negative_slope": 0.3}, ())
+    relu, tanh = Activation("relu"), Activation("tanh")
+    leaky = Activation("leaky_relu", {"negative_slope": 0.3})
     assert choose_activation(None, [relu, copy.copy(relu)]) is relu
     assert choose_activation(None, [relu, tanh]) is None
     assert choose_activation(None, [relu, None]) is None

@@ -104,8 +104,15 @@ def test_state_7_a_truncated_file_is_found(tmp_path_factory, share):
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     for read in (read_archive, read_header):
-        with pytest.raises(StorageError, match=r"cannot read .*a\.safetensors"):
+        with pytest.raises(StorageError, match=r"a\.safetensors: truncated, or not a safetensors"):
             read(path)
+
+
+def test_a_file_that_cannot_be_opened_is_named_once(tmp_path):
+    for path, why in ((tmp_path, "it is a folder"), (tmp_path / "no", "there is no such file")):
+        with pytest.raises(StorageError) as caught:
+            read_archive(path)
+        assert str(caught.value) == f"cannot read {path}: {why}"
 
 
 class Trap:
@@ -116,7 +123,7 @@ class Trap:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: None, "cannot read .*No such file"),
+        (lambda p: None, "cannot read .*there is no such file"),
         (lambda p: p.mkdir(), "cannot read"),
         (lambda p: p.write_bytes(b""), "cannot read"),
         (lambda p: p.write_bytes(b"\x80\x04nonsense" * 10), "cannot read"),

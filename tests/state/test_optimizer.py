@@ -2,8 +2,12 @@
 
 import inspect
 
+import gymnasium as gym
 import pytest
 import torch
+from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 import morphir
@@ -63,7 +67,7 @@ def test_state_1_and_2_for_every_optimizer(name, inplace):
     parameters = dict(net.named_parameters())
     (group,) = other.param_groups
     assert {k: v for k, v in group.items() if k != "params"} == options
-    assert [*map(id, group["params"])] == [id(parameters[n]) for n in (*old, *NEW)]
+    assert [*map(id, group["params"])] == [*map(id, net.parameters())]
     for n in old:
         kept = other.state[parameters[n]]
         assert kept.keys() == state[n].keys()
@@ -198,8 +202,8 @@ def test_state_2_weights_with_weights_and_biases_with_biases():
     block = result.module.net.get_submodule("2_deeper1")
     groups = [[id(p) for p in group["params"]] for group in result.optimizer.param_groups]
     assert [len(group) for group in groups] == [2, 4, 4]
-    assert groups[1][-1] == id(block.layer.bias)
-    assert groups[2][-1] == id(block.layer.weight)
+    assert groups[1][1] == id(block.layer.bias)
+    assert groups[2][1] == id(block.layer.weight)
     assert [group["lr"] for group in result.optimizer.param_groups] == [0.1, 0.2, 0.3]
     assert "1 new parameter joined group 1 of AdamW" in result.report.notes
 
@@ -212,9 +216,10 @@ def test_state_2_a_bias_follows_the_bias_of_a_layer_with_weights():
     leaders = [(f"norm.{n}", p) for n, p in norm.named_parameters()]
     leaders += [(f"linear.{n}", p) for n, p in linear.named_parameters()]
     new = {"new.weight": nn.Parameter(torch.eye(4)), "new.bias": nn.Parameter(torch.zeros(4))}
-    Joining([optimizer]).join(new, leaders)
+    joining = Joining([optimizer], nn.Sequential(linear, norm))
+    joining.join(new, leaders)
     assert [len(group["params"]) for group in optimizer.param_groups] == [1, 1, 2, 2]
-    Joining([optimizer]).join({"other.bias": nn.Parameter(torch.zeros(4))}, leaders[:2])
+    joining.join({"other.bias": nn.Parameter(torch.zeros(4))}, leaders[:2])
     assert [len(group["params"]) for group in optimizer.param_groups] == [2, 1, 2, 2]
 
 
@@ -236,23 +241,25 @@ def test_state_2_scales_per_channel_go_with_the_biases():
     assert set(groups[1][1:]) == {id(block.layer.bias), id(block.blend)}
 
 
-def test_state_2_behind_a_frozen_layer_the_next_one_is_followed():
-    """STATE-2"""
+@pytest.mark.parametrize("held", [False, True])
+def test_state_9_behind_frozen_layers_only_the_new_one_is_frozen(held):
+    """STATE-9, STATE-2: and it is held where they are, so that it thaws with them"""
     net = Net()
-    net.extractor[0].requires_grad_(False)
-    net.extractor[2].requires_grad_(False)
-    rest = {"params": [*net.head.parameters()], "lr": 0.5}
-    result = morphir.transform(
-        net, morphir.DeeperPass(at="extractor.3"), optimizer=torch.optim.SGD([rest])
-    )
+    net.extractor.requires_grad_(False)
+    optimizer = torch.optim.SGD((net if held else net.head).parameters(), lr=0.1)
+    result = morphir.transform(net, morphir.DeeperPass(at="extractor.3"), optimizer=optimizer)
     names = {id(p): n for n, p in result.module.named_parameters()}
     (group,) = result.optimizer.param_groups
-    assert [names[id(p)] for p in group["params"]] == [
-        "head.weight", "head.bias",
-        "extractor.3_deeper1.layer.weight", "extractor.3_deeper1.layer.bias",
-    ]  # fmt: skip
-    assert not result.module.extractor[0].weight.requires_grad
-    assert result.module.extractor.get_submodule("3_deeper1").layer.weight.requires_grad
+    assert [names[id(p)] for p in group["params"]] == (
+        [*names.values()] if held else ["head.weight", "head.bias"]
+    )
+    block = result.module.extractor.get_submodule("3_deeper1")
+    assert [p.requires_grad for p in block.parameters()] == [False, False]
+    assert "2 new parameters are frozen, as the layers they follow" in result.report.notes
+    assert result.report.check("learning").summary == "there is no new parameter that is to learn"
+    before = block.layer.weight.clone()
+    train_a_little(result.module, result.optimizer)
+    assert torch.equal(block.layer.weight, before)
 
 
 def test_state_2_the_first_layer_upstream_that_trains_is_followed():
@@ -269,17 +276,166 @@ def test_state_2_the_first_layer_upstream_that_trains_is_followed():
     assert [len(group["params"]) for group in result.optimizer.param_groups] == [4, 2]
 
 
+class Pair(nn.Module):
+    """A network, and its target on the network's result: what trains comes before what doesn't."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.online = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        self.target = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+
+    def forward(self, x):
+        return self.target(self.online(x))
+
+
+PAIR = [morphir.DeeperPass(at="online.1"), morphir.DeeperPass(at="target.1")]
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_state_2_what_follows_a_target_network_does_not_train(frozen, inplace, replayed):
+    """STATE-2, STATE-9: in one optimizer, in two groups, by transform and by replay"""
+    pair = Pair()
+    pair.target.requires_grad_(not frozen)
+    groups = [{"params": [pair.online[0].weight]}, {"params": [pair.online[0].bias], "lr": 1.0}]
+    groups[0]["params"] += [*pair.online[2].parameters()]
+    optimizer = torch.optim.AdamW(groups, lr=0.1)
+    if replayed:
+        lineage = morphir.transform(Pair(), PAIR, example_inputs=(torch.randn(2, 4),)).lineage
+        model = morphir.replay(lineage, pair, optimizer=optimizer)
+    else:
+        result = morphir.transform(
+            pair, PAIR, optimizer=optimizer, inplace=inplace, example_inputs=(torch.randn(2, 4),)
+        )
+        model, optimizer = result.module, result.optimizer
+        how = "frozen" if frozen else "in no optimizer"
+        assert f"2 new parameters are {how}, as the layers they follow" in result.report.notes
+        assert result.report.grade.name == "PROVED"
+    names = {id(p): n for n, p in model.named_parameters()}
+    held = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(n for n in names.values() if n.startswith("online."))
+    assert all(p.requires_grad != frozen for p in model.target.parameters())
+    assert all(p.requires_grad for p in model.online.parameters())
+
+
+def _sac(space):
+    actions = gym.spaces.Box(-1, 1, (2,))
+    return SACPolicy(space, actions, lambda _: 1e-3), ("latent_pi", "qf0", "qf1")
+
+
+def _td3(space):
+    policy = TD3Policy(space, gym.spaces.Box(-1, 1, (2,)), lambda _: 1e-3)
+    return policy, ("mu", "qf0", "qf1")
+
+
+def _dqn(space):
+    return DQNPolicy(space, gym.spaces.Discrete(3), lambda _: 1e-3), ("q_net",)
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+@pytest.mark.parametrize("make", [_sac, _td3, _dqn])
+def test_state_2_online_and_target_networks_of_stable_baselines3(make, replayed):
+    """STATE-2: grown in one call or by replay, the optimizers hold exactly what is online"""
+    torch.manual_seed(0)
+    policy, heads = make(gym.spaces.Box(-1, 1, (4,)))
+    for name, module in policy.named_modules():
+        if name.endswith("_target"):
+            module.requires_grad_(False)
+    parts = [name for name, _ in policy.named_children()]
+    x, a = torch.randn(2, 4), torch.randn(2, 2)
+    inputs = {part: (x, a) if "critic" in part else (x,) for part in parts}
+    names = [name for name, _ in policy.named_modules()]
+    sites = [f"{p}.{h}.1" for p in parts for h in heads if f"{p}.{h}.1" in names]
+    options = {"example_inputs": inputs, "entry_points": tuple(parts)}
+    if replayed:
+        lineage = morphir.transform(
+            make(policy.observation_space)[0], morphir.DeeperPass(at=sites), **options
+        )
+        grown = morphir.replay(lineage.lineage, policy)
+    else:
+        grown = morphir.transform(policy, morphir.DeeperPass(at=sites), **options).module
+    held = set()
+    for module in grown.modules():
+        optimizer = vars(module).get("optimizer")
+        held |= {id(p) for g in optimizer.param_groups for p in g["params"]} if optimizer else set()
+    for name, parameter in grown.named_parameters():
+        online = "_target" not in name
+        assert (id(parameter) in held) == online == parameter.requires_grad, name
+    assert sum("deeper" in name for name, _ in grown.named_parameters()) == 2 * len(sites)
+
+
 def test_nothing_to_follow_among_several_groups_is_refused():
-    net = Net()
-    net.extractor.requires_grad_(False)
+    net = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(4, 3))
     optimizer = torch.optim.SGD(
-        [{"params": [net.head.weight]}, {"params": [net.head.bias], "lr": 0.2}], lr=0.1
+        [{"params": [net[2].weight]}, {"params": [net[2].bias], "lr": 0.2}], lr=0.1
     )
+    x = torch.randn(2, 4)
     before = fingerprint(net, [optimizer])
     for inplace in (False, True):
         with pytest.raises(RefusalError, match=r"not clear which group(.|\n)*SGD with 2 groups"):
-            morphir.transform(net, morphir.DeeperPass(at=AT), optimizer=optimizer, inplace=inplace)
+            morphir.transform(
+                net,
+                morphir.DeeperPass(at="1"),
+                optimizer=optimizer,
+                inplace=inplace,
+                example_inputs=(x,),
+            )
     assert fingerprint(net, [optimizer]) == before
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    result = morphir.transform(
+        net, morphir.DeeperPass(at="1"), optimizer=optimizer, example_inputs=(x,)
+    )
+    assert len(result.optimizer.param_groups[0]["params"]) == 4
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("options", [{"fused": True}, {"foreach": True}], ids=str)
+def test_state_10_torchs_own_state_dicts_fit_a_fresh_optimizer(options, inplace, tmp_path):
+    """STATE-10: over layers of one shape, a state in another order would be taken silently"""
+
+    def make():
+        return nn.Sequential(
+            nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)
+        )
+
+    def train(net, optimizer, seed):
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(3):
+            optimizer.zero_grad()
+            net(torch.randn(5, 8, generator=generator)).square().sum().backward()
+            optimizer.step()
+
+    torch.manual_seed(0)
+    net = make()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01, **options)
+    train(net, optimizer, 0)
+    passes = [morphir.DeeperPass(at="3"), morphir.DeeperPass(at="1", block="residual")]
+    result = morphir.transform(
+        net, passes, optimizer=optimizer, inplace=inplace, example_inputs=(torch.randn(2, 8),)
+    )
+    net, optimizer = result.module, result.optimizer
+    train(net, optimizer, 1)
+    torch.save((net.state_dict(), optimizer.state_dict()), tmp_path / "state.pt")
+    fresh = morphir.replay(result.lineage, make())
+    other = torch.optim.Adam(fresh.parameters(), lr=0.01, **options)
+    weights, state = torch.load(tmp_path / "state.pt")
+    fresh.load_state_dict(weights)
+    other.load_state_dict(state)
+    train(net, optimizer, 2)
+    train(fresh, other, 2)
+    for one, two in zip(net.parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_state_10_a_group_in_another_order_gets_new_parameters_at_its_end():
+    """STATE-10"""
+    net = Net()
+    optimizer = torch.optim.SGD([*net.parameters()][::-1], lr=0.1)
+    result = morphir.transform(net, morphir.DeeperPass(at=AT), optimizer=optimizer)
+    block = result.module.extractor.get_submodule("1_deeper1")
+    (group,) = result.optimizer.param_groups
+    assert [*map(id, group["params"][-2:])] == [id(block.layer.weight), id(block.layer.bias)]
 
 
 @pytest.mark.parametrize("prefix", ["", "policy.", "-"])
@@ -292,7 +448,7 @@ def test_state_2_named_groups_get_names(prefix):
     named = [(n if prefix != "policy." else f"whole.{n}", p) for n, p in named]
     optimizer = torch.optim.Adam(named)
     leader = ("policy.extractor.0.weight", net.policy.extractor[0].weight)
-    joining = Joining([optimizer])
+    joining = Joining([optimizer], net)
     joining.join({"policy.extractor.1_deeper1.weight": nn.Parameter(torch.zeros(8, 8))}, [leader])
     group = optimizer.param_groups[0]
     expected = {"": "policy.", "policy.": "whole.policy.", "-": ""}[prefix]
@@ -321,7 +477,7 @@ def test_state_2_weights_and_biases_in_different_optimizers():
     result = morphir.transform(net, morphir.DeeperPass(at=AT), optimizer=optimizers)
     block = result.module.extractor.get_submodule("1_deeper1")
     before = block.layer.weight.detach().clone()
-    assert [o.param_groups[0]["params"][-1] for o in result.optimizer] == [
+    assert [o.param_groups[0]["params"][1] for o in result.optimizer] == [
         block.layer.bias,
         block.layer.weight,
     ]
@@ -455,7 +611,7 @@ def test_undo_leaves_no_trace():
     optimizer = torch.optim.Adagrad([(n, p) for n, p in net.named_parameters()])
     train_a_little(net, optimizer)
     before = fingerprint(net, [optimizer])
-    joining = Joining([optimizer])
+    joining = Joining([optimizer], net)
     joining.join(
         {"a.weight": nn.Parameter(torch.zeros(8, 8)), "a.bias": nn.Parameter(torch.zeros(8))},
         [*net.named_parameters()],

@@ -268,6 +268,16 @@ def test_another_optimizer_is_refused(make, message, tmp_path):
         morphir.load(path, Net, optimizer=make)
 
 
+@pytest.mark.parametrize("optimizer", [True, torch.optim.Adam([nn.Parameter(torch.zeros(1))])])
+def test_an_optimizer_that_is_no_function_is_refused(optimizer, tmp_path):
+    path = tmp_path / "a.safetensors"
+    morphir.save(Net(), path)
+    kind = type(optimizer).__name__
+    message = f"optimizer= is a {kind}, expected a function that builds the optimizer over"
+    with pytest.raises(RefusalError, match=message):
+        morphir.load(path, Net, optimizer=optimizer)
+
+
 def test_no_optimizer_was_saved(tmp_path):
     path = tmp_path / "a.safetensors"
     morphir.save(grown().module, path)

@@ -20,7 +20,7 @@ from morphir.backend.copying import Duplicate
 from morphir.backend.surgery import Surgery
 from morphir.blocks import BlockSpec
 from morphir.passes import placement
-from morphir.passes.surroundings import Surroundings
+from morphir.passes.surroundings import Activation, Surroundings
 from morphir.state.optimizer import Joining
 
 # The attribute `morphir.transform` is the function.
@@ -165,11 +165,11 @@ def believes_every_activation_fits(patch: Patch, rng: random.Random) -> None:
 
 
 def believes_every_activation_is_idempotent(patch: Patch, rng: random.Random) -> None:
-    patch.setattr(placement, "is_idempotent", lambda node: True)
+    patch.setattr(Activation, "is_idempotent", True)
 
 
 def forgets_the_activations_settings(patch: Patch, rng: random.Random) -> None:
-    patch.setattr(placement, "settings_of", lambda node: {})
+    patch.setattr(placement, "BlockSpec", lambda **spec: BlockSpec(**{**spec, "settings": {}}))
 
 
 def claims_another_law(patch: Patch, rng: random.Random) -> None:

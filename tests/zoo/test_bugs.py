@@ -102,9 +102,8 @@ def grow(name: str, block: str) -> Any:
     optimizer.step()
     bugs.VICTIM[:] = [model]
     kind, _, kernel = block.partition(" ")
-    deeper = DeeperPass(
-        at="fc" if name == "called" else "1", block=kind, kernel_size=int(kernel or 3)
-    )
+    size = int(kernel) if kernel else None
+    deeper = DeeperPass(at="fc" if name == "called" else "1", block=kind, kernel_size=size)
     return morphir.transform(model, deeper, optimizer=optimizer, example_inputs=(x,))
 
 
