@@ -71,8 +71,8 @@ def restore_optimizer(
     kind, groups = type(optimizer).__name__, optimizer.param_groups
     if saved["class"] != kind or len(saved["groups"]) != len(groups):
         raise RefusalError(
-            f"the file holds {saved['class']} with {len(saved['groups'])} groups, the factory "
-            f"built {kind} with {len(groups)}",
+            f"the file holds {saved['class']} (groups: {len(saved['groups'])}), the factory "
+            f"built {kind} (groups: {len(groups)})",
             suggestions=["optimizer= that builds what was saved"],
         )
     parameters = dict(model.named_parameters())

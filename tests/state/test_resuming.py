@@ -153,11 +153,11 @@ def test_options_that_are_no_plain_data_are_refused():
     [
         (
             lambda net: torch.optim.SGD(net.parameters()),
-            "Adam with 1 groups, the factory built a SGD",
+            "Adam \\(groups: 1\\), the factory built SGD",
         ),
         (
             lambda net: torch.optim.Adam([{"params": [p]} for p in net.parameters()]),
-            "with 1 groups, the factory built a Adam with 6",
+            "the factory built Adam \\(groups: 6\\)",
         ),
     ],
 )

@@ -257,7 +257,7 @@ def test_an_unchanged_model_of_another_kind_is_refused(tmp_path):
     ("make", "message"),
     [
         (lambda m: None, "expected a torch.optim.Optimizer, found NoneType"),
-        (lambda m: torch.optim.SGD(m.parameters()), "holds a Adam with 1 groups"),
+        (lambda m: torch.optim.SGD(m.parameters()), "holds Adam \\(groups: 1\\)"),
         (lambda m: torch.optim.Adam(Net().parameters()), "holds none of the parameters of Net"),
     ],
 )
