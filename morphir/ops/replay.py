@@ -110,9 +110,7 @@ def replay(
     )
 
 
-def evaluate(
-    argument: Argument, values: Mapping[Value, torch.Tensor], state: Mapping[str, torch.Tensor]
-) -> Any:
+def evaluate(argument: Argument, values: Mapping[Value, Any], state: Mapping[str, Any]) -> Any:
     """Puts tensors in the place of values, and numbers in the place of sizes."""
     match argument:
         case Value(origin="state", name=name):

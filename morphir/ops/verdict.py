@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import torch
@@ -35,13 +35,26 @@ def results_of(op: Op, arguments: Mapping[str, Any]) -> list[torch.Tensor]:
     return [tensor for _, tensor in tensors_in(op.execute(arguments))]
 
 
-def close(actual: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Equal, or equal to the rounding of a short sum in the tensors' dtype."""
+def close(
+    actual: torch.Tensor, expected: torch.Tensor, operands: Iterable[torch.Tensor] = ()
+) -> bool:
+    """Equal, or equal to the rounding of a short sum in the tensors' dtype.
+
+    With `operands`, what they were computed from: where terms cancel, rounding is relative to the
+    terms and not to the sum.
+    """
     if actual.dtype != expected.dtype:
         return False
     if not actual.is_floating_point():
         return torch.equal(actual, expected)
     rounding = max(_RTOL, 8 * torch.finfo(expected.dtype).eps)
-    finite = expected[expected.isfinite()].abs()
-    scale = float(finite.max()) if finite.numel() else 0.0
+    scale = max(map(_size, [expected, *operands]))
     return torch.allclose(actual, expected, rounding, rounding * scale, equal_nan=True)
+
+
+def _size(tensor: torch.Tensor) -> float:
+    """The largest finite magnitude."""
+    if not tensor.is_floating_point():
+        return 0.0
+    finite = tensor[tensor.isfinite()].abs()
+    return float(finite.max()) if finite.numel() else 0.0

@@ -45,6 +45,12 @@ def test_axis_4_any_reduction_commutes_with_what_its_layout_admits(shape, data):
     check_layout_of("var", input=x, dim=dim, keepdim=keepdim, correction=0)
 
 
+def test_axis_4_what_cancels_cancels_up_to_the_rounding_of_the_operands():
+    """AXIS-4: the variance of one number is 0, that of three copies of it 3e-33."""
+    x = torch.rand((3, 1, 1), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    check_layout_of("var", input=x, dim=(1,), keepdim=False, correction=0)
+
+
 def ways(name, **arguments):
     layout = layout_of(name, **arguments)
     return {atom.name: set(role.ways) for atom, role in layout.roles.items()}

@@ -34,3 +34,12 @@ def test_integers_and_nans_agree_exactly():
     nan = torch.tensor([float("nan")])
     assert close(nan, nan)
     assert not close(nan, torch.tensor([0.0]))
+
+
+def test_what_cancels_is_close_to_the_rounding_of_its_terms():
+    left, right = torch.tensor([0.1, 0.7], dtype=torch.float64), torch.tensor([0.3 - 0.2, 0.7])
+    difference = left - right.double()
+    zero = torch.zeros(2, dtype=torch.float64)
+    assert not close(difference * 1e-9, zero)
+    assert close(difference * 1e-9, zero, [left])
+    assert not close(zero + 1e-6, zero, [left])
