@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The compiler's core.
     "ir": {"errors"},
     "ops": {"errors", "tensors", "ir"},
+    "axes": {"errors", "ir", "ops"},
     "frontend": {"errors", "randomness", "tensors", "cloning", "ir", "ops"},
     # Share the op table with the planner and nothing else: that independence is what a proof is
     # worth.
