@@ -27,98 +27,97 @@ class Recipe:
     config: RunConfig
 
 
-def _recipes() -> dict[str, Recipe]:
-    room = Recipe(
-        "The 10x10 random room, solved by a network that grows 1 -> 2 -> 4 -> 8 layers. What "
-        "`make run` runs.",
-        RunConfig(
-            name="grownn-minihack-room",
-            env=RoomConfig(),
-            network=NetworkConfig(width=128, depth=1),
-            growth=GrowthConfig(depths=(2, 4, 8), steps=(25_000, 50_000, 75_000)),
-            ppo=PPOConfig(
-                total_steps=180_224,
-                # A large first step learns the room fast; annealing it and the entropy bonus to
-                # zero leaves no level where the deterministic policy walks into a wall forever.
-                learning_rate=1e-3,
-                final_learning_rate=0.0,
-                entropy=0.02,
-                final_entropy=0.0,
-                discount=0.95,
-            ),
-            eval_every=12_288,
+_ROOM = Recipe(
+    "The 10x10 random room, solved by a network that grows 1 -> 2 -> 4 -> 8 layers. What "
+    "`make run` runs.",
+    RunConfig(
+        name="grownn-minihack-room",
+        env=RoomConfig(),
+        network=NetworkConfig(width=128, depth=1),
+        growth=GrowthConfig(depths=(2, 4, 8), steps=(25_000, 50_000, 75_000)),
+        ppo=PPOConfig(
+            total_steps=180_224,
+            # A large first step learns the room fast; annealing it and the entropy bonus to
+            # zero leaves no level where the deterministic policy walks into a wall forever.
+            learning_rate=1e-3,
+            final_learning_rate=0.0,
+            entropy=0.02,
+            final_entropy=0.0,
+            discount=0.95,
         ),
-    )
-    room_paper = Recipe(
-        "The GrowNN paper's network and settings on the 10x10 random room: whole map, 512 units, "
-        "2 M steps. Hours of computing.",
-        RunConfig(
-            name="grownn-minihack-room-paper",
-            env=RoomConfig(view="map"),
-            network=NetworkConfig(architecture="grownn-minihack", width=512, depth=1),
-            growth=GrowthConfig(depths=(2, 3, 4)),
-            ppo=PPOConfig(
-                total_steps=2_000_000,
-                environments=5,
-                rollout_steps=2048,
-                minibatch=256,
-                epochs=11,
-                learning_rate=2.11e-4,
-                entropy=0.005,
-                normalise_advantages=False,
-            ),
-            checkpoint_every=102_400,
-            eval_every=25_000,
-            eval_episodes=10,
+        eval_every=12_288,
+    ),
+)
+_ROOM_PAPER = Recipe(
+    "The GrowNN paper's network and settings on the 10x10 random room: whole map, 512 units, "
+    "2 M steps. Hours of computing.",
+    RunConfig(
+        name="grownn-minihack-room-paper",
+        env=RoomConfig(view="map"),
+        network=NetworkConfig(architecture="grownn-minihack", width=512, depth=1),
+        growth=GrowthConfig(depths=(2, 3, 4)),
+        ppo=PPOConfig(
+            total_steps=2_000_000,
+            environments=5,
+            rollout_steps=2048,
+            minibatch=256,
+            epochs=11,
+            learning_rate=2.11e-4,
+            entropy=0.005,
+            normalise_advantages=False,
         ),
-    )
-    ant_paper = Recipe(
-        "The GrowNN paper's network and settings on Ant-v4, 1 -> 4 blocks in 2 M steps.",
-        RunConfig(
-            name="grownn-ant",
-            env=GymConfig("Ant-v4"),
-            network=NetworkConfig(architecture="grownn-ant", width=64, depth=1),
-            growth=GrowthConfig(depths=(2, 3, 4)),
-            ppo=PPOConfig(
-                total_steps=2_000_000,
-                environments=5,
-                rollout_steps=2048,
-                minibatch=64,
-                epochs=10,
-                entropy=0.005,
-                value_weight=0.001,
-            ),
-            checkpoint_every=102_400,
-            eval_every=25_000,
-            eval_episodes=10,
+        checkpoint_every=102_400,
+        eval_every=25_000,
+        eval_episodes=10,
+    ),
+)
+_ANT_PAPER = Recipe(
+    "The GrowNN paper's network and settings on Ant-v4, 1 -> 4 blocks in 2 M steps.",
+    RunConfig(
+        name="grownn-ant",
+        env=GymConfig("Ant-v4"),
+        network=NetworkConfig(architecture="grownn-ant", width=64, depth=1),
+        growth=GrowthConfig(depths=(2, 3, 4)),
+        ppo=PPOConfig(
+            total_steps=2_000_000,
+            environments=5,
+            rollout_steps=2048,
+            minibatch=64,
+            epochs=10,
+            entropy=0.005,
+            value_weight=0.001,
         ),
-    )
-    ant = Recipe(
-        "Ant-v5 with good defaults: separate trunks, normalised observations and rewards, growing "
-        "2 -> 3 -> 4.",
-        RunConfig(
-            name="ant",
-            env=GymConfig("Ant-v5", contact_forces=False, normalise_observations=True),
-            network=NetworkConfig(width=64, depth=2, shared=False),
-            growth=GrowthConfig(depths=(3, 4)),
-            ppo=PPOConfig(
-                total_steps=1_000_000,
-                environments=8,
-                rollout_steps=256,
-                minibatch=64,
-                epochs=10,
-                final_learning_rate=0.0,
-                entropy=0.0,
-                normalise_rewards=True,
-            ),
-            checkpoint_every=65_536,
-            eval_every=65_536,
-            eval_episodes=10,
-            final_episodes=20,
+        checkpoint_every=102_400,
+        eval_every=25_000,
+        eval_episodes=10,
+    ),
+)
+_ANT = Recipe(
+    "Ant-v5 with good defaults: separate trunks, normalised observations and rewards, growing "
+    "2 -> 3 -> 4.",
+    RunConfig(
+        name="ant",
+        env=GymConfig("Ant-v5", contact_forces=False, normalise_observations=True),
+        network=NetworkConfig(width=64, depth=2, shared=False),
+        growth=GrowthConfig(depths=(3, 4)),
+        ppo=PPOConfig(
+            total_steps=1_000_000,
+            environments=8,
+            rollout_steps=256,
+            minibatch=64,
+            epochs=10,
+            final_learning_rate=0.0,
+            entropy=0.0,
+            normalise_rewards=True,
         ),
-    )
-    return {recipe.config.name: recipe for recipe in (room, room_paper, ant, ant_paper)}
+        checkpoint_every=65_536,
+        eval_every=65_536,
+        eval_episodes=10,
+        final_episodes=20,
+    ),
+)
 
-
-RECIPES: dict[str, Recipe] = _recipes()
+RECIPES: dict[str, Recipe] = {
+    recipe.config.name: recipe for recipe in (_ROOM, _ROOM_PAPER, _ANT, _ANT_PAPER)
+}
 """All recipes by name."""

@@ -1,6 +1,6 @@
 """What a recording is: a torch.fx graph, the module calls around its nodes, the tensors it read.
 
-Four markers stand in the graph for what torch functions do not show. They are never called.
+Five markers stand in the graph for what torch functions do not show. They are never called.
 """
 
 from __future__ import annotations

@@ -179,9 +179,6 @@ def test_run_1_leaves_the_random_state_alone():
     assert torch.equal(state, torch.get_rng_state())
 
 
-# -- RUN-2 ---------------------------------------------------------------------------------------
-
-
 def test_run_1_finds_the_same_whatever_the_users_random_state_is():
     before = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2))
     after = copy.deepcopy(before)
