@@ -42,7 +42,7 @@ def apply(
         example_inputs: A tuple of positional arguments for all entry points, or a dict from entry
             point to a tuple or to `(args, kwargs)`. Not needed where inputs follow from what is
             known about the model.
-        entry_points: The methods that must keep their function.
+        entry_points: What must keep its function: methods (`get_value`), submodules (`encoder`).
         inplace: Edit the caller's model instead of a copy.
 
     Returns:
@@ -96,8 +96,11 @@ def transform(
         optimizer: Any `torch.optim.Optimizer` over the model, or a list of them. Existing
             parameters keep group, options and state; new ones join the group of the layer they
             follow. Optimizers that hang on the model itself are carried too.
-        example_inputs: As for `apply`.
-        entry_points: The methods that must keep their function.
+        example_inputs: A tuple of positional arguments for all entry points, or a dict from entry
+            point to a tuple or to `(args, kwargs)`, as in
+            `{"forward": ((), {"input_ids": ids})}`. Not needed where inputs follow from what is
+            known about the model.
+        entry_points: What must keep its function: methods (`get_value`), submodules (`encoder`).
         inplace: Edit the caller's model and optimizers instead of copies. A failure undoes
             everything.
         min_grade: Raise below this grade; by default below what the passes claim.

@@ -123,7 +123,7 @@ class Report:
     """Everything that is known about one application.
 
     Attributes:
-        grade: The verdict, in eval mode.
+        grade: The verdict of all checks together (GRADE-1).
         passes: What was applied, each pass as it could be typed, and indented below it what it did.
         laws: Laws that the certificate was checked against.
         entry_points: What was recorded and is covered.
