@@ -12,6 +12,7 @@ from morphir.checks.calling import Arguments
 from morphir.ir import Check, Grade
 from morphir.ops import DEFAULT_TABLE
 from tests.checks.pairs import Net, pair
+from tests.specimens import Agent
 
 
 def inputs(*tensors: torch.Tensor) -> dict[str, Arguments]:
@@ -152,25 +153,14 @@ def test_run_1_says_unknown_where_nothing_was_exercised():
 
 
 def test_run_1_runs_every_entry_point():
-    class Agent(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.actor, self.critic = nn.Linear(8, 2), nn.Linear(8, 1)
-
-        def act(self, x: torch.Tensor) -> torch.Tensor:
-            return self.actor(x)
-
-        def value(self, x: torch.Tensor) -> torch.Tensor:
-            return self.critic(x)
-
     before = Agent()
     after = copy.deepcopy(before)
     with torch.no_grad():
-        after.critic.bias += 1e-6
-    both = {name: ((torch.randn(4, 8),), {}) for name in ("act", "value")}
+        after.critic[2].bias += 1e-6
+    both = {name: ((torch.randn(4, 4),), {}) for name in ("get_logits", "get_value")}
     check = check_double(double_copy(before), double_copy(after), both, DEFAULT_TABLE)
     assert check.grade is Grade.REFUTED
-    assert check.where.startswith("value on ")
+    assert check.where.startswith("get_value on ")
 
 
 def test_run_1_leaves_the_random_state_alone():
