@@ -1,5 +1,16 @@
 """The IR: programs, graphs, their text form, and the rewriter."""
 
+from morphir.ir.axis_map import FRESH, AxisMap, Polarity
+from morphir.ir.change import (
+    Added,
+    AttributeChange,
+    AxisChange,
+    Mapped,
+    Multiplied,
+    Resize,
+    TensorChange,
+    maps_in,
+)
 from morphir.ir.graph import (
     Argument,
     Arithmetic,
@@ -16,6 +27,7 @@ from morphir.ir.graph import (
 from morphir.ir.parser import parse_program
 from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
 from morphir.ir.program import Mode, Program, StateEntry
+from morphir.ir.relation import FREE, ZERO, Relation
 from morphir.ir.report import Certificate, Check, Grade, InsertionClaim, Report
 from morphir.ir.rewriter import Insertion, Rewriter
 from morphir.ir.structure import check_structure
@@ -23,6 +35,20 @@ from morphir.ir.types import Batch, Dim, TensorType
 from morphir.ir.view import to_networkx
 
 __all__ = [
+    "FREE",
+    "FRESH",
+    "ZERO",
+    "Added",
+    "AttributeChange",
+    "AxisChange",
+    "AxisMap",
+    "Mapped",
+    "Multiplied",
+    "Polarity",
+    "Relation",
+    "Resize",
+    "TensorChange",
+    "maps_in",
     "Argument",
     "Arithmetic",
     "Batch",

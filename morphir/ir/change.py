@@ -1,0 +1,166 @@
+"""How the axes of a tensor change: the axis maps of the atoms that each axis is made of.
+
+It is what a pass leaves behind: small, since a map is named once for every axis that it changes,
+and enough to derive the rest: parameters, optimizer state, certificate, lineage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from morphir.ir.axis_map import AxisMap, Polarity
+from morphir.ir.relation import Relation
+
+Shares = npt.NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True)
+class Mapped:
+    """An atom, changed by a map in one polarity, or kept.
+
+    Attributes:
+        size: How many units it had.
+        map: How they change; None where they do not.
+        polarity: Whether the map copies or splits them.
+    """
+
+    size: int
+    map: AxisMap | None = None
+    polarity: Polarity = "copy"
+
+    @property
+    def new_size(self) -> int:
+        """How many units it has afterwards."""
+        return self.size if self.map is None else len(self.map.source)
+
+    @cached_property
+    def relation(self) -> Relation:
+        """What this says about old and new."""
+        if self.map is None:
+            return Relation.identity(self.size)
+        make = Relation.copied if self.polarity == "copy" else Relation.split
+        return make(self.map)
+
+    def shares(self, polarity: Polarity) -> Shares:
+        """For each new position its share if the atom has this polarity; 1 otherwise."""
+        if self.map is None or self.polarity != polarity:
+            return np.ones(self.new_size)
+        return np.array([float(share) for share in self.map.share])
+
+
+@final
+@dataclass(frozen=True)
+class Multiplied:
+    """A product of changes, the major factor first."""
+
+    factors: tuple[AxisChange, ...]
+
+    @property
+    def size(self) -> int:
+        """How many units it had."""
+        return prod(factor.size for factor in self.factors)
+
+    @property
+    def new_size(self) -> int:
+        """How many units it has afterwards."""
+        return prod(factor.new_size for factor in self.factors)
+
+    @cached_property
+    def relation(self) -> Relation:
+        """What this says about old and new (AXIS-11)."""
+        return Relation.product([factor.relation for factor in self.factors])
+
+    def shares(self, polarity: Polarity) -> Shares:
+        """For each new position the product of the shares of its factors."""
+        found = np.ones(1)
+        for factor in self.factors:
+            found = np.multiply.outer(found, factor.shares(polarity)).ravel()
+        return found
+
+
+@final
+@dataclass(frozen=True)
+class Added:
+    """Changes of parts, one after the other."""
+
+    terms: tuple[AxisChange, ...]
+
+    @property
+    def size(self) -> int:
+        """How many units it had."""
+        return sum(term.size for term in self.terms)
+
+    @property
+    def new_size(self) -> int:
+        """How many units it has afterwards."""
+        return sum(term.new_size for term in self.terms)
+
+    @cached_property
+    def relation(self) -> Relation:
+        """What this says about old and new (AXIS-11)."""
+        return Relation.sum([term.relation for term in self.terms])
+
+    def shares(self, polarity: Polarity) -> Shares:
+        """For each new position its share in its term."""
+        return np.concatenate([term.shares(polarity) for term in self.terms])
+
+
+AxisChange = Mapped | Multiplied | Added
+TensorChange = tuple[AxisChange, ...]  # one for each dimension
+
+
+def maps_in(change: AxisChange) -> Iterator[AxisMap]:
+    """Yields the maps of a change from left to right, with repetitions."""
+    match change:
+        case Mapped(map=axis_map):
+            if axis_map is not None:
+                yield axis_map
+        case Multiplied(factors=parts) | Added(terms=parts):
+            for part in parts:
+                yield from maps_in(part)
+
+
+@final
+@dataclass(frozen=True)
+class AttributeChange:
+    """An attribute of a module that follows the tensors: a number, or a tuple of numbers.
+
+    Attributes:
+        module: Qualified name of the module.
+        name: Name of the attribute.
+        old: What it is.
+        new: What it becomes.
+    """
+
+    module: str
+    name: str
+    old: int | tuple[int, ...]
+    new: int | tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Resize:
+    """Axes that change size together.
+
+    Attributes:
+        at: Qualified name of the module that was asked for.
+        law: The law by which the function is kept.
+        tensors: State entry to how its axes change; only entries that do.
+        attributes: What follows.
+        spec: JSON-ready description of how free positions are filled.
+    """
+
+    at: str
+    law: str
+    tensors: Mapping[str, TensorChange]
+    attributes: Sequence[AttributeChange]
+    spec: Mapping[str, Any]
