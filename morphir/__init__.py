@@ -5,7 +5,7 @@ from morphir.export import OnnxReport, export_onnx
 from morphir.frontend import trace
 from morphir.ir import Certificate, Grade, Program, Report
 from morphir.lineage import Lineage
-from morphir.passes import DeeperPass, MorphismPass, Refusal
+from morphir.passes import DeeperPass, MorphismPass, Refusal, WiderPass
 from morphir.result import TransformResult
 from morphir.state.replay import replay
 from morphir.state.storage import Inspection, inspect, load, save
@@ -29,6 +29,7 @@ __all__ = [
     "StorageError",
     "TransformResult",
     "VerificationError",
+    "WiderPass",
     "apply",
     "export_onnx",
     "inspect",

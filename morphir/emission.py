@@ -2,12 +2,14 @@
 
 BACK-7   the emitted module, recorded again, is the program that the rewriter predicted; where it is
          not, either the model is such that a layer gets in its way, and the site is refused, or it
-         is our bug, and the error shows the lines that differ
+         is our bug, and the error shows the lines that differ. After a change of sizes it makes the
+         same calls in the same modules
 """
 
 from __future__ import annotations
 
 import difflib
+from itertools import zip_longest
 
 from torch import nn
 
@@ -24,9 +26,12 @@ def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> N
         VerificationError: It computes something else; the message has the first differing lines.
     """
     predicted = rewriter.program
+    if rewriter.resizes:
+        _check_calls(predicted, emitted)
+        return
     if predicted == emitted:
         return
-    for edit in rewriter.edits:
+    for edit in rewriter.insertions:
         _refuse_interference(target, edit, predicted, emitted)
     both = (print_program(program, sources=False) for program in (predicted, emitted))
     old, new = (text.splitlines() for text in both)
@@ -36,6 +41,28 @@ def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> N
         "the emitted module is not the one that the passes described (BACK-7), which is a bug in "
         f"morphir; please report it with these lines:\n{shown}"
     )
+
+
+def _check_calls(before: Program, after: Program) -> None:
+    """Refuses a model that takes another path through its code at another size."""
+    for name, graph in before.graphs.items():
+        other = after.graphs[name]
+        for node, now in zip_longest(graph.nodes, other.nodes):
+            was, became = _said(graph, node), _said(other, now)
+            if was != became:
+                place = next(each for each in (node, now) if each is not None)
+                raise RefusalError(
+                    f"at the new size {name!r} computes {became} where it computed {was}",
+                    nodes=[place.source or place.op],
+                    suggestions=["a forward whose path does not depend on the width"],
+                )
+
+
+def _said(graph: Graph, node: Node | None) -> str:
+    if node is None:
+        return "nothing more"
+    module = graph.modules[node]
+    return f"{node.op} in {module!r}" if module else node.op
 
 
 def _refuse_interference(

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, final
 
 from torch import nn
 
 from morphir.errors import StorageError
-from morphir.ir import Insertion
+from morphir.ir import AttributeChange, Edit, Resize
+from morphir.ir.change import tensors_from_json, tensors_to_json
 
 _ATTRIBUTE: Final = "_morphir_lineage"
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @final
@@ -27,7 +28,7 @@ class Step:
     """One inserted module.
 
     Attributes:
-        application: Counts calls of `transform`; the steps of one application share it.
+        application: Counts applications; what was checked together shares it.
         anchor: Module whose output the new one takes.
         name: Qualified name of the new module.
         inside: Whether it is a child of the anchor or its neighbour in a Sequential.
@@ -50,13 +51,73 @@ class Step:
     before: str
     after: str
 
+    def __str__(self) -> str:
+        what = f"{self.spec.get('kind')} block of {self.spec.get('features')} ({self.law})"
+        return f"{self.name} after {self.anchor}: {what}"
 
+
+@final
+@dataclass(frozen=True)
+class ResizeStep:
+    """Axes that changed size together.
+
+    Attributes:
+        application: Counts applications; what was checked together shares it.
+        at: Module whose output features were asked for.
+        law: The law by which the function was kept.
+        changes: How the axes of every tensor changed, as `tensors_to_json` writes it.
+        attributes: What followed: module, attribute, old, new.
+        spec: How free positions were filled.
+        structure: `structure_of` the model before the application.
+        before: Hash of the program before the application.
+        after: Hash of the program after it.
+    """
+
+    application: int
+    at: str
+    law: str
+    changes: Mapping[str, Any]
+    attributes: tuple[tuple[str, str, Any, Any], ...]
+    spec: Mapping[str, Any]
+    structure: str
+    before: str
+    after: str
+
+    @property
+    def edit(self) -> Resize:
+        """The edit that it was.
+
+        Raises:
+            ValueError: The changes are not what `tensors_to_json` writes.
+        """
+        try:
+            tensors = tensors_from_json(self.changes)
+            attributes = [AttributeChange(*map(_hashable, each)) for each in self.attributes]
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"not a change of axes: {error!r}") from error
+        return Resize(self.at, self.law, tensors, attributes, self.spec)
+
+    def __str__(self) -> str:
+        count = len(self.changes["tensors"])
+        sizes = " and ".join(f"{m['size']} to {len(m['source'])}" for m in self.changes["maps"])
+        return f"{self.at}: {sizes} units in {count} tensors ({self.law})"
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+AnyStep = Step | ResizeStep
+_KINDS: Final[Mapping[str, type[AnyStep]]] = {"insert": Step, "resize": ResizeStep}
 _TYPES: Final[Mapping[str, type]] = {
     "application": int,
+    "at": str,
     "anchor": str,
     "name": str,
     "inside": bool,
     "law": str,
+    "changes": dict,
+    "attributes": list,
     "spec": dict,
     "follows": list,
     "structure": str,
@@ -70,29 +131,13 @@ _TYPES: Final[Mapping[str, type]] = {
 class Lineage:
     """The steps that made a model what it is, oldest first."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[AnyStep, ...] = ()
 
-    def extended(
-        self, edits: Sequence[Insertion], structure: str, before: str, after: str
-    ) -> Lineage:
+    def extended(self, edits: Sequence[Edit], structure: str, before: str, after: str) -> Lineage:
         """This lineage with one more application."""
         number = 1 + max((step.application for step in self.steps), default=0)
-        new = (
-            Step(
-                number,
-                edit.anchor,
-                edit.name,
-                edit.inside,
-                edit.law,
-                json.loads(json.dumps(edit.spec)),  # as it will be read back
-                tuple(edit.follows),
-                structure,
-                before,
-                after,
-            )
-            for edit in edits
-        )
-        return Lineage((*self.steps, *new))
+        about = {"structure": structure, "before": before, "after": after}
+        return Lineage((*self.steps, *(_step_of(edit, number, about) for edit in edits)))
 
     @property
     def hash(self) -> str:
@@ -102,7 +147,7 @@ class Lineage:
     def to_json(self) -> str:
         """The lineage as JSON."""
         return json.dumps(
-            {"version": _VERSION, "steps": [asdict(step) for step in self.steps]}, indent=2
+            {"version": _VERSION, "steps": [_plain(step) for step in self.steps]}, indent=2
         )
 
     @classmethod
@@ -129,18 +174,42 @@ class Lineage:
         for step in self.steps:
             number = f"{step.application}." if step.application != last else ""
             last = step.application
-            what = f"{step.spec.get('kind')} block of {step.spec.get('features')} ({step.law})"
-            lines.append(f"{number:<3} {step.name} after {step.anchor}: {what}")
+            lines.append(f"{number:<3} {step}")
         return "\n".join(lines) or "untouched"
 
 
-def _step(data: Mapping[str, Any]) -> Step:
-    if {*data} != {*_TYPES}:
-        raise ValueError(f"a step has the fields {sorted(data)}, expected {sorted(_TYPES)}")
-    for name, kind in _TYPES.items():
-        if not isinstance(data[name], kind):
-            raise ValueError(f"{name} is {data[name]!r}, expected {kind.__name__}")
-    return Step(**{**data, "follows": tuple(map(str, data["follows"]))})
+def _step_of(edit: Edit, application: int, about: Mapping[str, str]) -> AnyStep:
+    spec = json.loads(json.dumps(edit.spec))  # as it will be read back
+    if isinstance(edit, Resize):
+        attributes = tuple((a.module, a.name, a.old, a.new) for a in edit.attributes)
+        changes = tensors_to_json(edit.tensors)
+        return ResizeStep(application, edit.at, edit.law, changes, attributes, spec, **about)
+    follows = tuple(edit.follows)
+    return Step(application, edit.anchor, edit.name, edit.inside, edit.law, spec, follows, **about)
+
+
+def _plain(step: AnyStep) -> dict[str, Any]:
+    (kind,) = (name for name, each in _KINDS.items() if isinstance(step, each))
+    return {"kind": kind, **asdict(step)}
+
+
+def _step(data: Mapping[str, Any]) -> AnyStep:
+    given = dict(data)
+    kind = _KINDS.get(given.pop("kind", "insert"))
+    if kind is None:
+        raise ValueError(f"a step is of kind {data['kind']!r}, expected one of {[*_KINDS]}")
+    names = {field.name for field in fields(kind)}
+    if {*given} != names:
+        raise ValueError(f"a step has the fields {sorted(given)}, expected {sorted(names)}")
+    for name, value in given.items():
+        if not isinstance(value, _TYPES[name]):
+            raise ValueError(f"{name} is {value!r}, expected {_TYPES[name].__name__}")
+    if kind is Step:
+        return Step(**{**given, "follows": tuple(map(str, given["follows"]))})
+    attributes = tuple(tuple(map(_hashable, each)) for each in given["attributes"])
+    step = ResizeStep(**{**given, "attributes": attributes})
+    assert step.edit is not None  # raises where it is none
+    return step
 
 
 def structure_of(model: nn.Module) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
@@ -16,31 +16,37 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from morphir.backend.described import describe
 from morphir.backend.surgery import Surgery
 from morphir.checks import (
+    Inventory,
     Original,
     check_certificate,
     check_double,
     check_learning,
     check_native,
 )
-from morphir.checks.calling import double_copy
+from morphir.checks.announced import expected
+from morphir.checks.calling import double_copy, private_copy
 from morphir.cloning import replica
 from morphir.emission import check_emission
 from morphir.errors import RefusalError, VerificationError
 from morphir.frontend import Trace, record
 from morphir.ir import (
+    AttributeChange,
     Certificate,
     Check,
     Grade,
     Insertion,
     InsertionClaim,
     Report,
+    ResizeClaim,
     Rewriter,
 )
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
 from morphir.ops import DEFAULT_TABLE
 from morphir.state.optimizer import Joining
+from morphir.state.transport import StateRules, Transport
 
 _CAN_REFUTE: Final = ("float64", "native", "kept", "original", "learning")
 
@@ -95,6 +101,19 @@ class Traces:
             return cls(first, None, refusal.reason)
         return cls(first, second)
 
+    def keeping(self, names: Collection[str]) -> Traces:
+        """The same, with copies of some tensors, which the model is about to change."""
+        state = self.eval.program.state
+        copies = {n: t.detach().clone() for n in names if (t := state[n].tensor) is not None}
+
+        def kept(trace: Trace) -> Trace:
+            entries = trace.program.state
+            changed = {n: replace(entries[n], tensor=t) for n, t in copies.items()}
+            return replace(trace, program=replace(trace.program, state={**entries, **changed}))
+
+        train = None if self.train is None else kept(self.train)
+        return replace(self, eval=kept(self.eval), train=train)
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -114,6 +133,10 @@ class Twins:
         """Copies a model; its optimizers are not copied."""
         return cls(replica(model), double_copy(model))
 
+    def apart(self) -> Twins:
+        """The same, with parameters of their own."""
+        return Twins(private_copy(self.native), self.double)
+
 
 @final
 class Application:
@@ -127,7 +150,9 @@ class Application:
         twins: Twins | None,
         rewriter: Rewriter,
         original: Original,
+        since: Inventory,
         clock: Clock,
+        state_rules: StateRules | None = None,
     ) -> None:
         """Says what is known when the edits are about to be applied.
 
@@ -138,13 +163,19 @@ class Application:
             twins: Copies of it as it is, None where there are no inputs to run them on.
             rewriter: The edits, and the program that they make.
             original: The model as it was given, with an inventory taken before anything was done.
+            since: The inventory of the target as it is.
             clock: Times the phases.
+            state_rules: What the state of optimizers means that are not torch's own.
         """
         self.target, self.optimizers = target, optimizers
-        self.before, self.twins, self.original = before, twins, original
+        self.before, self.twins, self.original, self.since = before, twins, original, since
+        self.after, self.new_twins = before, twins
+        self._followed: list[AttributeChange] = []
         self.rewriter, self.clock = rewriter, clock
-        self._surgery = Surgery(target, rewriter.program.sequentials)
+        given = {name: t for edit in rewriter.resizes for name, t in edit.given.items()}
+        self._surgery = Surgery(target, rewriter.program.sequentials, given=given)
         self._joining = Joining(optimizers, target)
+        self._transport = Transport(optimizers, target, state_rules)
         self._lineage = lineage_of(target)
 
     def __enter__(self) -> Application:
@@ -152,6 +183,7 @@ class Application:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
+            self._transport.undo()
             self._joining.undo()
             self._surgery.undo()
             set_lineage(self.target, self._lineage)
@@ -170,16 +202,23 @@ class Application:
         """
         edits = self.rewriter.edits
         structure = structure_of(self.target)
+        self._keep_what_changes()
         with self.clock("emit"):
+            described = _described(self.target)
+            for change in self.rewriter.resizes:
+                self._transport.check(change)
             self._surgery.apply(edits)
+            for change in self.rewriter.resizes:
+                self._transport.apply(change)
             self._join()
+            self._followed = [*_followed(described, _described(self.target))]
         with self.clock("trace again"):
             known = dict(self.before.eval.inputs)
             given = known if known.keys() == set(entry_points) else example_inputs
-            after = Traces.of(self.target, given, entry_points)
-            check_emission(self.target, self.rewriter, after.eval.program)
-        certificate = _certificate(self.before.eval, after.eval, edits)
-        report = self._report(certificate, self._checks(certificate, after))
+            self.after = Traces.of(self.target, given, entry_points)
+            check_emission(self.target, self.rewriter, self.after.eval.program)
+        certificate = _certificate(self.before.eval, self.after.eval, self.rewriter)
+        report = self._report(certificate, self._checks(certificate, self.after))
         if report.grade.rank > least.rank:
             is_lower = report.grade.rank < Grade.UNKNOWN.rank
             raise VerificationError(
@@ -193,9 +232,17 @@ class Application:
         set_lineage(self.target, lineage)
         return report, certificate, lineage
 
+    def _keep_what_changes(self) -> None:
+        """Copies the old numbers where the model that was recorded is the one that changes."""
+        names = [name for edit in self.rewriter.resizes for name in edit.tensors]
+        is_itself = self.target is self.original.model or self.since is not self.original.inventory
+        if names and is_itself:
+            self.before = self.before.keeping(names)
+            self.twins = None if self.twins is None else self.twins.apart()
+
     def _join(self) -> None:
         parameters = dict(self.target.named_parameters())
-        for edit in self.rewriter.edits:
+        for edit in self.rewriter.insertions:
             leaders = [(name, parameters[name]) for name in edit.follows if name in parameters]
             self._joining.join(_new_parameters([edit]), leaders)
 
@@ -205,14 +252,17 @@ class Application:
             first = check_certificate(old, new, certificate, DEFAULT_TABLE)
             checks = [first, self._train_check(after, first)]
         with self.clock("inventory"):
-            follows = {edit.name: edit.follows for edit in self.rewriter.edits}
+            follows = {edit.name: edit.follows for edit in self.rewriter.insertions}
             claims = certificate.insertions
-            checks += self.original.check(self.target, self.optimizers, claims, follows)
+            since = self.since
+            for edit in self.rewriter.resizes:
+                since = expected(since, edit.tensors, [*edit.attributes, *self._followed])
+            checks += self.original.check(self.target, self.optimizers, claims, follows, since)
         if self.twins is None:
             why = "not run: there are no inputs to run it on"
             return [*checks, Check("float64", Grade.UNKNOWN, why)]
         with self.clock("copy"):
-            twins = Twins.of(self.target)
+            twins = self.new_twins = Twins.of(self.target)
         inputs = self.before.eval.inputs
         with self.clock("float64"):
             checks.append(check_double(self.twins.double, twins.double, inputs, DEFAULT_TABLE))
@@ -235,20 +285,40 @@ class Application:
         if new is None:
             why = f"the new model can't be recorded: {after.train_failure}"
             return Check("certificate (train)", Grade.UNKNOWN, why)
-        certificate = _certificate(old, new, self.rewriter.edits)
+        certificate = _certificate(old, new, self.rewriter)
         return check_certificate(old.program, new.program, certificate, DEFAULT_TABLE)
 
     def _report(self, certificate: Certificate, checks: Sequence[Check]) -> Report:
         program = self.before.eval.program
         return Report(
             grade=verdict(checks),
-            laws=tuple(dict.fromkeys(["CERT-5", *(claim.law for claim in certificate.insertions)])),
+            laws=tuple(dict.fromkeys(["CERT-5", *(edit.law for edit in self.rewriter.edits)])),
             entry_points=tuple(program.graphs),
             not_covered=program.unreached,
             checks=tuple(checks),
             notes=(*program.notes, *parameters_not_finite(self.target), *self._joining.notes),
             seconds=dict(self.clock.seconds),
         )
+
+
+Described = Mapping[str, Mapping[str, Any]]
+
+
+def _described(model: nn.Module) -> Described:
+    """The attributes of every module that describe its tensors."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, module in model.named_modules():
+        own = describe(module)
+        found[name] = {key: getattr(module, key) for key in own if hasattr(module, key)}
+    return found
+
+
+def _followed(before: Described, after: Described) -> Iterator[AttributeChange]:
+    for name, values in after.items():
+        for key, value in values.items():
+            old = before.get(name, {}).get(key, value)
+            if old != value:
+                yield AttributeChange(name, key, old, value)
 
 
 def parameters_not_finite(model: nn.Module) -> list[str]:
@@ -283,6 +353,10 @@ def _new_parameters(edits: Sequence[Insertion]) -> Mapping[str, nn.Parameter]:
     return {f"{e.name}.{key}": p for e in edits for key, p in e.module.named_parameters()}
 
 
-def _certificate(before: Trace, after: Trace, edits: Sequence[Insertion]) -> Certificate:
-    claims = tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in edits)
-    return Certificate(before.program.hash, after.program.hash, claims)
+def _certificate(before: Trace, after: Trace, rewriter: Rewriter) -> Certificate:
+    return Certificate(
+        before.program.hash,
+        after.program.hash,
+        tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in rewriter.insertions),
+        tuple(ResizeClaim(edit.law, edit.at, edit.tensors) for edit in rewriter.resizes),
+    )

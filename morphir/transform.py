@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -11,14 +13,15 @@ from torch import nn
 from torch.optim import Optimizer
 
 from morphir.backend.copying import attached_optimizers, duplicate
-from morphir.checks import Original
+from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
-from morphir.ir import Grade, Report, Rewriter
+from morphir.ir import Certificate, Grade, Report, Rewriter
 from morphir.passes.base import MorphismPass, run_pass
 from morphir.pipeline import Application, Clock, Traces, Twins
 from morphir.result import TransformResult
 from morphir.state.optimizer import optimizers_over
+from morphir.state.transport import StateRules
 
 Passes = MorphismPass | Sequence[MorphismPass]
 
@@ -87,6 +90,7 @@ def transform(
     entry_points: Sequence[str] = ("forward",),
     inplace: bool = False,
     min_grade: Grade | None = None,
+    state_rules: StateRules | None = None,
 ) -> TransformResult:
     """Applies passes and returns the model with its optimizer, report, certificate and lineage.
 
@@ -104,6 +108,9 @@ def transform(
         inplace: Edit the caller's model and optimizers instead of copies. A failure undoes
             everything.
         min_grade: Raise below this grade; by default below what the passes claim.
+        state_rules: For optimizers that are not torch's own, and passes that change sizes: the
+            optimizer's class to what each entry of its state is (`{"exp_avg": "gradient"}`), as
+            spec/state.md lists it.
 
     Raises:
         RefusalError: The model does not fit a pass, or the optimizer not the model; nothing
@@ -112,7 +119,7 @@ def transform(
     """
     _check_model(model)
     passes = _as_passes(pass_)
-    least = _least(min_grade, passes)
+    _least(min_grade, passes)
     optimizers = optimizers_over(model, optimizer, attached_optimizers(model))
     clock = Clock()
     # The caller may be in the middle of acting, where tensors that are made can't be trained.
@@ -121,33 +128,79 @@ def transform(
             original = Original.of(model, optimizers)
         with clock("trace"):
             before = Traces.of(model, example_inputs, entry_points)
-        rewriter = Rewriter(before.eval.program)
-        with clock("rewrite"):
-            apart = None if before.are_one else before.train
-            in_train = None if apart is None else Rewriter(apart.program)
-            said = [(each, run_pass(each, rewriter, in_train)) for each in passes]
+        first, *others = _stages(passes)
+        rewriter, said = _rewrite(first, before, clock)
         with clock("copy"):
             copied = None if inplace else duplicate(model, optimizers)
             twins = Twins.of(model) if before.eval.inputs else None
         target = model if copied is None else copied.model
         carried = optimizers if copied is None else copied.optimizers
         notes = [*(copied.notes if copied is not None else ())]
-        if inplace and not carried and rewriter.edits:
+        if inplace and not carried and rewriter.insertions:
             notes.append("no optimizer was given, so none has the new parameters")
-        with Application(target, carried, before, twins, rewriter, original, clock) as application:
-            report, certificate, lineage = application.run(example_inputs, entry_points, least)
+        since, found = original.inventory, []
+        with ExitStack() as stages:
+            while True:
+                application = Application(
+                    target, carried, before, twins, rewriter, original, since, clock, state_rules
+                )
+                stages.enter_context(application)
+                grade = _least(min_grade, [each for each, _ in said])
+                report, certificate, lineage = application.run(example_inputs, entry_points, grade)
+                found.append((_complete(report, said, notes), certificate))
+                if not others:
+                    break
+                before, twins, notes = application.after, application.new_twins, []
+                with clock("inventory"):
+                    since = Inventory.of(target, carried)
+                rewriter, said = _rewrite(others.pop(0), before, clock)
             return TransformResult(
                 target,
                 _as_given(optimizer, optimizers, carried),
-                _complete(report, said, notes),
-                certificate,
+                _joined([each for each, _ in found], clock),
+                _chained([each for _, each in found]),
                 lineage,
             )
 
 
-def _complete(
-    report: Report, said: Sequence[tuple[MorphismPass, Sequence[str]]], notes: Sequence[str]
-) -> Report:
+Said = Sequence[tuple[MorphismPass, Sequence[str]]]
+
+
+def _stages(passes: Sequence[MorphismPass]) -> list[list[MorphismPass]]:
+    """Passes that are checked together: all in a row that insert, and each that changes sizes."""
+    grouped = groupby(enumerate(passes), lambda each: each[0] if each[1].resizes else -1)
+    return [[each for _, each in group] for _, group in grouped]
+
+
+def _rewrite(passes: Sequence[MorphismPass], before: Traces, clock: Clock) -> tuple[Rewriter, Said]:
+    rewriter = Rewriter(before.eval.program)
+    with clock("rewrite"):
+        apart = None if before.are_one else before.train
+        in_train = None if apart is None else Rewriter(apart.program)
+        return rewriter, [(each, run_pass(each, rewriter, in_train)) for each in passes]
+
+
+def _joined(reports: Sequence[Report], clock: Clock) -> Report:
+    """One report about applications that followed one another."""
+    last = reports[-1]
+    return replace(
+        last,
+        grade=Grade.weakest([each.grade for each in reports]),
+        passes=tuple(text for each in reports for text in each.passes),
+        laws=tuple(dict.fromkeys(law for each in reports for law in each.laws)),
+        checks=tuple(check for each in reports for check in each.checks),
+        notes=tuple(dict.fromkeys(note for each in reports for note in each.notes)),
+        seconds=dict(clock.seconds),
+    )
+
+
+def _chained(certificates: Sequence[Certificate]) -> Certificate:
+    if len(certificates) == 1:
+        return certificates[0]
+    return Certificate(certificates[0].before, certificates[-1].after, steps=tuple(certificates))
+
+
+def _complete(report: Report, said: Said, notes: Sequence[str]) -> Report:
     told = tuple("\n  ".join([pass_.describe(), *lines]) for pass_, lines in said)
     return replace(report, passes=told, notes=(*report.notes, *notes))
 

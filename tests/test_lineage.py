@@ -12,19 +12,28 @@ from torch import nn
 
 import morphir
 from morphir.errors import StorageError
+from morphir.ir import AttributeChange, AxisMap, Mapped
+from morphir.ir.change import tensors_to_json
 from morphir.lineage import (
     Lineage,
+    ResizeStep,
     Step,
     lineage_of,
     lineages_in,
     set_lineage,
     structure_of,
 )
+from tests.ir.changes import axes
 from tests.specimens import Net
 
 STEP = Step(
     1, "a", "a_deeper1", False, "DEEPER-1", {"kind": "identity"}, ("a.weight",), "s", "b", "c"
 )
+WIDER = Mapped(2, AxisMap.copies(2, (0, 1, 1)), "copy")
+RESIZED = ResizeStep(
+    1, "a", "WIDER-1", tensors_to_json({"a.weight": (WIDER, Mapped(3))}), (("a", "heads", 2, 3),),
+    {"init": "copy"}, "s", "b", "c",
+)  # fmt: skip
 
 
 def grown() -> nn.Module:
@@ -47,7 +56,23 @@ steps = st.builds(
 )
 
 
-@given(st.lists(steps).map(lambda found: Lineage(tuple(found))))
+resizes = st.builds(
+    ResizeStep,
+    application=st.integers(1, 9),
+    at=st.text(),
+    law=st.text(),
+    changes=st.dictionaries(st.text(), st.lists(axes(), max_size=2).map(tuple)).map(
+        tensors_to_json
+    ),
+    attributes=st.lists(st.tuples(st.text(), st.text(), st.integers(), st.integers())).map(tuple),
+    spec=specs,
+    structure=st.text(),
+    before=st.text(),
+    after=st.text(),
+)
+
+
+@given(st.lists(steps | resizes).map(lambda found: Lineage(tuple(found))))
 def test_state_3_the_json_form_comes_back_equal(lineage):
     """STATE-3"""
     again = Lineage.from_json(lineage.to_json())
@@ -82,6 +107,24 @@ def test_it_counts_applications_and_reads_like_a_list():
     assert lineage.steps[1].structure == lineage.steps[2].structure != lineage.steps[0].structure
 
 
+def test_a_change_of_sizes_is_a_step_too():
+    """STATE-3: as data, it is the edit that was made"""
+    lineage = lineage_of(morphir.apply(Net(), morphir.WiderPass(at="extractor.0", width=12)))
+    assert Lineage.from_json(lineage.to_json()) == lineage
+    (step,) = lineage.steps
+    assert {*step.edit.tensors} == {"extractor.0.weight", "extractor.0.bias", "extractor.2.weight"}
+    assert str(lineage) == "1.  extractor.0: 8 to 12 units in 3 tensors (WIDER-1)"
+    assert RESIZED.edit.tensors == {"a.weight": (WIDER, Mapped(3))}
+    assert RESIZED.edit.attributes == [AttributeChange("a", "heads", 2, 3)]
+
+
+def test_lineages_without_kinds_are_read():
+    """Those of version 1 have insertions only."""
+    data = json.loads(Lineage((STEP,)).to_json())
+    del data["steps"][0]["kind"]
+    assert Lineage.from_json(json.dumps({**data, "version": 1})) == Lineage((STEP,))
+
+
 def test_it_travels_with_the_model_and_not_with_the_state_dict():
     model = grown()
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -113,6 +156,12 @@ def broken(**changes) -> str:
     return json.dumps(data)
 
 
+def no_change(**changes) -> str:
+    data = json.loads(Lineage((RESIZED,)).to_json())
+    data["steps"][0].update(changes)
+    return json.dumps(data)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -122,7 +171,12 @@ def broken(**changes) -> str:
         ('{"version": "1", "steps": []}', "not a lineage"),
         ('{"version": 1, "steps": [{}]}', "not a lineage: a step has the fields"),
         ('{"version": 1, "steps": [3]}', "not a lineage"),
-        ('{"version": 2, "steps": []}', "the lineage has version 2, this morphir reads up to 1"),
+        ('{"version": 3, "steps": []}', "the lineage has version 3, this morphir reads up to 2"),
+        (broken(kind="swap"), "a step is of kind 'swap', expected one of"),
+        (broken(kind="resize"), "a step has the fields"),
+        (no_change(changes={}), "not a change of axes"),
+        (no_change(changes={"maps": [], "tensors": {"a": [{"copy": 0}]}}), "not a change of axes"),
+        (no_change(attributes=[["a"]]), "not a change of axes"),
         (broken(anchor=3), "anchor is 3, expected str"),
         (broken(follows="abc"), "follows is 'abc', expected list"),
         (broken(more=1), "a step has the fields"),

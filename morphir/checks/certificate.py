@@ -5,6 +5,7 @@
              programs return the same tensors for all inputs that take the recorded path
     CERT-6   state that only one program has is new state of the second, finite, inside claimed
              modules
+    CERT-13  no axis of an output changed, and an update of state changed as that state did
     CERT-8   nothing is proved about programs without entry points, or where no output depends on
              the content of an input
 
@@ -22,14 +23,19 @@ from typing import Any, final
 import torch
 
 from morphir.checks.bits import digest, equal_bits
-from morphir.checks.claims import Rejection, check_calls, check_insertions, is_inside
+from morphir.checks.claims import check_calls, check_insertions, is_inside
+from morphir.checks.following import Axes, Following
 from morphir.checks.forms import FormTable
 from morphir.checks.numbering import GraphForms
+from morphir.checks.rejection import Rejection
+from morphir.checks.weights import unrelated
 from morphir.errors import VerificationError
 from morphir.ir import (
     Graph,
     Node,
     Program,
+    StateEntry,
+    TensorChange,
     Value,
     check_structure,
     number_values,
@@ -79,7 +85,8 @@ class _Proof:
         _check_identity(before, after, certificate)
         if certificate is not None:
             check_insertions(before, after, certificate)
-        _check_state(before, after)
+        self._changed = _check_state(before, after, certificate)
+        self._calls = 0
         self._fresh = _new_state(before, after, certificate)
         self._inserted = (
             frozenset(c.module for c in certificate.insertions) if certificate else frozenset()
@@ -94,10 +101,22 @@ class _Proof:
             raise Rejection("CERT-5: the inputs differ", new.name)
         forms = FormTable()
         none: frozenset[str] = frozenset()
+        following = Following(self._changed) if self._changed else None
         was = GraphForms(old, self._before, self._old_atoms, {}, none, forms, self._table)
         now = GraphForms(
-            new, self._after, self._new_atoms, self._fresh, self._inserted, forms, self._table
+            new,
+            self._after,
+            self._new_atoms,
+            self._fresh,
+            self._inserted,
+            forms,
+            self._table,
+            was,
+            following,
         )
+        if following is not None:
+            _check_ends(new, following)
+            self._calls += following.calls
         if _seen_from_outside(old, was) != _seen_from_outside(new, now):
             self._reject(old, new, was, now)
         if self._certificate is not None:
@@ -125,8 +144,11 @@ class _Proof:
         given = ["the same random draws"] * self._is_random
         if self._escapes:
             given.append(f"the same Python on {counted(self._escapes, 'value')}")
-        tensors = counted(len(self._before.state), "tensor")
-        line = f"{counted(self._nodes, 'node')}, {tensors} equal to the bit; "
+        equal = counted(len(self._before.state) - len(self._changed), "tensor")
+        line = f"{counted(self._nodes, 'node')}, {equal} equal to the bit; "
+        if self._changed:
+            related = counted(len(self._changed), "tensor")
+            line += f"{related} and {counted(self._calls, 'call')} related exactly; "
         line += f"{used or 'congruence only'}"
         return f"{line}; given {' and '.join(given)}" if given else line
 
@@ -136,6 +158,7 @@ class _Proof:
             "nodes": float(self._nodes),
             "tensors": float(len(self._before.state)),
             "escapes": float(self._escapes),
+            **({"related tensors": float(len(self._changed))} if self._changed else {}),
             **{lemma: float(count) for lemma, count in sorted(self._lemmas.items())},
         }
 
@@ -155,6 +178,9 @@ def _check_identity(before: Program, after: Program, certificate: Certificate | 
         raise Rejection("CERT-8: there is no entry point", before.model)
     if certificate is None:
         return
+    if certificate.steps:
+        count = len(certificate.steps)
+        raise Rejection(f"the certificate has {count} steps, each between two models of its own")
     for what, program, stated in (
         ("before", before, certificate.before),
         ("after", after, certificate.after),
@@ -163,14 +189,28 @@ def _check_identity(before: Program, after: Program, certificate: Certificate | 
             raise Rejection(f"the certificate is about another program {what}", program.model)
 
 
-def _check_state(before: Program, after: Program) -> None:
-    """Checks the state of CERT-5: what the old program has, the new one has too, bit for bit."""
+def _check_state(
+    before: Program, after: Program, certificate: Certificate | None
+) -> dict[str, Axes]:
+    """Checks the state of CERT-5 and CERT-10: equal bit for bit, or related as claimed.
+
+    Returns:
+        The relations of the entries that changed.
+    """
+    claimed = {} if certificate is None else certificate.tensors
+    missing = sorted(claimed.keys() - before.state.keys())
+    if missing:
+        raise Rejection("CERT-10: a tensor is claimed to change that there is not", missing[0])
+    changed: dict[str, Axes] = {}
     for name, entry in before.state.items():
         if entry.kind == "constant":
             continue  # what the code makes on the way is known by its content
         other = after.state.get(name)
         if other is None:
             raise Rejection("CERT-6: a tensor is missing", f"@{name}")
+        if name in claimed:
+            changed[name] = _check_related(entry, other, claimed[name])
+            continue
         if entry != other:
             found, expected = (f"{e.kind} {e.type} {e.aliases}" for e in (other, entry))
             raise Rejection(
@@ -179,6 +219,34 @@ def _check_state(before: Program, after: Program) -> None:
             )
         if not equal_bits(entry.tensor, other.tensor):
             raise Rejection("CERT-5: a tensor that should be untouched differs", f"@{name}")
+    return changed
+
+
+def _check_related(entry: StateEntry, other: StateEntry, change: TensorChange) -> Axes:
+    where = f"@{entry.name}"
+    if (entry.kind, entry.aliases) != (other.kind, other.aliases):
+        found = f"{other.kind} {other.aliases}"
+        raise Rejection(f"CERT-10: another kind or other names: {found}", where)
+    if entry.tensor is None or other.tensor is None:
+        raise Rejection("CERT-10: a tensor has no numbers", where)
+    relations = [axis.relation for axis in change]
+    if len(relations) != entry.tensor.dim():
+        raise Rejection(f"CERT-10: {len(relations)} axes are claimed of {entry.type}", where)
+    problem = unrelated(entry.tensor, other.tensor, relations)
+    if problem:
+        raise Rejection(f"CERT-10: {problem}", where)
+    return tuple(None if relation.is_identity else relation for relation in relations)
+
+
+def _check_ends(graph: Graph, following: Following) -> None:
+    """Checks CERT-13: nothing that the world sees has changed, and the state as was claimed."""
+    for path, value in graph.outputs:
+        if following.is_changed(value):
+            raise Rejection("CERT-13: an axis of an output changed", f"{graph.name}: {path!r}")
+    for name, value in graph.updates:
+        known, claimed = following.axes(value), following.state.get(name, ())
+        if any(known) != any(claimed) or (any(known) and known != claimed):
+            raise Rejection("CERT-13: this is updated by something of other units", f"@{name}")
 
 
 def _new_state(

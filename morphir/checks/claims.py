@@ -12,9 +12,10 @@ identity that is left out somewhere harms nobody yet.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, final
+from typing import Final
 
 from morphir.checks.numbering import GraphForms
+from morphir.checks.rejection import Rejection
 from morphir.ir import Call, Graph, Node, Program, Value
 from morphir.ir.report import Certificate, InsertionClaim
 
@@ -25,20 +26,6 @@ _RESTS_ON: Final[Mapping[str, frozenset[str]]] = {
     "DEEPER-3": frozenset({"CERT-2", "CERT-4"}),
     "DEEPER-4": frozenset({"CERT-1", "CERT-2", "CERT-4"}),
 }
-
-
-@final
-class Rejection(Exception):  # noqa: N818 - not an error: the answer "no", with its reason
-    """Why a certificate does not hold; never leaves the checker.
-
-    Attributes:
-        summary: The law and what was found.
-        where: The node, tensor, module or entry point.
-    """
-
-    def __init__(self, summary: str, where: str = "") -> None:
-        super().__init__(summary)
-        self.summary, self.where = summary, where
 
 
 def check_insertions(before: Program, after: Program, certificate: Certificate) -> None:

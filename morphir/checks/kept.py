@@ -68,6 +68,7 @@ class Original:
         optimizers: Sequence[Optimizer] = (),
         insertions: Sequence[InsertionClaim] = (),
         follows: Follows = _NOTHING,
+        since: Inventory | None = None,
     ) -> list[Check]:
         """Checks what became of it: `kept` about the target, and `original` if that is a copy.
 
@@ -76,9 +77,10 @@ class Original:
             optimizers: The optimizers over it.
             insertions: What was inserted where.
             follows: New module to the parameters of the layers that it follows, the nearest first.
+            since: What the target should be like but for the insertions; by default the original.
         """
         now = Inventory.of(target, optimizers)
-        kept = check_kept(self.inventory, now, insertions, follows)
+        kept = check_kept(since or self.inventory, now, insertions, follows)
         if random_state() != self.random_state and kept.grade is not Grade.REFUTED:
             what = "KEPT-5: random numbers were drawn from it"
             kept = replace(kept, grade=Grade.REFUTED, summary=what, where="the random state")
@@ -157,7 +159,7 @@ def _compare(
             continue
         now = after[name]
         for key in [*dict.fromkeys((*facts, *now))]:
-            if key == "bits" and not ("bits" in facts and "bits" in now):
+            if key in ("bits", "strides") and not (key in facts and key in now):
                 continue
             was, is_now = facts.get(key, "missing"), now.get(key, "missing")
             if was != is_now:

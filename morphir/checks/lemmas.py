@@ -22,7 +22,7 @@ from typing import Final, final
 import torch
 
 from morphir.checks.forms import Form
-from morphir.ir import Argument, Node, TensorType
+from morphir.ir import Argument, Node, TensorType, whole_number
 from morphir.ops import Interval, Op
 
 CONVOLUTIONS: Final[Mapping[str, int]] = {"conv1d": 1, "conv2d": 2, "conv3d": 3}
@@ -114,10 +114,10 @@ def is_dirac(
         pads: By how much its operand was padded before, in the order of `torch.nn.functional.pad`.
     """
     spatial = weight.dim() - 2
-    groups, padding = arguments.get("groups", 1), arguments.get("padding", 0)
+    groups, padding = whole_number(arguments.get("groups", 1)), arguments.get("padding", 0)
     stride = _per_axis(arguments.get("stride", 1), spatial)
     dilation = _per_axis(arguments.get("dilation", 1), spatial)
-    if type(groups) is not int or stride != (1,) * spatial or dilation is None:
+    if groups is None or stride != (1,) * spatial or dilation is None:
         return False
     reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     around = _padding_around(padding, reach, pads)

@@ -21,8 +21,10 @@ from typing import Any, Final, final
 
 import torch
 
+from morphir.checks.following import Candidate, Following
 from morphir.checks.forms import Form, FormTable
 from morphir.checks.lemmas import Padding, Step, simplify
+from morphir.checks.rejection import Rejection
 from morphir.ir import (
     Argument,
     Arithmetic,
@@ -33,6 +35,8 @@ from morphir.ir import (
     Program,
     SizeOf,
     Value,
+    number_values,
+    print_node,
 )
 from morphir.ops import ANYTHING, Interval, Op, OpTable
 from morphir.ops.bounds import number_interval
@@ -64,6 +68,8 @@ class GraphForms:
         inserted: frozenset[str],
         forms: FormTable,
         table: OpTable,
+        old: GraphForms | None = None,
+        following: Following | None = None,
     ) -> None:
         """Numbers every value.
 
@@ -75,7 +81,11 @@ class GraphForms:
             inserted: Modules whose numbers are their own, whatever left torch before their call.
             forms: The table to use.
             table: The op declarations.
+            old: The numbering of the old graph, for one whose axes changed.
+            following: Takes the relations of its values to those of the old graph.
         """
+        self.candidates: dict[Any, list[tuple[int, Candidate]]] = {}  # with their positions
+        self._old, self._following = old, following
         self.escapes: list[Any] = []
         self.random = self.world = Form(None)
         self.lemmas: dict[Node, str] = {}
@@ -86,14 +96,62 @@ class GraphForms:
         for value in graph.inputs:
             key = ("input", value.name)
             self._values[value] = forms.atom(key, value.type, on=None)
-        for node, fixed in _with_trust(graph, inserted, table):
-            self._visit(node, fixed=fixed)
+        for position, (node, fixed) in enumerate(_with_trust(graph, inserted, table)):
+            if not self._follows(node, position):
+                before = self.random
+                self._visit(node, fixed=fixed)
+                self._remember(node, position, before)
 
     def of(self, value: Value) -> Form:
         """The form of a value."""
-        if value.origin == "state":
-            return self._forms.atom(("state", self._atoms[value.name]), value.type)
-        return self._values[value]
+        if value.origin != "state":
+            return self._values[value]
+        kind = value.type
+        if self._old is not None and self._following is not None and self._following.axes(value):
+            kind = self._old._program.state[value.name].type
+        return self._forms.atom(("state", self._atoms[value.name]), kind)
+
+    # -- changed axes ------------------------------------------------------------------------------
+
+    def _remember(self, node: Node, position: int, random: Form) -> None:
+        if self._old is None and self._table.get(node.op) is not None:
+            forms = tuple(self._values[value] for value in node.outputs)
+            found = Candidate(node, forms, random, self.random, self._key)
+            self.candidates.setdefault(self._call(node), []).append((position, found))
+
+    def _call(self, node: Node) -> Any:
+        contents = _contents(tuple(node.arguments.values()))
+        return node.op, tuple(self.of(value) for value in contents)
+
+    def _follows(self, node: Node, position: int) -> bool:
+        """Whether a call is one of the old graph, on operands whose axes changed."""
+        if self._old is None or self._following is None:
+            return False
+        is_changed = any(map(self._following.is_changed, node.operands))
+        is_made = node.results and next(_contents(tuple(node.arguments.values())), None) is None
+        if not is_changed and not is_made:
+            return False
+        op = self._table.get(node.op)
+        near = sorted(
+            self._old.candidates.get(self._call(node), ()), key=lambda c: abs(c[0] - position)
+        )
+        reason = f"CERT-11: {node.op} reads what changed, and the old program has no such call"
+        for _, candidate in near:
+            assert op is not None  # or it would have no candidates
+            if node.random != candidate.node.random or candidate.random != self.random:
+                continue
+            try:
+                self._following.follow(node, op, candidate, self._key)
+            except Rejection as rejection:
+                reason = rejection.summary
+                continue
+            self._values.update(zip(node.outputs, candidate.forms, strict=True))
+            self.random = candidate.random_after
+            return True
+        if is_changed:
+            where = f"{self._graph.name}: {print_node(node, number_values(self._graph))}"
+            raise Rejection(reason, where)
+        return False
 
     # -- congruence --------------------------------------------------------------------------------
 

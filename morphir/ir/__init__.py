@@ -23,13 +23,14 @@ from morphir.ir.graph import (
     Value,
     substitute,
     values_in,
+    whole_number,
 )
 from morphir.ir.parser import parse_program
 from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
 from morphir.ir.program import Mode, Program, StateEntry
 from morphir.ir.relation import FREE, ZERO, Relation
-from morphir.ir.report import Certificate, Check, Grade, InsertionClaim, Report
-from morphir.ir.rewriter import Insertion, Rewriter
+from morphir.ir.report import Certificate, Check, Grade, InsertionClaim, Report, ResizeClaim
+from morphir.ir.rewriter import Edit, Insertion, Rewriter
 from morphir.ir.structure import check_structure
 from morphir.ir.types import Batch, Dim, TensorType
 from morphir.ir.view import to_networkx
@@ -47,6 +48,7 @@ __all__ = [
     "Polarity",
     "Relation",
     "Resize",
+    "ResizeClaim",
     "TensorChange",
     "maps_in",
     "Argument",
@@ -56,6 +58,7 @@ __all__ = [
     "Certificate",
     "Check",
     "Dim",
+    "Edit",
     "Grade",
     "Graph",
     "Insertion",
@@ -81,4 +84,5 @@ __all__ = [
     "substitute",
     "to_networkx",
     "values_in",
+    "whole_number",
 ]

@@ -7,13 +7,15 @@ and enough to derive the rest: parameters, optimizer state, certificate, lineage
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from math import prod
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from morphir.ir.axis_map import AxisMap, Polarity
 from morphir.ir.relation import Relation
@@ -157,6 +159,7 @@ class Resize:
         tensors: State entry to how its axes change; only entries that do.
         attributes: What follows.
         spec: JSON-ready description of how free positions are filled.
+        given: State entry to the numbers of its free positions, where they are computed by the pass.
     """
 
     at: str
@@ -164,3 +167,52 @@ class Resize:
     tensors: Mapping[str, TensorChange]
     attributes: Sequence[AttributeChange]
     spec: Mapping[str, Any]
+    given: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+def tensors_to_json(tensors: Mapping[str, TensorChange]) -> dict[str, Any]:
+    """Changes as plain data: every map once, and for each axis which of them stand where."""
+    maps = [
+        *dict.fromkeys(m for change in tensors.values() for axis in change for m in maps_in(axis))
+    ]
+    number = {axis_map: index for index, axis_map in enumerate(maps)}
+
+    def plain(axis: AxisChange) -> Any:
+        match axis:
+            case Multiplied(factors=factors):
+                return {"product": [*map(plain, factors)]}
+            case Added(terms=terms):
+                return {"sum": [*map(plain, terms)]}
+            case Mapped(size=size, map=axis_map, polarity=polarity):
+                return size if axis_map is None else {polarity: number[axis_map]}
+
+    return {
+        "maps": [
+            {"size": m.size, "source": [*m.source], "share": [*map(str, m.share)]} for m in maps
+        ],
+        "tensors": {name: [*map(plain, change)] for name, change in tensors.items()},
+    }
+
+
+def tensors_from_json(data: Mapping[str, Any]) -> dict[str, TensorChange]:
+    """Reads what `tensors_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is something else.
+    """
+    maps = [
+        AxisMap(int(m["size"]), tuple(map(int, m["source"])), tuple(map(Fraction, m["share"])))
+        for m in data["maps"]
+    ]
+
+    def change(plain: Any) -> AxisChange:
+        if not isinstance(plain, dict):
+            return Mapped(int(plain))
+        ((kind, what),) = plain.items()
+        if kind in ("product", "sum"):
+            return (Multiplied if kind == "product" else Added)(tuple(map(change, what)))
+        if kind not in ("copy", "split"):
+            raise ValueError(f"an axis is changed by {kind!r}, expected copy or split")
+        return Mapped(maps[what].size, maps[what], kind)
+
+    return {name: tuple(map(change, axes)) for name, axes in data["tensors"].items()}

@@ -9,7 +9,7 @@ changed copies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal, final
 
@@ -205,6 +205,12 @@ class Graph:
         return tuple(call for call in self.calls if call.module == module)
 
 
+def whole_number(argument: Argument) -> int | None:
+    """The whole number that an argument is, written there or read from a module; None otherwise."""
+    number = argument.number if isinstance(argument, ModuleAttribute) else argument
+    return number if type(number) is int else None
+
+
 def values_in(argument: Argument) -> Iterator[Value]:
     """Yields every value that an argument mentions, sizes included, in order."""
     match argument:
@@ -224,19 +230,28 @@ def values_in(argument: Argument) -> Iterator[Value]:
             return
 
 
-def substitute(argument: Argument, table: Mapping[Value, Value]) -> Argument:
-    """Returns the argument with every value in `table` replaced by what it maps to."""
+def substitute(argument: Argument, table: Mapping[Value, Value], inside: str = "") -> Argument:
+    """Returns the argument with every value in `table` replaced by what it maps to.
+
+    Args:
+        argument: Any argument.
+        table: Old value to new value.
+        inside: The module that the modules of attributes are now inside of, if that has changed.
+    """
     match argument:
         case Value():
             return table.get(argument, argument)
         case SizeOf(value=value, axis=axis):
             return SizeOf(table.get(value, value), axis)
+        case ModuleAttribute(module=module) if inside:
+            return replace(argument, module=f"{inside}.{module}".removesuffix("."))
         case Arithmetic(op=op, left=left, right=right):
-            return Arithmetic(op, substitute(left, table), substitute(right, table))
+            sides = (substitute(side, table, inside) for side in (left, right))
+            return Arithmetic(op, *sides)
         case tuple():
-            return tuple(substitute(part, table) for part in argument)
+            return tuple(substitute(part, table, inside) for part in argument)
         case slice():
             parts = (argument.start, argument.stop, argument.step)
-            return slice(*(substitute(part, table) for part in parts))
+            return slice(*(substitute(part, table, inside) for part in parts))
         case _:
             return argument

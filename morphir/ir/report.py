@@ -9,6 +9,8 @@ from enum import Enum
 from textwrap import indent
 from typing import Any, Final, final
 
+from morphir.ir.change import TensorChange, tensors_from_json, tensors_to_json
+
 _MARGIN: Final = "  "
 _SHOWN: Final = 4
 
@@ -61,6 +63,22 @@ class InsertionClaim:
 
 @final
 @dataclass(frozen=True)
+class ResizeClaim:
+    """What a pass says about axes that changed together.
+
+    Attributes:
+        law: The law by which the function is kept.
+        at: Module whose output features were asked for.
+        tensors: State entry to how each of its axes changed; the others are as they were.
+    """
+
+    law: str
+    at: str
+    tensors: Mapping[str, TensorChange]
+
+
+@final
+@dataclass(frozen=True)
 class Certificate:
     """What the passes leave for the checker: which programs, and what was done where.
 
@@ -71,22 +89,55 @@ class Certificate:
         before: Hash of the program before.
         after: Hash of the program that was recorded from the emitted module.
         insertions: One claim per inserted module.
+        resizes: One claim for all axes that changed together.
+        steps: Where passes were checked one after the other, the certificate of each; the other
+            fields then say nothing but where it began and ended.
     """
 
     before: str
     after: str
     insertions: tuple[InsertionClaim, ...] = ()
+    resizes: tuple[ResizeClaim, ...] = ()
+    steps: tuple[Certificate, ...] = ()
+
+    @property
+    def tensors(self) -> Mapping[str, TensorChange]:
+        """How the axes of every state entry changed."""
+        return {name: change for claim in self.resizes for name, change in claim.tensors.items()}
 
     def to_json(self) -> str:
         """The certificate as JSON."""
-        return json.dumps(asdict(self), indent=2)
+        return json.dumps(self._plain(), indent=2)
+
+    def _plain(self) -> dict[str, Any]:
+        return {
+            "before": self.before,
+            "after": self.after,
+            "insertions": [asdict(claim) for claim in self.insertions],
+            "resizes": [
+                {"law": claim.law, "at": claim.at, **tensors_to_json(claim.tensors)}
+                for claim in self.resizes
+            ],
+            "steps": [step._plain() for step in self.steps],
+        }
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
         """Reads what `to_json` wrote."""
-        data = json.loads(text)
-        claims = tuple(InsertionClaim(**claim) for claim in data["insertions"])
-        return cls(data["before"], data["after"], claims)
+        return cls._read(json.loads(text))
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Certificate:
+        return cls(
+            data["before"],
+            data["after"],
+            tuple(InsertionClaim(**claim) for claim in data["insertions"]),
+            tuple(
+                ResizeClaim(claim["law"], claim["at"], tensors_from_json(claim))
+                for claim in data["resizes"]
+            ),
+            tuple(map(cls._read, data["steps"])),
+        )
 
 
 @final

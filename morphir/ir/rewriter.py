@@ -15,6 +15,7 @@ from typing import Any, final
 from torch import nn
 
 from morphir.errors import RefusalError
+from morphir.ir.change import Resize
 from morphir.ir.graph import Argument, Call, Graph, Item, Node, Value, substitute
 from morphir.ir.program import Program
 from morphir.ir.types import Batch, Dim, TensorType
@@ -48,6 +49,9 @@ class Insertion:
     assumes: str = ""
 
 
+Edit = Insertion | Resize
+
+
 @final
 class Rewriter:
     """Applies edits to a copy of a program and remembers them."""
@@ -55,7 +59,7 @@ class Rewriter:
     def __init__(self, program: Program) -> None:
         self._before = program
         self._program = program
-        self._edits: list[Insertion] = []
+        self._edits: list[Edit] = []
 
     @property
     def program(self) -> Program:
@@ -63,14 +67,36 @@ class Rewriter:
         return self._program
 
     @property
-    def edits(self) -> tuple[Insertion, ...]:
+    def edits(self) -> tuple[Edit, ...]:
         """What was done, in order."""
         return tuple(self._edits)
 
     @property
+    def insertions(self) -> tuple[Insertion, ...]:
+        """The modules that were inserted, in order."""
+        return tuple(edit for edit in self._edits if isinstance(edit, Insertion))
+
+    @property
+    def resizes(self) -> tuple[Resize, ...]:
+        """The changes of axes, in order."""
+        return tuple(edit for edit in self._edits if isinstance(edit, Resize))
+
+    @property
     def changed(self) -> bool:
-        """Whether the program differs from the one at the start: observed, not declared."""
-        return self._program != self._before
+        """Whether anything differs from the start: observed, not declared."""
+        return bool(self.resizes) or self._program != self._before
+
+    def resize(self, edit: Resize) -> None:
+        """Changes the sizes of axes; nothing else may be done to the program before or after.
+
+        The program keeps its old sizes: how a module computes at others is seen only when it runs.
+
+        Raises:
+            ValueError: There are other edits.
+        """
+        if self._edits:
+            raise ValueError("a change of sizes is an application of its own")
+        self._edits.append(edit)
 
     def insert_after(
         self,
@@ -99,6 +125,8 @@ class Rewriter:
         Raises:
             RefusalError: Only submodules were recorded, and the anchor is also used outside them.
         """
+        if self.resizes:
+            raise ValueError("a change of sizes is an application of its own")
         self._check_held(anchor)
         parent, _, leaf = anchor.rpartition(".")
         inside = parent not in self._program.sequentials or self._stands_elsewhere(anchor)
@@ -157,7 +185,7 @@ class Rewriter:
     def _free_name(self, prefix: str, leaf: str) -> str:
         calls = (call.module for graph in self._program.graphs.values() for call in graph.calls)
         names = self._program.modules, *self._program.shared.values()
-        taken = {*calls, *(edit.name for edit in self._edits), *chain(*names)}
+        taken = {*calls, *(edit.name for edit in self.insertions), *chain(*names)}
         number = 1
         while f"{prefix}{leaf}_deeper{number}" in taken:
             number += 1
@@ -235,7 +263,7 @@ class _Splice:
                 table.update({v: Value("result", "", _retype(v, operand)) for v in item.outputs})
                 yield replace(
                     item,
-                    arguments=_substituted(item.arguments, table),
+                    arguments=_substituted(item.arguments, table, self.name),
                     outputs=tuple(table[value] for value in item.outputs),
                 )
 
@@ -261,6 +289,6 @@ def _retype(value: Value, operand: Value) -> TensorType | None:
 
 
 def _substituted(
-    arguments: Mapping[str, Argument], table: Mapping[Value, Value]
+    arguments: Mapping[str, Argument], table: Mapping[Value, Value], inside: str = ""
 ) -> dict[str, Argument]:
-    return {name: substitute(argument, table) for name, argument in arguments.items()}
+    return {name: substitute(argument, table, inside) for name, argument in arguments.items()}

@@ -15,7 +15,7 @@ from itertools import zip_longest
 from typing import Any, ClassVar, cast, final
 
 from morphir.errors import RefusalError
-from morphir.ir import Grade, Insertion, Program, Rewriter, check_structure
+from morphir.ir import Grade, Insertion, Program, Resize, Rewriter, check_structure
 
 
 @final
@@ -36,10 +36,12 @@ class MorphismPass(ABC):
     Attributes:
         name: Short name, used in reports and lineages.
         claim: The grade that the pass promises; a weaker verdict is an error.
+        resizes: Whether it changes the sizes of axes; it is then applied and checked on its own.
     """
 
     name: ClassVar[str]
     claim: ClassVar[Grade] = Grade.PROVED
+    resizes: ClassVar[bool] = False
 
     @abstractmethod
     def requires(self, program: Program) -> Refusal | None:
@@ -110,7 +112,9 @@ def _run(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
 def _check_same_edits(
     pass_: MorphismPass, rewriter: Rewriter, in_train: Rewriter, before: Sequence[Program]
 ) -> None:
-    for edit, other in zip_longest(rewriter.edits, in_train.edits):
+    for change, too in zip_longest(rewriter.resizes, in_train.resizes):
+        _check_same_change(change, too)
+    for edit, other in zip_longest(rewriter.insertions, in_train.insertions):
         difference = _difference(edit, other)
         if difference is None:
             continue
@@ -121,6 +125,30 @@ def _check_same_edits(
             nodes=[*dict.fromkeys(nodes)],
             suggestions=[*_alternatives(pass_, before, [*options, ("block", "residual")])]
             or ["at= a place around which the forward does not depend on the mode"],
+        )
+
+
+def _check_same_change(change: Resize | None, other: Resize | None) -> None:
+    """Refuses a change of sizes that is not the same in both modes."""
+    if change is None or other is None:
+        place = change or other
+        assert place is not None
+        mode = "train" if change is None else "eval"
+        raise RefusalError(
+            f"the features of {place.at!r} would change for {mode} mode only", nodes=[place.at]
+        )
+    differing = [
+        name
+        for name in (*change.tensors, *other.tensors)
+        if change.tensors.get(name) != other.tensors.get(name)
+    ]
+    if differing or [*change.attributes] != [*other.attributes]:
+        raise RefusalError(
+            f"{differing[0] if differing else 'an attribute'!r} would have to change in another "
+            "way for train mode than for eval mode, as the model does not run the same operations "
+            "in both",
+            nodes=[change.at],
+            suggestions=["at= a place around which the forward does not depend on the mode"],
         )
 
 
@@ -163,6 +191,6 @@ def _alternatives(
                 _run(changed, second)
             except RefusalError:
                 continue
-            pairs = zip_longest(first.edits, second.edits)
+            pairs = zip_longest(first.insertions, second.insertions)
             if all(_difference(*pair) is None for pair in pairs):
                 yield f"{name}={value!r}"

@@ -8,7 +8,7 @@ from typing import final
 
 import torch
 
-from morphir.ir import Graph, Node, Program, TensorType, Value
+from morphir.ir import Graph, Node, Program, TensorType, Value, whole_number
 from morphir.ir.types import Dim
 from morphir.passes.surroundings import AFFINE, CONVOLUTIONS, upstream
 
@@ -89,8 +89,8 @@ def _like(program: Program, follows: tuple[str, ...], kind: TensorType | None) -
 
 
 def _groups(affine: Node, asked: int | None) -> int:
-    own = affine.arguments.get("groups", 1)
-    return asked if asked is not None else own if isinstance(own, int) else 1
+    own = whole_number(affine.arguments.get("groups", 1))
+    return asked if asked is not None else own or 1
 
 
 def _shape(
@@ -135,5 +135,6 @@ def _features(program: Program, affine: Node) -> int | None:
     kind = program.state[weight.name].type if weight.origin == "state" else weight.type
     is_turned = affine.op == "addmm" or affine.op.startswith("conv_transpose")
     features = None if kind is None else kind.shape[is_turned]
-    groups = affine.arguments.get("groups", 1) if affine.op.startswith("conv_transpose") else 1
-    return features * groups if isinstance(features, int) and isinstance(groups, int) else None
+    is_transposed = affine.op.startswith("conv_transpose")
+    groups = whole_number(affine.arguments.get("groups", 1)) if is_transposed else 1
+    return features * groups if isinstance(features, int) and groups is not None else None

@@ -23,12 +23,27 @@ from morphir.blocks import BlockSpec
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
 from morphir.ir import Insertion
-from morphir.lineage import Lineage, Step, lineage_of, set_lineage, structure_of
+from morphir.lineage import (
+    AnyStep,
+    Lineage,
+    ResizeStep,
+    Step,
+    lineage_of,
+    set_lineage,
+    structure_of,
+)
 from morphir.ops import DEFAULT_TABLE
 from morphir.state.optimizer import Joining, optimizers_over
+from morphir.state.transport import StateRules, Transport
 
 
-def replay(lineage: Lineage, model: nn.Module, *, optimizer: Any = None) -> nn.Module:
+def replay(
+    lineage: Lineage,
+    model: nn.Module,
+    *,
+    optimizer: Any = None,
+    state_rules: StateRules | None = None,
+) -> nn.Module:
     """Does to a model, in place, what was done to another (STATE-3).
 
     Nothing is recorded or proved: the steps are those that were proved on a model of the same
@@ -40,6 +55,7 @@ def replay(lineage: Lineage, model: nn.Module, *, optimizer: Any = None) -> nn.M
             its first steps.
         optimizer: An optimizer over the model that should take the new parameters, or a list of
             them. Optimizers that hang on the model itself take them as well.
+        state_rules: As for `transform`.
 
     Returns:
         The same model.
@@ -61,6 +77,7 @@ def replay(lineage: Lineage, model: nn.Module, *, optimizer: Any = None) -> nn.M
             suggestions=["a fresh model of the original structure"],
         )
     surgery, joining = Surgery(model), Joining(optimizers, model)
+    transport = Transport(optimizers, model, state_rules)
     application = max((step.application for step in own), default=0)
     try:
         with torch.inference_mode(False):
@@ -68,8 +85,13 @@ def replay(lineage: Lineage, model: nn.Module, *, optimizer: Any = None) -> nn.M
                 if step.application != application:
                     _check_structure(step, model)
                     application = step.application
-                _replay_step(step, model, surgery, joining)
+                if isinstance(step, ResizeStep):
+                    _resize(step, surgery, transport)
+                else:
+                    _insert(step, model, surgery, joining)
     except BaseException:
+        # Backwards: an inserted layer may have been resized, and a resized one followed.
+        transport.undo()
         joining.undo()
         surgery.undo()
         raise
@@ -77,21 +99,29 @@ def replay(lineage: Lineage, model: nn.Module, *, optimizer: Any = None) -> nn.M
     return model
 
 
-def _check_structure(step: Step, model: nn.Module) -> None:
+def _check_structure(step: AnyStep, model: nn.Module) -> None:
     if structure_of(model) == step.structure:
         return
-    parameters = dict(model.named_parameters())
-    missing = [name for name in step.follows if name not in parameters]
+    held = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    named = step.changes["tensors"] if isinstance(step, ResizeStep) else step.follows
+    missing = [name for name in named if name not in held]
     first = f": it has no {missing[0]!r}" if missing else ""
     raise RefusalError(
         f"the parameters of this {type(model).__name__} have other names or shapes than those of "
         f"the model that the lineage was made on{first}",
-        nodes=[step.anchor],
+        nodes=[step.at if isinstance(step, ResizeStep) else step.anchor],
         suggestions=["a model made by the same code with the same settings"],
     )
 
 
-def _replay_step(step: Step, model: nn.Module, surgery: Surgery, joining: Joining) -> None:
+def _resize(step: ResizeStep, surgery: Surgery, transport: Transport) -> None:
+    edit = step.edit
+    transport.check(edit)
+    surgery.apply([edit])
+    transport.apply(edit)
+
+
+def _insert(step: Step, model: nn.Module, surgery: Surgery, joining: Joining) -> None:
     parameters = dict(model.named_parameters())
     edit = _edit(step, model, parameters)
     surgery.apply([edit])

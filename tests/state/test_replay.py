@@ -66,6 +66,40 @@ def test_state_3_a_fresh_model_gets_the_same_structure_and_numbers(kind):
     assert lineage_of(again) == result.lineage
 
 
+@pytest.mark.parametrize("init", ["copy", "fresh"])
+def test_state_3_a_change_of_sizes_is_replayed(init):
+    """STATE-3: with the function kept, optimizer state carried over, and undone as a whole"""
+    net, target, x = Net(), Net(), torch.randn(5, 4)
+    optimizer = torch.optim.Adam(target.parameters())
+    train_a_little(target, optimizer)
+    before = target(x)
+    passes = [
+        morphir.WiderPass(at="extractor.0", width=12, init=init),
+        morphir.DeeperPass(at="extractor.1"),
+        morphir.WiderPass(at="extractor.0", width=15, init=init),
+    ]
+    result = morphir.transform(net, passes)
+    morphir.replay(result.lineage, target, optimizer=optimizer)
+    assert str(target) == str(result.module)
+    assert torch.allclose(target(x), before, rtol=0, atol=1e-6)
+    for parameter in target.extractor[0].parameters():
+        assert optimizer.state[parameter]["exp_avg"].shape == parameter.shape
+    train_a_little(target, optimizer)
+
+
+def test_state_4_a_change_that_does_not_fit_takes_those_before_it_along():
+    """STATE-4"""
+    steps = morphir.transform(Net(), morphir.WiderPass(at="extractor.0", width=12)).lineage.steps
+    data = json.loads(Lineage(steps).to_json())
+    second = {**data["steps"][0], "changes": {**data["steps"][0]["changes"]}}
+    data["steps"].append(second)  # of another size by now
+    net = Net()
+    before = fingerprint(net, [])
+    with pytest.raises(RefusalError, match="a change of"):
+        morphir.replay(Lineage.from_json(json.dumps(data)), net)
+    assert fingerprint(net, []) == before
+
+
 def test_state_3_a_target_network_follows_with_the_function_that_it_had():
     """STATE-3: and can be averaged with the online network again"""
     net, target = Net(), Net()

@@ -1,0 +1,121 @@
+"""Whether a new tensor is related to an old one, in exact arithmetic.
+
+    CERT-10  a tensor is related to an old one, axis by axis, if what is claimed to be zero is zero,
+             positions that take one part hold the same number, and the parts of each unit sum to it
+             exactly, as real numbers
+
+The sums are error-free: float64 additions, each of which leaves no rest (Knuth's TwoSum), and exact
+fractions for the few that do. Plain float64 sums would accept 1 + 1e-30 = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from morphir.ir.relation import ZERO, Indices, Relation
+
+
+def unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation]) -> str:
+    """Says why a tensor is not related to an old one, axis by axis, or "" (CERT-10)."""
+    shapes = [relation.size for relation in relations], [r.new_size for r in relations]
+    if [[*old.shape], [*new.shape]] != [*shapes] or old.dtype != new.dtype:
+        return f"a {old.dtype} of shape {[*old.shape]} became a {new.dtype} of {[*new.shape]}"
+    changed = [axis for axis, relation in enumerate(relations) if not relation.is_identity]
+    for axis in changed:
+        if _select(new, axis, np.flatnonzero(relations[axis].take == ZERO)).any():
+            return f"a new entry along axis {axis} is not zero"
+    for axis in changed:
+        new = _select(new, axis, np.flatnonzero(relations[axis].take >= 0))
+    if new.is_floating_point() and not bool(new.isfinite().all()):
+        return "an entry is not finite"
+    sums: dict[int, Indices] = {}
+    for axis in changed:
+        units, positions, again, group = _reading(relations[axis])
+        if not torch.equal(*(_select(new, axis, side) for side in again)):
+            return f"copies along axis {axis} differ"
+        old, new = _select(old, axis, units), _select(new, axis, positions)
+        if not np.array_equal(group, np.arange(len(units))):
+            sums[axis] = group
+    return "" if _sums_to(old, new, sums) else "the parts of a unit do not sum to it"
+
+
+def _reading(relation: Relation) -> tuple[Indices, Indices, tuple[Indices, Indices], Indices]:
+    """How to read an axis of which only positions that take a part are left.
+
+    Returns:
+        The old units about which something is said, those of which no part is left out; for each of
+        their parts, by unit, a position that takes it; pairs of positions that take the same part;
+        and for each of the parts the number of its unit among the units.
+    """
+    take = relation.take[relation.take >= 0]
+    parts, first, inverse = np.unique(take, return_index=True, return_inverse=True)
+    left_out = np.setdiff1d(np.arange(len(relation.group)), parts)
+    units = np.setdiff1d(np.arange(relation.size), relation.group[left_out])
+    again = np.setdiff1d(np.arange(len(take)), first)
+    group = relation.group[parts]
+    said = np.isin(group, units)
+    order = np.argsort(group[said], kind="stable")
+    positions = first[said][order]
+    return (
+        units,
+        positions,
+        (again, first[inverse[again]]),
+        np.searchsorted(units, group[said][order]),
+    )
+
+
+def _select(tensor: torch.Tensor, axis: int, positions: Indices) -> torch.Tensor:
+    if np.array_equal(positions, np.arange(tensor.shape[axis])):
+        return tensor
+    return tensor.index_select(axis, torch.from_numpy(positions).to(tensor.device))
+
+
+def _sums_to(old: torch.Tensor, parts: torch.Tensor, sums: Mapping[int, Indices]) -> bool:
+    """Whether parts sum to old units; which axis is summed first decides what is representable."""
+    if not sums:
+        return torch.equal(old, parts)
+    wanted = old.double()
+    for axes in ([*sums], [*sums][::-1]):
+        total: torch.Tensor | None = parts.double()
+        for axis in axes:
+            total = None if total is None else _sum(total, axis, sums[axis], wanted.shape[axis])
+        if total is not None:
+            return torch.equal(total, wanted)
+    return False
+
+
+def _sum(parts: torch.Tensor, axis: int, group: Indices, units: int) -> torch.Tensor | None:
+    """The exact sums of the parts of each unit, sorted by it; None where float64 can't hold one."""
+    shape = [*parts.shape]
+    shape[axis] = units
+    total = parts.new_zeros(shape)
+    is_exact = torch.ones(shape, dtype=torch.bool, device=parts.device)
+    rank = np.arange(len(group)) - np.searchsorted(group, group)
+    for turn in range(int(rank.max(initial=-1)) + 1):
+        these = np.flatnonzero(rank == turn)
+        where = torch.from_numpy(group[these]).to(parts.device)
+        a, b = total.index_select(axis, where), _select(parts, axis, these)
+        s = a + b
+        shadow = s - a
+        rest = (a - (s - shadow)) + (b - shadow)
+        total.index_copy_(axis, where, s)
+        is_exact.index_copy_(axis, where, is_exact.index_select(axis, where) & (rest == 0))
+    return total if bool(is_exact.all()) else _fractions(parts, total, is_exact, axis, group)
+
+
+def _fractions(
+    parts: torch.Tensor, total: torch.Tensor, is_exact: torch.Tensor, axis: int, group: Indices
+) -> torch.Tensor | None:
+    for index in (~is_exact).nonzero().tolist():
+        lines = parts.movedim(axis, -1)[tuple(index[:axis] + index[axis + 1 :])]
+        exact = sum(
+            (Fraction(lines[k].item()) for k in np.flatnonzero(group == index[axis])), Fraction(0)
+        )
+        if Fraction(float(exact)) != exact:
+            return None
+        total[tuple(index)] = float(exact)
+    return total

@@ -1,0 +1,51 @@
+"""KEPT-6: what may differ after a change of sizes, and nothing else."""
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.checks import Inventory, check_kept
+from morphir.checks.announced import expected
+from morphir.ir import AttributeChange, AxisMap, Grade, Mapped
+
+WIDER = AxisMap.copies(8, (*range(8), 0, 1))
+TENSORS = {"0.weight": (Mapped(8, WIDER), Mapped(4)), "0.bias": (Mapped(8, WIDER),)}
+ATTRIBUTES = (AttributeChange("0", "out_features", 8, 10),)
+
+
+def made(width: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, width), nn.ReLU())
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.randn(2, 4)).sum().backward()
+    optimizer.step()
+    return net, optimizer
+
+
+def outcome(change) -> str:
+    net, optimizer = made(8)
+    before = expected(Inventory.of(net, [optimizer]), TENSORS, ATTRIBUTES)
+    net, optimizer = made(10)
+    change(net, optimizer)
+    check = check_kept(before, Inventory.of(net, [optimizer]))
+    return "" if check.grade is Grade.TESTED else f"{check.where}: {check.summary}"
+
+
+def test_kept_6_what_was_announced_may_differ():
+    assert outcome(lambda net, optimizer: None) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda net, _: net[0].weight.requires_grad_(False), "requires_grad"),
+        (lambda net, _: setattr(net[0].weight, "grad", None), "gradient"),
+        (lambda net, _: setattr(net[0], "out_features", 9), "out_features"),
+        (lambda net, _: setattr(net[0], "in_features", 9), "in_features"),
+        (lambda net, o: o.state[net[0].weight].update(exp_avg=torch.zeros(8, 4)), "its state"),
+        (lambda net, o: o.state[net[0].weight].pop("exp_avg"), "its state"),
+        (lambda net, _: setattr(net[0], "weight", nn.Parameter(torch.zeros(9, 4))), "shape"),
+    ],
+)
+def test_kept_6_nothing_else_may(change, complaint: str):
+    assert complaint in outcome(change)

@@ -1,0 +1,333 @@
+"""CERT-11 to CERT-13 on whole models: what is proved, and what a wrong edit is told."""
+
+import copy
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from morphir.checks import check_certificate
+from morphir.frontend import record
+from morphir.ir import Added, AxisMap, Certificate, Grade, Mapped, Multiplied, ResizeClaim
+from morphir.ops import DEFAULT_TABLE
+from tests.checks.pairs import Net
+from tests.checks.resized import check, coarse, kept, resize
+
+
+def grown(size: int, *extra: int) -> AxisMap:
+    """A map that appends copies, or fresh units (-1), with unequal shares."""
+    source = (*range(size), *extra)
+    share = [Fraction(0 if unit < 0 else 1) for unit in source]
+    for position, unit in enumerate(extra, size):
+        if unit >= 0:
+            share[position] = Fraction(-1, 4)
+            share[unit] += Fraction(1, 4)
+    return AxisMap(size, source, tuple(share))
+
+
+def multiply(*factors) -> Multiplied:
+    return Multiplied(tuple(factors))
+
+
+def proved(old, new, tensors, *inputs, **options) -> bool:
+    found = check(old, new, tensors, *inputs, **options)
+    assert found.grade in (Grade.PROVED, Grade.UNKNOWN)
+    assert (found.grade is Grade.PROVED) != bool(found.where), found
+    return found.grade is Grade.PROVED
+
+
+def sides(axis_map: AxisMap) -> tuple[Mapped, Mapped]:
+    return Mapped(axis_map.size, axis_map, "copy"), Mapped(axis_map.size, axis_map, "split")
+
+
+# -- models, each with a change of its axes -------------------------------------------------------
+
+
+def dense():
+    copy_, split = sides(grown(8, 2, 5, -1))
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    tensors = {"0.weight": (copy_, Mapped(4)), "0.bias": (copy_,), "2.weight": (Mapped(3), split)}
+    return net, tensors, {}, torch.randn(2, 4)
+
+
+def images():
+    copy_, split = sides(grown(8, 2, -1, 2))
+    vector = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (copy_,))
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 5)
+    )
+    tensors = {
+        "0.weight": (copy_, *kept(3, 3, 3)),
+        "0.bias": (copy_,),
+        **{f"1.{name}": change for name, change in vector.items()},
+        "4.weight": (Mapped(5), multiply(split, Mapped(16))),
+    }
+    return net, tensors, {}, torch.randn(2, 3, 6, 6)
+
+
+class Attention(nn.Module):
+    """Heads of a width of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 2
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, time, _ = x.shape
+        q, k, v = (
+            layer(x).view(batch, time, self.heads, -1).transpose(1, 2)
+            for layer in (self.q, self.k, self.v)
+        )
+        scores = (q @ k.transpose(-1, -2) * 0.5).softmax(-1)
+        return self.o((scores @ v).transpose(1, 2).reshape(batch, time, -1)) + x
+
+
+def attention():
+    """Heads are copied and, of q and k, the width is split, in one dimension."""
+    heads, heads_split = sides(grown(2, 0, -1))
+    width, width_split = sides(grown(4, 3, -1))
+    q, k = multiply(heads, width), multiply(heads, width_split)
+    v, o = multiply(heads, Mapped(4)), multiply(heads_split, Mapped(4))
+    tensors = {
+        f"{name}.{key}": (axis, Mapped(8)) if key == "weight" else (axis,)
+        for name, axis in (("q", q), ("k", k), ("v", v))
+        for key in ("weight", "bias")
+    }
+    tensors["o.weight"] = (Mapped(8), o)
+    return Attention(), tensors, {"heads": 4}, torch.randn(2, 5, 8)
+
+
+class Cell(nn.Module):
+    """A recurrent net with a zero state; what it returns is concatenated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.i, self.h, self.o = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(12, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.zeros(x.shape[0], self.h.in_features, dtype=x.dtype)
+        for t in range(3):
+            h = torch.tanh(self.i(x[:, t]) + self.h(h))
+        return self.o(torch.cat([h, h.sigmoid() * h], -1))
+
+
+def recurrent():
+    copy_, split = sides(grown(6, 5, -1))
+    tensors = {
+        "i.weight": (copy_, Mapped(4)),
+        "i.bias": (copy_,),
+        "h.weight": (copy_, split),
+        "h.bias": (copy_,),
+        "o.weight": (Mapped(3), Added((split, split))),
+    }
+    return Cell(), tensors, {"h__in_features": 8}, torch.randn(2, 3, 4)
+
+
+def gated():
+    """The halves of a GLU are one axis; a squeeze-excite gate is another that follows."""
+    copy_, split = sides(grown(4, 1, -1))
+    net = Net(
+        lambda s, x: s.out(F.glu(s.up(x), -1) * s.gate(F.glu(s.up(x), -1)).sigmoid()),
+        up=nn.Linear(5, 8),
+        gate=nn.Linear(4, 4),
+        out=nn.Linear(4, 3),
+    )
+    tensors = {
+        "up.weight": (Added((copy_, copy_)), Mapped(5)),
+        "up.bias": (Added((copy_, copy_)),),
+        "gate.weight": (copy_, split),
+        "gate.bias": (copy_,),
+        "out.weight": (Mapped(3), split),
+    }
+    return net, tensors, {}, torch.randn(2, 5)
+
+
+def normalised():
+    """Every unit is copied twice: a LayerNorm's statistics stay."""
+    copy_, split = sides(AxisMap.copies(4, (0, 1, 2, 3, 0, 1, 2, 3)))
+    net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    tensors = {
+        "0.weight": (copy_, Mapped(3)),
+        **dict.fromkeys(("0.bias", "1.weight", "1.bias"), (copy_,)),
+        "2.weight": (Mapped(2), split),
+    }
+    return net, tensors, {"1__normalized_shape": (8,)}, torch.randn(2, 3)
+
+
+def linear_only():
+    """Nothing between two layers forces a copy: the first may be the one that is split."""
+    copy_, split = sides(grown(4, 0, -1))
+    net = nn.Sequential(nn.Linear(3, 4), nn.Dropout(), nn.Linear(4, 2))
+    tensors = {"0.weight": (split, Mapped(3)), "0.bias": (split,), "2.weight": (Mapped(2), copy_)}
+    return net, tensors, {}, torch.randn(2, 3)
+
+
+CASES = (dense, images, attention, recurrent, gated, normalised, linear_only)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_cert_11_changes_of_axes_are_proved(case, mode):
+    torch.manual_seed(0)
+    net, tensors, attributes, x = case()
+    new = resize(coarse(net), tensors, **attributes)
+    with torch.no_grad():
+        gap = (new.eval().double()(x.double()) - net.eval().double()(x.double())).abs().max()
+    assert gap < 1e-12
+    net.float(), new.float()
+    assert proved(net, new, tensors, x, mode=mode)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cert_10_every_number_of_every_changed_tensor_counts(case):
+    """One number an ulp off, in each tensor that was claimed: all are found but the free ones."""
+    torch.manual_seed(0)
+    net, tensors, attributes, x = case()
+    new = resize(coarse(net), tensors, **attributes)
+    found = 0
+    for name in tensors:
+        mutant = copy.deepcopy(new)
+        tensor = mutant.get_parameter(name) if name in dict(new.named_parameters()) else None
+        tensor = mutant.get_buffer(name) if tensor is None else tensor
+        with torch.no_grad():
+            tensor.view(-1)[0] = torch.nextafter(tensor.view(-1)[0], torch.tensor(9.0))
+        found += not proved(net, mutant, tensors, x)
+    assert found == len(tensors)
+
+
+# -- claims that are wrong ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cert_11_a_change_that_leaves_out_a_tensor_is_not_proved(case):
+    """Claimed in full or not, the new model would not even run: here its claim is incomplete."""
+    torch.manual_seed(0)
+    net, tensors, attributes, x = case()
+    new = resize(coarse(net), tensors, **attributes)
+    for name in tensors:
+        claimed = {key: change for key, change in tensors.items() if key != name}
+        assert not proved(net, new, claimed, x)
+
+
+def test_cert_11_copies_that_meet_copies_are_not_proved():
+    """q and k both copied: the prototype's worst bug."""
+    torch.manual_seed(0)
+    net, tensors, attributes, x = attention()
+    wrong = {**tensors, "k.weight": tensors["q.weight"], "k.bias": tensors["q.bias"]}
+    new = resize(coarse(net), wrong, **attributes)
+    found = check(net, new, wrong, x)
+    assert found.grade is Grade.UNKNOWN
+    assert found.summary.startswith("CERT-11")
+    assert "matmul" in found.where
+
+
+def test_cert_11_unequal_copies_under_a_mean_are_not_proved():
+    torch.manual_seed(0)
+    net, tensors, attributes, x = normalised()
+    copy_, split = sides(grown(4, 0, 0, 1, 2))
+    swap = {4: {"copy": copy_, "split": split}}
+    wrong = {
+        name: tuple(swap[4][a.polarity] if a.map is not None else a for a in change)
+        for name, change in tensors.items()
+    }
+    new = resize(coarse(net), wrong, **attributes)
+    found = check(net, new, wrong, x)
+    assert found.grade is Grade.UNKNOWN
+    assert "layer_norm" in found.where
+
+
+def test_cert_11_different_units_that_meet_are_not_proved():
+    """A residual sum whose sides were widened by different maps."""
+    torch.manual_seed(0)
+    one, one_split = sides(grown(4, 0))
+    other, _ = sides(grown(4, 1))
+    net = Net(
+        lambda s, x: s.out((s.a(x) + s.b(x)).relu()),
+        a=nn.Linear(3, 4), b=nn.Linear(3, 4), out=nn.Linear(4, 2),
+    )  # fmt: skip
+    tensors = {
+        "a.weight": (one, Mapped(3)), "a.bias": (one,),
+        "b.weight": (other, Mapped(3)), "b.bias": (other,),
+        "out.weight": (Mapped(2), one_split),
+    }  # fmt: skip
+    new = resize(coarse(net), tensors)
+    found = check(net, new, tensors, torch.randn(2, 3))
+    assert found.grade is Grade.UNKNOWN
+    assert "add" in found.where
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        lambda s, x: s.out(s.fc(x).relu()) / s.fc(x).shape[1],
+        lambda s, x: s.out(s.fc(x).relu()).reshape(-1)[: s.fc.out_features],
+        lambda s, x: s.out(s.fc(x).relu().flip(-1)),
+        lambda s, x: s.out(s.fc(x).relu().roll(1, -1)),
+        lambda s, x: s.out(s.fc(x).softmax(-1)),
+        lambda s, x: s.out(s.fc(x).cumsum(-1)),
+        lambda s, x: s.out(s.fc(x).sort(-1)[0]),
+    ],
+)
+def test_cert_11_what_depends_on_the_axis_is_not_proved(code):
+    torch.manual_seed(0)
+    copy_, split = sides(grown(6, 0))
+    net = Net(code, fc=nn.Linear(3, 6), out=nn.Linear(6, 2))
+    tensors = {
+        "fc.weight": (copy_, Mapped(3)), "fc.bias": (copy_,), "out.weight": (Mapped(2), split),
+    }  # fmt: skip
+    new = resize(coarse(net), tensors, fc__out_features=7)
+    assert not proved(net, new, tensors, torch.randn(8, 3))
+
+
+def test_cert_12_data_is_moved_as_its_numbers_are():
+    """A layout that is wrong about a view: the numbers of the elements tell."""
+    from dataclasses import replace
+
+    from morphir.ops import OpTable
+
+    torch.manual_seed(0)
+    net, tensors, attributes, x = attention()
+    new = resize(coarse(net), tensors, **attributes)
+    before, after = (record(m, example_inputs=(x,)).program for m in (net, new))
+    claim = Certificate(before.hash, after.hash, resizes=(ResizeClaim("WIDER-1", "", tensors),))
+    rolled = DEFAULT_TABLE.get("reshape")
+
+    def swap(input, shape):
+        return rolled.run(input=input, shape=shape).roll(1, -2)
+
+    lying = OpTable([replace(o, run=swap) if o is rolled else o for o in DEFAULT_TABLE.ops])
+    assert check_certificate(before, after, claim, DEFAULT_TABLE).grade is Grade.PROVED
+    found = check_certificate(before, after, claim, lying)
+    assert found.grade is Grade.UNKNOWN
+    assert found.summary.startswith("CERT-12")
+
+
+def test_cert_13_an_output_keeps_its_axes():
+    torch.manual_seed(0)
+    copy_, _ = sides(grown(3, 0))
+    net = nn.Sequential(nn.Linear(4, 3))
+    tensors = {"0.weight": (copy_, Mapped(4)), "0.bias": (copy_,)}
+    found = check(net, resize(coarse(net), tensors), tensors, torch.randn(2, 4))
+    assert found.grade is Grade.UNKNOWN
+    assert found.summary.startswith("CERT-13")
+
+
+def test_cert_13_an_update_changes_as_its_state_did():
+    torch.manual_seed(0)
+    net, tensors, _, x = images()
+    turned, _ = sides(AxisMap.copies(8, (2, 5, 0, 1, 3, 4, 6, 7, 2, 2, 2)))
+    new = resize(coarse(net), {**tensors, "1.running_mean": (turned,)})
+    claimed = {**tensors, "1.running_mean": (turned,)}
+    assert not proved(net, new, claimed, x, mode="train")
+
+
+def test_a_claim_of_several_steps_is_about_several_models():
+    net, x = nn.Linear(3, 3), torch.randn(2, 3)
+    program = record(net, example_inputs=(x,)).program
+    step = Certificate(program.hash, program.hash)
+    chain = Certificate(program.hash, program.hash, steps=(step, step))
+    assert check_certificate(program, program, chain, DEFAULT_TABLE).grade is Grade.UNKNOWN
+    assert Certificate.from_json(chain.to_json()) == chain

@@ -1,0 +1,134 @@
+"""CERT-11: the rules for one atom, against sums that are computed."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from morphir.checks.rejection import Rejection
+from morphir.checks.relations import Uniform, compose, constant, decompose, relate
+from morphir.ir import AxisMap, Relation
+from morphir.ops.axes import make_layout
+from morphir.ops.forms import Atom, Product, Sum
+from tests.ir.changes import maps
+
+THREE = AxisMap.copies(3, (0, 1, 2, 1))
+COPIED, SPLIT = Relation.copied(THREE), Relation.split(THREE)
+
+
+def role_of(kind, *operands: str, output: bool = False):
+    """The role of an atom `x` that stands in some operands, and maybe in the output."""
+    x, y = Atom("x", 3), Atom("y", 5)
+    ins = [(x,) if name == "x" else (y,) for name in operands]
+    layout = make_layout(ins, [(x,)] if output else [(y,)], {x: kind} if kind else {})
+    return layout.roles[x], layout.sites[x]
+
+
+@pytest.mark.parametrize(
+    ("kind", "operands", "output", "given", "expected"),
+    [
+        ("map", "x", True, [COPIED], COPIED),
+        ("map", "x", True, [SPLIT], Rejection),
+        ("map", "xx", True, [COPIED, COPIED], COPIED),
+        ("map", "xx", True, [COPIED, None], Rejection),
+        ("lin", "x", True, [SPLIT], SPLIT),
+        ("lin", "xx", True, [SPLIT, SPLIT], SPLIT),
+        ("lin", "xx", True, [SPLIT, COPIED], Rejection),
+        (frozenset([0]), "xx", True, [SPLIT, COPIED], SPLIT),
+        (frozenset([0]), "xx", True, [COPIED, SPLIT], Rejection),
+        ("each", "xx", True, [COPIED, SPLIT], SPLIT),
+        ("each", "xx", True, [SPLIT, SPLIT], Rejection),
+        (None, "xx", False, [COPIED, SPLIT], None),
+        (None, "xx", False, [COPIED, COPIED], Rejection),
+        (None, "xx", False, [SPLIT, SPLIT], Rejection),
+        ("sum", "x", False, [SPLIT], None),
+        ("sum", "x", False, [COPIED], Rejection),
+        ("fixed", "x", True, [COPIED], Rejection),
+        ("stat", "x", True, [COPIED], Rejection),
+        ("stat", "x", True, [Relation.copied(AxisMap.copies(3, (0, 1, 2) * 2))], "same"),
+        ("extremum", "x", False, [COPIED], "nothing"),
+        ("extremum", "x", False, [Relation.copied(AxisMap.copies(3, (0, 1)))], Rejection),
+        ("norm", "x", False, [COPIED], Rejection),
+        ("norm", "x", False, [Relation.copied(AxisMap.copies(3, (2, 0, 1)))], "nothing"),
+        ("unused", "x", False, [SPLIT], None),
+        ("zero", "x", True, [SPLIT], Uniform(3, 4)),
+        ("map", "x", True, [Uniform(3, 4)], Uniform(3, 4)),
+        ("map", "xx", True, [Uniform(3, 4), COPIED], COPIED),
+        (None, "xx", False, [Uniform(3, 4), SPLIT], None),
+        ("stat", "x", True, [Uniform(3, 4)], Rejection),
+    ],
+)
+def test_cert_11_an_op_keeps_the_relations_that_its_role_allows(
+    kind, operands, output, given, expected
+):
+    role, sites = role_of(kind, *operands, output=output)
+    if expected is Rejection:
+        with pytest.raises(Rejection, match="CERT-11"):
+            relate(role, sites, given)
+        return
+    found = relate(role, sites, given)
+    if expected == "nothing":
+        assert found is not None or not output
+    else:
+        assert found == (given[0] if expected == "same" else expected)
+
+
+@given(maps(), maps())
+def test_cert_11_a_product_of_sums_is_accepted_only_if_it_is_one(first: AxisMap, second: AxisMap):
+    """Random parts on both sides: what is accepted has the old sum, whatever the numbers."""
+    size = min(first.size, second.size)
+    first, second = (
+        AxisMap.copies(size, [i if i < size else 0 for i in each.source][:4])
+        for each in (first, second)
+    )
+    x, y = Relation.copied(first), Relation.split(second)
+    if x.new_size != y.new_size:
+        return
+    atom = Atom("x", size)
+    layout = make_layout([(atom,), (atom,)], [()])
+    try:
+        relate(layout.roles[atom], layout.sites[atom], [x, y])
+    except Rejection:
+        return
+    old, parts = np.random.default_rng(0).normal(size=(2, max(size, len(y.group))))
+    total = sum(
+        old[unit] * parts[part] for unit, part in zip(x.source, y.take, strict=True) if part >= 0
+    )
+    wanted = sum(old[unit] * parts[part] for part, unit in enumerate(y.group))
+    assert total == pytest.approx(wanted, abs=1e-12)
+
+
+def test_cert_11_free_units_meet_zeros_only():
+    fresh = AxisMap.copies(2, (0, 1, -1))
+    role, sites = role_of(None, "x", "x")
+    assert relate(role, sites, [Relation.copied(fresh), Relation.split(fresh)]) is None
+    with pytest.raises(Rejection, match="free"):
+        relate(role, sites, [Relation.copied(fresh), Relation.split(AxisMap.copies(2, (0, 1, 1)))])
+
+
+def test_cert_11_an_axis_is_taken_apart_as_its_form_says():
+    h, d, k = Atom("h", 3), Atom("d", 2), Atom("k", 1)
+    new = Sum((Product((Atom("h", 4), Atom("d", 2))), Atom("k", 1)))
+    form = Sum((Product((h, d)), k))
+    whole = Relation.sum([Relation.product([COPIED, Relation.identity(2)]), Relation.identity(1)])
+    assert decompose(form, new, whole) == [COPIED, None, None]
+    assert compose(form, iter([COPIED, None, None])) == whole
+    assert compose(form, iter([None, None, None])) is None
+    with pytest.raises(Rejection, match="across its parts"):
+        decompose(Sum((Atom("a", 3), Atom("b", 4))), Sum((Atom("a", 2), Atom("b", 7))), whole)
+    with pytest.raises(Rejection, match="became one of"):
+        decompose(h, Atom("h", 4), None)
+    with pytest.raises(Rejection, match="an axis was"):
+        decompose(form, h, whole)
+
+
+def test_cert_11_a_constant_follows_whole_axes_only():
+    h, d = Atom("h", 3), Atom("d", 2)
+    form = Product((h, d))
+    uniform = Uniform(6, 8)
+    assert decompose(form, Product((Atom("h", 4), Atom("d", 2))), uniform) == [
+        Uniform(3, 4), Uniform(2, 2),
+    ]  # fmt: skip
+    assert compose(form, iter([Uniform(3, 4), Uniform(2, 2)])) == uniform
+    with pytest.raises(Rejection, match="meets another axis"):
+        compose(form, iter([Uniform(3, 4), COPIED]))
+    assert constant(3, 3) is None

@@ -1,0 +1,108 @@
+"""CERT-10: tensors that are related to old ones, and single numbers that make them unrelated."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from morphir.checks.weights import unrelated
+from morphir.ir import FREE, FRESH, ZERO, AxisMap, Mapped, Multiplied
+from tests.checks.resized import mapped
+from tests.ir.changes import axes
+
+HALF = AxisMap(2, (0, 1, 1, FRESH), (Fraction(1), Fraction(5, 4), Fraction(-1, 4), Fraction(0)))
+COPY, SPLIT = Mapped(2, HALF, "copy"), Mapped(2, HALF, "split")
+
+
+def related(old: torch.Tensor, new: torch.Tensor, change) -> bool:
+    return not unrelated(old, new, [axis.relation for axis in change])
+
+
+def short(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Numbers of few bits, whose products with simple shares are exact."""
+    return torch.randint(-999, 999, shape).to(dtype) / 64
+
+
+def a_map_drops(change) -> bool:
+    """Whether a unit of a split axis has no part left, which says that it was zero."""
+    return any(len(np.unique(axis.relation.group)) < axis.size for axis in change)
+
+
+@given(st.lists(axes(), min_size=1, max_size=3), st.sampled_from((torch.float32, torch.float64)))
+def test_cert_10_accepts_what_a_change_makes(change, dtype: torch.dtype):
+    assume(not a_map_drops(change))
+    old = short(*(axis.size for axis in change), dtype=dtype)
+    assert related(old, mapped(old, change), change)
+
+
+@given(st.lists(axes(onto=True), min_size=1, max_size=2), st.randoms())
+def test_cert_10_rejects_one_number_that_is_an_ulp_off(change, random):
+    """Unless it is free: then any number will do."""
+    old = short(*(axis.size for axis in change))
+    new = mapped(old, change)
+    index = tuple(random.randrange(size) for size in new.shape)
+    kinds = [axis.relation.source[k] for axis, k in zip(change, index, strict=True)]
+    is_free = FREE in kinds and ZERO not in kinds
+    new[index] = torch.nextafter(new[index], torch.tensor(torch.inf))
+    assert related(old, new, change) == is_free
+
+
+def test_cert_10_a_unit_without_parts_was_zero():
+    gone = (Mapped(3), Mapped(2, AxisMap.copies(2, (0,)), "split"))
+    old = short(3, 2)
+    old[:, 1] = 0
+    assert related(old, old[:, :1], gone)
+    old[2, 1] = 1e-45
+    assert not related(old, old[:, :1], gone)
+
+
+def test_cert_10_a_copied_unit_may_go_whatever_it_was():
+    gone = (Mapped(3), Mapped(2, AxisMap.copies(2, (0,)), "copy"))
+    old = short(3, 2)
+    assert related(old, old[:, :1], gone)
+    assert not related(old, old[:, 1:], gone)
+
+
+def test_cert_10_heads_are_copied_and_their_width_is_split_in_one_axis():
+    axis = Multiplied((COPY, SPLIT))
+    old = short(4)
+    new = mapped(old, [axis])
+    assert related(old, new, [axis])
+    swapped = Multiplied((SPLIT, COPY))
+    assert not related(old, new, [swapped])
+    # The sums are right, the two copies of a head are not the same.
+    parted = new.clone().reshape(4, 4)
+    parted[1, 1:3] += torch.tensor([1.0, -1.0])
+    assert not related(old, parted.reshape(-1), [axis])
+
+
+def test_cert_10_sums_are_exact_where_float64_sums_are_not():
+    three = AxisMap.copies(1, (0, 0, 0))
+    change = [Mapped(1, three, "split")]
+    for numbers in ([1.0, 1e-30, 0.0], [1e16, 1.0, -1e16]):
+        new = torch.tensor(numbers, dtype=torch.float64)
+        assert not related(torch.tensor([new.sum().item()], dtype=torch.float64), new, change)
+    hidden = torch.tensor([1e16, 1.0, -1e16], dtype=torch.float64)
+    assert related(torch.tensor([1.0], dtype=torch.float64), hidden, change)
+    assert not related(torch.tensor([0.0], dtype=torch.float64), hidden, change)
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_cert_10_rejects_numbers_that_are_not_finite(number: float):
+    old = torch.tensor([1.0, number])
+    assert not related(old, old[[0, 1, 1]], [Mapped(2, AxisMap.copies(2, (0, 1, 1)))])
+
+
+def test_cert_10_rejects_another_shape_or_dtype():
+    old = short(2)
+    assert not related(old, short(3), [COPY])
+    assert not related(old, mapped(old, [COPY]).double(), [COPY])
+
+
+def test_cert_10_integers_are_copied():
+    old = torch.tensor([3, 4])
+    assert related(old, old[[0, 1, 1, 0]], [COPY])
+    assert not related(old, old[[0, 1, 0, 0]], [COPY])
