@@ -5,7 +5,9 @@ from morphir.export import OnnxReport, export_onnx
 from morphir.frontend import trace
 from morphir.ir import Certificate, Grade, Program, Report
 from morphir.lineage import Lineage
-from morphir.passes import DeeperPass, MorphismPass, Refusal, WiderPass
+from morphir.passes import DeeperPass, MorphismPass, PruneDormantPass, Refusal, WiderPass
+from morphir.plan import plan
+from morphir.planned import Plan
 from morphir.result import TransformResult
 from morphir.state.replay import replay
 from morphir.state.storage import Inspection, inspect, load, save
@@ -22,7 +24,9 @@ __all__ = [
     "MorphirError",
     "MorphismPass",
     "OnnxReport",
+    "Plan",
     "Program",
+    "PruneDormantPass",
     "Refusal",
     "RefusalError",
     "Report",
@@ -34,6 +38,7 @@ __all__ = [
     "export_onnx",
     "inspect",
     "load",
+    "plan",
     "replay",
     "save",
     "trace",

@@ -45,8 +45,8 @@ def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> N
 
 def _check_calls(before: Program, after: Program) -> None:
     """Refuses a model that takes another path through its code at another size."""
-    for name, graph in before.graphs.items():
-        other = after.graphs[name]
+    for name, other in after.graphs.items():
+        graph = before.graphs[name]
         for node, now in zip_longest(graph.nodes, other.nodes):
             was, became = _said(graph, node), _said(other, now)
             if was != became:

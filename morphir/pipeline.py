@@ -25,6 +25,8 @@ from morphir.checks import (
     check_double,
     check_learning,
     check_native,
+    check_on_data,
+    check_within,
 )
 from morphir.checks.announced import expected
 from morphir.checks.calling import double_copy, private_copy
@@ -39,6 +41,7 @@ from morphir.ir import (
     Grade,
     Insertion,
     InsertionClaim,
+    Program,
     Report,
     ResizeClaim,
     Rewriter,
@@ -264,6 +267,14 @@ class Application:
         with self.clock("copy"):
             twins = self.new_twins = Twins.of(self.target)
         inputs = self.before.eval.inputs
+        for edit in self.rewriter.resizes:
+            if edit.data is not None:
+                with self.clock("data"):
+                    return [*checks, check_on_data(self.twins.double, twins.double, edit.data)]
+            if edit.box is not None:
+                with self.clock("float64"):
+                    both = self.twins.double, twins.double
+                    return [*checks, check_within(*both, inputs, _bounds(old, edit.box))]
         with self.clock("float64"):
             checks.append(check_double(self.twins.double, twins.double, inputs, DEFAULT_TABLE))
         with self.clock("native"):
@@ -338,15 +349,34 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 def verdict(checks: Sequence[Check]) -> Grade:
     """The grade of an application: any refutation, else the certificate, else the runs (GRADE-1).
 
+    A change that does not claim to keep the function is graded by what was measured (GRADE-2).
     Where the certificate holds in eval mode only, nothing is known: nothing runs in train mode.
     """
     grades = {check.name: check.grade for check in checks}
     if any(grades.get(name) is Grade.REFUTED for name in _CAN_REFUTE):
         return Grade.REFUTED
-    if grades.get("certificate") is Grade.PROVED:
-        return grades.get("certificate (train)", Grade.PROVED)
+    if "data" in grades and grades.get("certificate") is Grade.UNKNOWN:
+        return grades["data"]
+    if grades.get("certificate") in (Grade.PROVED, Grade.PROVED_ON_BOX):
+        return max(
+            grades["certificate"], grades.get("certificate (train)", Grade.PROVED), key=_rank
+        )
     ran = any(grades.get(name) is Grade.TESTED for name in ("float64", "native"))
     return Grade.TESTED if ran else Grade.UNKNOWN
+
+
+def _bounds(
+    program: Program, box: Mapping[str, tuple[float, float]]
+) -> dict[str, list[tuple[float, float]]]:
+    anything = (-math.inf, math.inf)
+    return {
+        name: [box.get(value.name, anything) for value in graph.inputs]
+        for name, graph in program.graphs.items()
+    }
+
+
+def _rank(grade: Grade) -> int:
+    return grade.rank
 
 
 def _new_parameters(edits: Sequence[Insertion]) -> Mapping[str, nn.Parameter]:
@@ -359,4 +389,5 @@ def _certificate(before: Trace, after: Trace, rewriter: Rewriter) -> Certificate
         after.program.hash,
         tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in rewriter.insertions),
         tuple(ResizeClaim(edit.law, edit.at, edit.tensors) for edit in rewriter.resizes),
+        box=next((edit.box for edit in rewriter.resizes), None),
     )

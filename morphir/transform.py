@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -15,15 +14,13 @@ from torch.optim import Optimizer
 from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
-from morphir.frontend import check_module
-from morphir.ir import Certificate, Grade, Report, Rewriter
-from morphir.passes.base import MorphismPass, run_pass
+from morphir.ir import Certificate, Grade, Report
+from morphir.passes.base import MorphismPass
 from morphir.pipeline import Application, Clock, Traces, Twins
 from morphir.result import TransformResult
+from morphir.stages import Passes, Said, as_passes, check_model, rewrite, stages_of, told
 from morphir.state.optimizer import optimizers_over
 from morphir.state.transport import StateRules
-
-Passes = MorphismPass | Sequence[MorphismPass]
 
 
 def apply(
@@ -117,8 +114,8 @@ def transform(
             changed.
         VerificationError: A check failed; nothing changed.
     """
-    _check_model(model)
-    passes = _as_passes(pass_)
+    check_model(model)
+    passes = as_passes(pass_)
     _least(min_grade, passes)
     optimizers = optimizers_over(model, optimizer, attached_optimizers(model))
     clock = Clock()
@@ -128,8 +125,8 @@ def transform(
             original = Original.of(model, optimizers)
         with clock("trace"):
             before = Traces.of(model, example_inputs, entry_points)
-        first, *others = _stages(passes)
-        rewriter, said = _rewrite(first, before, clock)
+        first, *others = stages_of(passes)
+        rewriter, said = rewrite(first, before, clock)
         with clock("copy"):
             copied = None if inplace else duplicate(model, optimizers)
             twins = Twins.of(model) if before.eval.inputs else None
@@ -153,7 +150,7 @@ def transform(
                 before, twins, notes = application.after, application.new_twins, []
                 with clock("inventory"):
                     since = Inventory.of(target, carried)
-                rewriter, said = _rewrite(others.pop(0), before, clock)
+                rewriter, said = rewrite(others.pop(0), before, clock)
             return TransformResult(
                 target,
                 _as_given(optimizer, optimizers, carried),
@@ -161,23 +158,6 @@ def transform(
                 _chained([each for _, each in found]),
                 lineage,
             )
-
-
-Said = Sequence[tuple[MorphismPass, Sequence[str]]]
-
-
-def _stages(passes: Sequence[MorphismPass]) -> list[list[MorphismPass]]:
-    """Passes that are checked together: all in a row that insert, and each that changes sizes."""
-    grouped = groupby(enumerate(passes), lambda each: each[0] if each[1].resizes else -1)
-    return [[each for _, each in group] for _, group in grouped]
-
-
-def _rewrite(passes: Sequence[MorphismPass], before: Traces, clock: Clock) -> tuple[Rewriter, Said]:
-    rewriter = Rewriter(before.eval.program)
-    with clock("rewrite"):
-        apart = None if before.are_one else before.train
-        in_train = None if apart is None else Rewriter(apart.program)
-        return rewriter, [(each, run_pass(each, rewriter, in_train)) for each in passes]
 
 
 def _joined(reports: Sequence[Report], clock: Clock) -> Report:
@@ -201,31 +181,7 @@ def _chained(certificates: Sequence[Certificate]) -> Certificate:
 
 
 def _complete(report: Report, said: Said, notes: Sequence[str]) -> Report:
-    told = tuple("\n  ".join([pass_.describe(), *lines]) for pass_, lines in said)
-    return replace(report, passes=told, notes=(*report.notes, *notes))
-
-
-def _check_model(model: Any) -> None:
-    if isinstance(model, list | tuple) and all(isinstance(each, nn.Module) for each in model):
-        raise RefusalError(
-            "found a list of models; changing several in lockstep is not possible yet",
-            suggestions=[
-                "transform one of them, then morphir.replay(result.lineage, other) for each other"
-            ],
-        )
-    check_module(model)
-
-
-def _as_passes(pass_: Any) -> list[MorphismPass]:
-    passes = [*pass_] if isinstance(pass_, list | tuple) else [pass_]
-    wrong = [each for each in passes if not isinstance(each, MorphismPass)]
-    if passes and not wrong:
-        return passes
-    found = f"{wrong[0]!r}" if wrong else "an empty list"
-    raise RefusalError(
-        f"expected a pass or a flat list of passes, found {found}",
-        suggestions=["morphir.DeeperPass(at='extractor.2')"],
-    )
+    return replace(report, passes=told(said), notes=(*report.notes, *notes))
 
 
 def _least(min_grade: Any, passes: Sequence[MorphismPass]) -> Grade:

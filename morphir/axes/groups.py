@@ -13,8 +13,9 @@ from typing import final
 
 from morphir.axes.atoms import Reason, show_sizes
 from morphir.axes.flow import Flow
+from morphir.axes.resizing import Effect, Resizing
 from morphir.errors import RefusalError
-from morphir.ir import Call, Program, Value
+from morphir.ir import AttributeChange, AxisMap, Call, Program, TensorChange, Value
 from morphir.ops import DEFAULT_TABLE, Atom, Form, OpTable
 from morphir.ops.forms import atoms_in
 
@@ -64,14 +65,6 @@ class AxisGroups:
     def __init__(self, program: Program, table: OpTable = DEFAULT_TABLE) -> None:
         self._program = program
         self._flow = Flow(program, table)
-        # By root: the values of a residual stream have many dimensions and one form.
-        self._forms: dict[Atom, Form] = {}
-
-    def _form(self, atom: Atom) -> Form:
-        root = self._flow.atoms.find(atom)
-        if root not in self._forms:
-            self._forms[root] = self._flow.atoms.normal_form(root)
-        return self._forms[root]
 
     @cached_property
     def groups(self) -> Mapping[Atom, Group]:
@@ -81,8 +74,8 @@ class AxisGroups:
         for found, dims_of in ((state, self._flow.state), (values, self._flow.values)):
             for tensor, dims in dims_of.items():
                 for axis, atom in enumerate(dims.atoms):
-                    place = Place(tensor, axis, self._form(atom))
-                    for leaf in dict.fromkeys(atoms_in(place.form)):
+                    place = Place(tensor, axis, self._flow.form(atom))
+                    for leaf in self._flow.leaves(atom):
                         found.setdefault(leaf, []).append(place)
         return {
             leaf: Group(
@@ -97,8 +90,18 @@ class AxisGroups:
     def of(self, module: str) -> tuple[Group, ...]:
         """The groups of a module's output features, from the first feature to the last.
 
-        The feature axis of a result is the one that stands in the module's own parameters or
-        buffers.
+        Args:
+            module: A qualified name as `named_modules()` gives it.
+
+        Raises:
+            RefusalError: As for `features`.
+        """
+        return tuple(self.groups[leaf] for leaf in dict.fromkeys(atoms_in(self.features(module))))
+
+    def features(self, module: str) -> Form:
+        """What the axis of a module's output features is made of.
+
+        It is the axis of a result that stands in the module's own parameters or buffers.
 
         Args:
             module: A qualified name as `named_modules()` gives it.
@@ -116,7 +119,54 @@ class AxisGroups:
                 nodes=[module],
                 suggestions=["name the layer inside it whose output features are meant"],
             )
-        return tuple(self.groups[leaf] for leaf in dict.fromkeys(atoms_in(forms[0])))
+        return forms[0]
+
+    def resize(
+        self, maps: Mapping[Atom, AxisMap]
+    ) -> tuple[dict[str, TensorChange], tuple[AttributeChange, ...]]:
+        """What changes when leaves change by these maps, all of them together (PLAN-13).
+
+        Whether a unit that no map names any more contributed nothing is for the caller to know.
+
+        Args:
+            maps: Leaves, as the groups of a module have them, to the maps of their units.
+
+        Returns:
+            How each state entry changes that does, and the attributes that follow.
+
+        Raises:
+            RefusalError: A leaf is fixed, its polarities contradict one another, a call does not
+                accept its map, a number in the code cannot follow, or a module that would change
+                has state about which nothing is known.
+        """
+        return self._resizing.resize(maps)
+
+    def explain(self, maps: Mapping[Atom, AxisMap]) -> tuple[Effect, ...]:
+        """What `resize` would do to each axis of the state, and by which op it follows.
+
+        Raises:
+            RefusalError: `resize` would refuse.
+        """
+        return self._resizing.explain(maps)
+
+    def companions(self, sizes: Mapping[Atom, int]) -> Mapping[Atom, int]:
+        """The joint change that new sizes of leaves are part of (PLAN-12).
+
+        Args:
+            sizes: Leaves to new sizes, all in one proportion.
+
+        Returns:
+            These and all other leaves that have to change, with their new sizes.
+
+        Raises:
+            RefusalError: None was found; the message is that of the first obligation that these
+                sizes alone do not meet.
+        """
+        return self._resizing.companions(sizes)
+
+    @cached_property
+    def _resizing(self) -> Resizing:
+        return Resizing(self._program, self._flow)
 
     def _calls(self, module: str) -> list[Call]:
         shared = self._program.shared.items()
@@ -137,11 +187,14 @@ class AxisGroups:
             for name, dims in self._flow.state.items()
             if self._belongs(name, call.module)
             for atom in dims.atoms
-            for leaf in atoms_in(self._form(atom))
+            for leaf in self._flow.leaves(atom)
         }
         for value in call.results:
-            forms = map(self._form, self._flow.dims(value).atoms)
-            yield from (form for form in forms if not own.isdisjoint(atoms_in(form)))
+            atoms = self._flow.dims(value).atoms
+            found = [each for each in atoms if not own.isdisjoint(self._flow.leaves(each))]
+            if found:  # what a recurrent layer returns beside its output has the same units
+                yield from map(self._flow.form, found)
+                return
 
     def _belongs(self, name: str, module: str) -> bool:
         names = (name, *self._program.state[name].aliases)

@@ -6,6 +6,7 @@ from morphir.checks.differential import check_double, check_native
 from morphir.checks.inventory import Inventory
 from morphir.checks.kept import Original, check_kept
 from morphir.checks.learning import check_learning
+from morphir.checks.measured import check_on_data, check_within
 
 __all__ = [
     "Arguments",
@@ -17,6 +18,8 @@ __all__ = [
     "check_kept",
     "check_learning",
     "check_native",
+    "check_on_data",
+    "check_within",
     "double_copy",
     "observe",
     "private_copy",

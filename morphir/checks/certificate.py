@@ -17,7 +17,8 @@ counterexample: the grade is then `UNKNOWN`, and another checker may refute.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, final
 
 import torch
@@ -43,6 +44,7 @@ from morphir.ir import (
 )
 from morphir.ir.report import Certificate, Check, Grade, counted
 from morphir.ops import OpTable
+from morphir.ops.box import Box, propagate_boxes
 
 
 def check_certificate(
@@ -65,7 +67,7 @@ def check_certificate(
         proof = _Proof(before, after, certificate, table)
         for entry_point in before.graphs:
             proof.compare(entry_point)
-        return Check(name, Grade.PROVED, proof.summary(), figures=proof.figures())
+        return Check(name, proof.grade, proof.summary(), figures=proof.figures())
     except Rejection as rejection:
         return Check(name, Grade.UNKNOWN, rejection.summary, rejection.where)
 
@@ -86,7 +88,7 @@ class _Proof:
         if certificate is not None:
             check_insertions(before, after, certificate)
         self._changed = _check_state(before, after, certificate)
-        self._calls = 0
+        self._calls = self._assumed = 0
         self._fresh = _new_state(before, after, certificate)
         self._inserted = (
             frozenset(c.module for c in certificate.insertions) if certificate else frozenset()
@@ -101,7 +103,10 @@ class _Proof:
             raise Rejection("CERT-5: the inputs differ", new.name)
         forms = FormTable()
         none: frozenset[str] = frozenset()
-        following = Following(self._changed) if self._changed else None
+        tensors = {n: e.tensor for n, e in self._before.state.items() if e.tensor is not None}
+        following = None
+        if self._changed:
+            following = Following(self._changed, tensors, self._boxes(old, tensors))
         was = GraphForms(old, self._before, self._old_atoms, {}, none, forms, self._table)
         now = GraphForms(
             new,
@@ -117,6 +122,7 @@ class _Proof:
         if following is not None:
             _check_ends(new, following)
             self._calls += following.calls
+            self._assumed = max(self._assumed, following.assumed)
         if _seen_from_outside(old, was) != _seen_from_outside(new, now):
             self._reject(old, new, was, now)
         if self._certificate is not None:
@@ -127,6 +133,23 @@ class _Proof:
         self._nodes += len(new.nodes)
         self._escapes += len(now.escapes)
         self._is_random = self._is_random or any(node.random for node in new.nodes)
+
+    def _boxes(
+        self, graph: Graph, tensors: Mapping[str, torch.Tensor]
+    ) -> list[Callable[[], Mapping[Value, Box]]]:
+        """What is known about elements: whatever the input, and if the inputs lie in a box."""
+        if len(tensors) < len(self._before.state):
+            return []
+        given = None if self._certificate is None else self._certificate.box
+        bounds: list[Mapping[str, tuple[float, float]]] = [{}] if given is None else [{}, given]
+        return [
+            cache(partial(propagate_boxes, graph, tensors, self._table, each)) for each in bounds
+        ]
+
+    @property
+    def grade(self) -> Grade:
+        """What was proved: for all inputs, or for those in the box."""
+        return Grade.PROVED if self._assumed < 2 else Grade.PROVED_ON_BOX
 
     def _reject(self, old: Graph, new: Graph, was: GraphForms, now: GraphForms) -> None:
         node = _first_difference(old, new, was, now, self._inserted)
@@ -149,6 +172,7 @@ class _Proof:
         if self._changed:
             related = counted(len(self._changed), "tensor")
             line += f"{related} and {counted(self._calls, 'call')} related exactly; "
+            line += "units left out are 0; " if self._assumed else ""
         line += f"{used or 'congruence only'}"
         return f"{line}; given {' and '.join(given)}" if given else line
 

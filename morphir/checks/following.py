@@ -5,6 +5,8 @@ Nobody claims which node corresponds to which: a call on related values is the s
 of the same forms, and the old program is looked through for it. Its numbers may differ only where
 the op says that they follow an axis.
 
+    CERT-14  a unit that is left out of a sum of products may have any weight if it is 0 itself,
+             whatever the input (FACT-4)
     CERT-12  a call that only moves data is run on the numbers of its elements, old and new, and
              must move parts of a unit to parts of that unit
 """
@@ -24,6 +26,7 @@ from morphir.checks.relations import Known, compose, constant, decompose, relate
 from morphir.ir import Argument, Arithmetic, ModuleAttribute, Node, Relation, SizeOf, Value
 from morphir.ir.relation import FREE, ZERO, Indices
 from morphir.ops import Atom, Layout, Op
+from morphir.ops.box import Box
 from morphir.ops.forms import Form as AxisForm
 from morphir.ops.forms import parts_of
 from morphir.ops.paths import Path, tensors_of
@@ -97,13 +100,20 @@ class Following:
 
     Attributes:
         state: The relation of each axis of every state entry that changed.
-        values: That of every other value that changed.
+        tensors: The old state.
+        boxes: What is known about the elements of old values: whatever the input, and if the inputs
+            lie in a box; computed where it is asked for.
+        values: The relation of each axis of every other value that changed.
         calls: How many calls were found to keep the relations.
+        assumed: How many of the boxes were needed.
     """
 
     state: Mapping[str, Axes]
+    tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    boxes: Sequence[Callable[[], Mapping[Value, Box]]] = ()
     values: dict[Value, Axes] = field(default_factory=dict)
     calls: int = 0
+    assumed: int = 0
 
     def axes(self, value: Value) -> Axes:
         """The relation of each axis of a value; empty where none changed."""
@@ -130,23 +140,7 @@ class Following:
         before, after = _layout(old.node, op), _layout(node, op)
         self._check_arguments(node, old, key, before, after)
         known = self._operand_axes(node, op)
-        pairs = _pairs(before, after)
-        atoms: dict[Atom, list[Known]] = {}
-        for tensor, axes in enumerate(known):
-            for form, new, one in zip(
-                before.operands[tensor], after.operands[tensor], axes, strict=True
-            ):
-                for atom, each in zip(_atoms(form), decompose(form, new, one), strict=True):
-                    atoms.setdefault(atom, []).append(each)
-        results: dict[Atom, Known] = {}
-        for atom, sites in before.sites.items():
-            role, new_role = before.roles[atom], after.roles[pairs[atom]]
-            if (role.kind, role.maps, role.ways) != (new_role.kind, new_role.maps, new_role.ways):
-                raise Rejection(f"CERT-11: an axis is {role.kind} in one and {new_role.kind}")
-            if role.kind in ("zero", "uniform") and atom not in atoms:
-                results[atom] = constant(atom.size, pairs[atom].size)
-            else:
-                results[atom] = relate(role, sites, atoms.get(atom, []))
+        results = self._relate(before, after, known, lambda: self._values_of(old.node, op))
         found = [
             tuple(compose(form, iter([results[atom] for atom in _atoms(form)])) for form in forms)
             for forms in before.outputs
@@ -160,9 +154,42 @@ class Following:
             self.values[value] = self.axes(node.arguments[name])
         self.calls += 1
 
-    def _operand_axes(self, node: Node, op: Op) -> list[Axes]:
+    def _relate(
+        self,
+        before: Layout,
+        after: Layout,
+        known: Sequence[Axes],
+        values: Callable[[], Sequence[Value]],
+    ) -> dict[Atom, Known]:
+        """The relation of every atom in the outputs; units that are 0 are left out if need be."""
+        try:
+            return relate_call(before, after, known)
+        except Rejection as rejection:
+            reason = rejection
+        for number, boxes in enumerate(self.boxes, 1):
+            pairs = zip(known, values(), strict=True)
+            struck = [_without_zeros(axes, self._box(value, boxes)) for axes, value in pairs]
+            if struck != [*known]:
+                try:
+                    found = relate_call(before, after, struck)
+                except Rejection:
+                    continue
+                self.assumed = max(self.assumed, number)
+                return found
+        raise reason
+
+    def _box(self, value: Value, boxes: Callable[[], Mapping[Value, Box]]) -> Box | None:
+        if value.origin != "state":
+            return boxes().get(value)
+        tensor = self.tensors.get(value.name)
+        return None if tensor is None else Box(tensor, tensor)
+
+    def _values_of(self, node: Node, op: Op) -> list[Value]:
         given = op.complete(node.arguments)
-        values = [v for argument in given.values() for v in _tensors(argument)]
+        return [v for argument in given.values() for v in _tensors(argument)]
+
+    def _operand_axes(self, node: Node, op: Op) -> list[Axes]:
+        values = self._values_of(node, op)
         return [self.axes(v) or (None,) * len(v.type.shape) for v in values if v.type is not None]
 
     def _check_arguments(
@@ -182,6 +209,57 @@ class Following:
                 numbers = _number(one, old.node), _number(other, node)
                 if numbers[0] != numbers[1] or old.key(one) != key(other):
                     raise Rejection(f"CERT-11: {name!r} is {other!r} instead of {one!r}")
+
+
+def relate_call(before: Layout, after: Layout, known: Sequence[Axes]) -> dict[Atom, Known]:
+    """The relation of every atom in the outputs of a call, from those of its operands' axes.
+
+    Raises:
+        Rejection: The op does not keep the relations.
+    """
+    pairs = _pairs(before, after)
+    atoms: dict[Atom, list[Known]] = {}
+    for tensor, axes in enumerate(known):
+        forms = zip(before.operands[tensor], after.operands[tensor], strict=True)
+        for (form, new), one in zip(forms, axes, strict=True):
+            for atom, each in zip(_atoms(form), decompose(form, new, one), strict=True):
+                atoms.setdefault(atom, []).append(each)
+    results: dict[Atom, Known] = {}
+    for atom, sites in before.sites.items():
+        role, new_role = before.roles[atom], after.roles[pairs[atom]]
+        if (role.kind, role.maps, role.ways) != (new_role.kind, new_role.maps, new_role.ways):
+            raise Rejection(f"CERT-11: an axis is {role.kind} in one and {new_role.kind}")
+        if role.kind in ("zero", "uniform") and atom not in atoms:
+            results[atom] = constant(atom.size, pairs[atom].size)
+        else:
+            results[atom] = relate(role, sites, atoms.get(atom, []))
+    return results
+
+
+def _without_zeros(axes: Axes, box: Box | None) -> Axes:
+    """The relations of a value without parts that nobody takes of units that are 0 (CERT-14)."""
+    if box is None or box.low.dim() != len(axes):
+        return axes
+    found = []
+    for axis, known in enumerate(axes):
+        others = [each for each in range(box.low.dim()) if each != axis]
+        zero = box.is_zero.all(dim=others) if others else box.is_zero
+        found.append(_struck(known, zero) if isinstance(known, Relation) else known)
+    return tuple(found)
+
+
+def _struck(relation: Relation, zero: torch.Tensor) -> Relation:
+    if len(zero) != relation.size:
+        return relation
+    untaken = np.setdiff1d(np.arange(len(relation.group)), relation.take)
+    gone = [part for part in untaken if bool(zero[relation.group[part]])]
+    if not gone:
+        return relation
+    # Those that nobody takes come last, so the others keep their numbers.
+    kept = np.setdiff1d(np.arange(len(relation.group)), gone)
+    number = np.cumsum(np.isin(np.arange(len(relation.group)), kept)) - 1
+    take = np.where(relation.take >= 0, number[np.maximum(relation.take, 0)], relation.take)
+    return Relation.of(relation.size, take, relation.group[kept])
 
 
 def _check_sizes(axes: Axes, forms: Sequence[AxisForm], value: Value) -> None:

@@ -144,6 +144,8 @@ def _plain(value: object) -> object:
         return (type(value).__name__, repr(value)) if isinstance(value, float) else value
     if isinstance(value, tuple | list):
         return (type(value).__name__, *map(_plain, value))
+    if isinstance(value, nn.Parameter):  # looked at elsewhere; its size may change
+        return ("parameter", str(value.dtype))
     if isinstance(value, torch.Tensor):
         return ("tensor", str(value.dtype), tuple(value.shape))
     return f"<{type(value).__qualname__}>"

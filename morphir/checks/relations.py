@@ -21,7 +21,7 @@ import numpy as np
 
 from morphir.checks.rejection import Rejection
 from morphir.ir.relation import FREE, ZERO, Relation
-from morphir.ops.axes import Role, Site
+from morphir.ops.axes import Role, Site, Way
 from morphir.ops.forms import Form, Product, Sum, parts_of
 
 
@@ -141,16 +141,41 @@ def relate(role: Role, sites: Sequence[Site], operands: Sequence[Known]) -> Know
     if not role.ways:
         raise Rejection(f"CERT-11: an axis of {first.size} changes that is fixed here")
     inside = [site for site in sites if not site.output]
-    if not reaches and role.maps == "any":
-        _check_sum(role, inside, found)
+    apart = len({site.tensor for site in inside}) == len(inside)
+    if not reaches and apart and role.ways == _one_split(len(inside)):
+        _check_sum(found)  # linear in each operand: parts of one may meet parts of another
         return None
-    if all(relation.is_copied for relation in found) and _can_be_copied(role):
-        return _copied(role, found)
     for way in role.ways:
-        split = [k for k, polarity in enumerate(way[: len(inside)]) if polarity == "split"]
-        if split and _agree(found, split):
-            return found[split[0]]
+        outcome = _in_way(role, way, found)
+        if outcome is not None:
+            return outcome if reaches else None
     raise Rejection(f"CERT-11: parts of an axis of {first.size} meet where only whole units may")
+
+
+def _one_split(count: int) -> tuple[Way, ...]:
+    """The ways of a contraction that is linear in each operand."""
+    return tuple(tuple("split" if k == j else "copy" for k in range(count)) for j in range(count))
+
+
+def _in_way(role: Role, way: Way, found: Sequence[Relation]) -> Relation | None:
+    """The relation of the outputs in one way of an op; where there are none, any relation.
+
+    Raises:
+        Rejection: In this way the op would not accept how units are copied.
+    """
+    polarities = way[: len(found)]
+    split = [one for one, polarity in zip(found, polarities, strict=True) if polarity == "split"]
+    copied = [one for one, polarity in zip(found, polarities, strict=True) if polarity == "copy"]
+    if not all(relation.is_copied for relation in copied):
+        return None
+    if not split:
+        return _copied(role, copied)
+    if "split" in way[len(found) :]:
+        return _split(split, copied)
+    if not copied or any(relation.take.shape != copied[0].take.shape for relation in split):
+        return None
+    whole = _copied(role, copied)
+    return whole if all(_is_sum([whole, part]) for part in split) else None
 
 
 def _relate_constants(role: Role, operands: Sequence[Known], reaches: bool) -> Known:
@@ -166,27 +191,23 @@ def _beside(relation: Relation, known: Known) -> Relation:
     return known.like(relation) if isinstance(known, Uniform) else known
 
 
-def _can_be_copied(role: Role) -> bool:
-    return any("split" not in way for way in role.ways)
+def _check_sum(found: Sequence[Relation]) -> None:
+    if not _is_sum(found):
+        raise Rejection("CERT-11: a sum counts a part twice, or leaves one out")
 
 
-def _check_sum(role: Role, inside: Sequence[Site], found: Sequence[Relation]) -> None:
-    """Checks that a sum over new positions is that over old units, for any numbers in the parts."""
-    is_product = role.kind == "each"
-    meets_itself = len({site.tensor for site in inside}) < len(inside)
-    if meets_itself or (len(inside) > 1 and not is_product):
-        raise Rejection("CERT-11: an axis changes that meets itself")
+def _is_sum(found: Sequence[Relation]) -> bool:
+    """Whether a sum over new positions is that over old units, for any numbers in the parts."""
     takes = np.stack([relation.take for relation in found])
     counted = takes[:, ~(takes == ZERO).any(axis=0)]
     if (counted == FREE).any():
-        raise Rejection("CERT-11: a free unit is summed")
+        return False
     units = [relation.group[take] for relation, take in zip(found, counted, strict=True)]
     if any(not np.array_equal(units[0], each) for each in units[1:]):
-        raise Rejection("CERT-11: parts of different units meet in a sum")
+        return False
     parts = [np.bincount(relation.group, minlength=relation.size) for relation in found]
     is_once = np.unique(counted, axis=1).shape[1] == counted.shape[1]
-    if not is_once or counted.shape[1] != np.prod(parts, axis=0).sum():
-        raise Rejection("CERT-11: a sum counts a part twice, or leaves one out")
+    return bool(is_once and counted.shape[1] == np.prod(parts, axis=0).sum())
 
 
 def _copied(role: Role, found: Sequence[Relation]) -> Relation:
@@ -210,14 +231,10 @@ def _copied(role: Role, found: Sequence[Relation]) -> Relation:
     return Relation.of(found[0].size, source, np.arange(found[0].size))
 
 
-def _agree(found: Sequence[Relation], split: Sequence[int]) -> bool:
-    """Whether some operands have one relation, and the others hold for each part its unit."""
-    first = found[split[0]]
-    if any(found[k] != first for k in split):
-        return False
+def _split(split: Sequence[Relation], copied: Sequence[Relation]) -> Relation | None:
+    """The one relation of what is split, if all else holds for each part its unit."""
+    first = split[0]
     taken = first.take >= 0
-    others = [relation for k, relation in enumerate(found) if k not in split]
-    return all(
-        relation.is_copied and np.array_equal(relation.source[taken], first.source[taken])
-        for relation in others
-    )
+    is_one = all(relation == first for relation in split)
+    is_met = all(np.array_equal(each.source[taken], first.source[taken]) for each in copied)
+    return first if is_one and is_met else None

@@ -25,6 +25,7 @@ from morphir.ir.graph import (
     values_in,
     whole_number,
 )
+from morphir.ir.modes import both_modes, is_of_train_mode
 from morphir.ir.parser import parse_program
 from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
 from morphir.ir.program import Mode, Program, StateEntry
@@ -74,7 +75,9 @@ __all__ = [
     "StateEntry",
     "TensorType",
     "Value",
+    "both_modes",
     "check_structure",
+    "is_of_train_mode",
     "number_values",
     "parse_program",
     "print_argument",

@@ -159,7 +159,10 @@ class Resize:
         tensors: State entry to how its axes change; only entries that do.
         attributes: What follows.
         spec: JSON-ready description of how free positions are filled.
-        given: State entry to the numbers of its free positions, where they are computed by the pass.
+        given: State entry to the numbers of its free positions, where the pass computes them.
+        box: Bounds of inputs by name, if the function is kept for inputs within them only.
+        data: Entry point to the arguments on which the change of the function is measured, if it is
+            not kept.
     """
 
     at: str
@@ -168,6 +171,8 @@ class Resize:
     attributes: Sequence[AttributeChange]
     spec: Mapping[str, Any]
     given: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    box: Mapping[str, tuple[float, float]] | None = None
+    data: Mapping[str, Any] | None = None
 
 
 def tensors_to_json(tensors: Mapping[str, TensorChange]) -> dict[str, Any]:

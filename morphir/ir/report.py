@@ -92,6 +92,7 @@ class Certificate:
         resizes: One claim for all axes that changed together.
         steps: Where passes were checked one after the other, the certificate of each; the other
             fields then say nothing but where it began and ended.
+        box: Bounds of inputs by name, if it is only about inputs within them.
     """
 
     before: str
@@ -99,6 +100,7 @@ class Certificate:
     insertions: tuple[InsertionClaim, ...] = ()
     resizes: tuple[ResizeClaim, ...] = ()
     steps: tuple[Certificate, ...] = ()
+    box: Mapping[str, tuple[float, float]] | None = None
 
     @property
     def tensors(self) -> Mapping[str, TensorChange]:
@@ -119,6 +121,7 @@ class Certificate:
                 for claim in self.resizes
             ],
             "steps": [step._plain() for step in self.steps],
+            "box": None if self.box is None else {k: [*v] for k, v in self.box.items()},
         }
 
     @classmethod
@@ -137,6 +140,7 @@ class Certificate:
                 for claim in data["resizes"]
             ),
             tuple(map(cls._read, data["steps"])),
+            None if data["box"] is None else {k: (v[0], v[1]) for k, v in data["box"].items()},
         )
 
 

@@ -15,7 +15,8 @@ from itertools import zip_longest
 from typing import Any, ClassVar, cast, final
 
 from morphir.errors import RefusalError
-from morphir.ir import Grade, Insertion, Program, Resize, Rewriter, check_structure
+from morphir.ir import Grade, Insertion, Program, Rewriter, check_structure
+from morphir.tensors import tensors_in
 
 
 @final
@@ -35,13 +36,17 @@ class MorphismPass(ABC):
 
     Attributes:
         name: Short name, used in reports and lineages.
-        claim: The grade that the pass promises; a weaker verdict is an error.
-        resizes: Whether it changes the sizes of axes; it is then applied and checked on its own.
+        resizes: Whether it changes the sizes of axes. It is then given one program of both modes
+            (`morphir.ir.both_modes`), and is applied and checked on its own.
     """
 
     name: ClassVar[str]
-    claim: ClassVar[Grade] = Grade.PROVED
     resizes: ClassVar[bool] = False
+
+    @property
+    def claim(self) -> Grade:
+        """The grade that the pass promises; a weaker verdict is an error."""
+        return Grade.PROVED
 
     @abstractmethod
     def requires(self, program: Program) -> Refusal | None:
@@ -56,12 +61,19 @@ class MorphismPass(ABC):
         """The pass with its options, as it could be typed."""
         listed = fields(cast("Any", self))
         options = ", ".join(
-            f"{f.name}={getattr(self, f.name)!r}" for f in listed if self._is_set(f)
+            f"{f.name}={_shown(getattr(self, f.name))}" for f in listed if self._is_set(f)
         )
         return f"{type(self).__name__}({options})"
 
     def _is_set(self, option: Any) -> bool:
-        return bool(getattr(self, option.name) != option.default)
+        value = getattr(self, option.name)
+        holds_data = next(tensors_in(value), None) is not None  # which can't be compared
+        return holds_data or bool(value != option.default)
+
+
+def _shown(value: Any) -> str:
+    """An option as it could be typed; of tensors only how large they are."""
+    return "..." if next(tensors_in(value), None) is not None else repr(value)
 
 
 def run_pass(
@@ -112,8 +124,6 @@ def _run(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
 def _check_same_edits(
     pass_: MorphismPass, rewriter: Rewriter, in_train: Rewriter, before: Sequence[Program]
 ) -> None:
-    for change, too in zip_longest(rewriter.resizes, in_train.resizes):
-        _check_same_change(change, too)
     for edit, other in zip_longest(rewriter.insertions, in_train.insertions):
         difference = _difference(edit, other)
         if difference is None:
@@ -125,30 +135,6 @@ def _check_same_edits(
             nodes=[*dict.fromkeys(nodes)],
             suggestions=[*_alternatives(pass_, before, [*options, ("block", "residual")])]
             or ["at= a place around which the forward does not depend on the mode"],
-        )
-
-
-def _check_same_change(change: Resize | None, other: Resize | None) -> None:
-    """Refuses a change of sizes that is not the same in both modes."""
-    if change is None or other is None:
-        place = change or other
-        assert place is not None
-        mode = "train" if change is None else "eval"
-        raise RefusalError(
-            f"the features of {place.at!r} would change for {mode} mode only", nodes=[place.at]
-        )
-    differing = [
-        name
-        for name in (*change.tensors, *other.tensors)
-        if change.tensors.get(name) != other.tensors.get(name)
-    ]
-    if differing or [*change.attributes] != [*other.attributes]:
-        raise RefusalError(
-            f"{differing[0] if differing else 'an attribute'!r} would have to change in another "
-            "way for train mode than for eval mode, as the model does not run the same operations "
-            "in both",
-            nodes=[change.at],
-            suggestions=["at= a place around which the forward does not depend on the mode"],
         )
 
 

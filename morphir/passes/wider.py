@@ -3,7 +3,7 @@
     WIDER-1   units are copied, and what reads them is split into parts that sum to the old numbers
               exactly:  sum_j w'[j] x'[j] = sum_i w[i] x[i]
     WIDER-2   units are fresh, with random incoming numbers, and what reads them is 0 there
-    WIDER-3   every fresh unit receives a gradient in its outgoing numbers at once, every copy in all
+    WIDER-3   the outgoing numbers of fresh units receive a gradient at once, copies in all numbers
 
 Copies are Net2WiderNet (Chen et al. 2016) with shares that are unequal, since equal copies never
 part. Fresh units are the zero-initialised expansion of Net2Net's successors: nothing is computed
@@ -39,11 +39,11 @@ class WiderPass(MorphismPass):
         width: How many output features each of these modules has afterwards.
         init: `"copy"` (units are copied, and their consumers split among the copies) or `"fresh"`
             (random incoming numbers, zero outgoing ones).
-        shares: `"unequal"` (copies become different under any optimizer) or `"equal"` (they stay the
-            same, and optimizer state is carried over exactly where a mean runs over the units, as in
-            LayerNorm).
-        joint: Whether other axes may change as well that have to change with these, in proportion:
-            the heads of a transformer with its width.
+        shares: `"unequal"` (copies become different under any optimizer) or `"equal"` (they stay
+            the same; only then is optimizer state carried over exactly where a mean runs over the
+            units, as in LayerNorm).
+        joint: Whether other axes may change that have to change with these, in proportion: the
+            heads of a transformer with its width.
         seed: Seed of the choice of units to copy, of their shares, and of fresh numbers.
 
     Raises:
@@ -107,12 +107,24 @@ class WiderPass(MorphismPass):
         if isinstance(names, Refusal):
             raise RefusalError(names.reason, nodes=names.nodes, suggestions=names.suggestions)
         groups = AxisGroups(program)
+        return names, groups, self.maps(groups, names)
+
+    def maps(self, groups: AxisGroups, names: Sequence[str]) -> dict[Atom, AxisMap]:
+        """The maps of the leaves that change.
+
+        Args:
+            groups: The groups of the program.
+            names: The modules that `at` means.
+
+        Raises:
+            RefusalError: Features can't change, or not to this width.
+        """
         maps: dict[Atom, AxisMap] = {}
         for name in names:
             maps |= self._site(groups, name, groups.features(name))
         if maps:
             groups.resize(maps)
-        return names, groups, maps
+        return maps
 
     def _site(self, groups: AxisGroups, name: str, form: Form) -> dict[Atom, AxisMap]:
         """The maps that give one module its new width."""

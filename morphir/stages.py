@@ -1,0 +1,85 @@
+"""Stages: which passes are checked together, and the edits that they come to.
+
+`transform` carries stages out and `plan` shows them, so what one refuses the other refuses in the
+same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from torch import nn
+
+from morphir.errors import RefusalError
+from morphir.frontend import check_module
+from morphir.ir import Rewriter, both_modes
+from morphir.passes.base import MorphismPass, run_pass
+from morphir.pipeline import Clock, Traces
+
+Passes = MorphismPass | Sequence[MorphismPass]
+Said = Sequence[tuple[MorphismPass, Sequence[str]]]
+
+
+def check_model(model: Any) -> None:
+    """Refuses what is no model, or one that nothing can be done with.
+
+    Raises:
+        RefusalError: It is; the message says what to do.
+    """
+    if isinstance(model, list | tuple) and all(isinstance(each, nn.Module) for each in model):
+        raise RefusalError(
+            "found a list of models; changing several in lockstep is not possible yet",
+            suggestions=[
+                "transform one of them, then morphir.replay(result.lineage, other) for each other"
+            ],
+        )
+    check_module(model)
+
+
+def as_passes(pass_: Any) -> list[MorphismPass]:
+    """The passes that a caller gave, one or several.
+
+    Raises:
+        RefusalError: It is something else.
+    """
+    passes = [*pass_] if isinstance(pass_, list | tuple) else [pass_]
+    wrong = [each for each in passes if not isinstance(each, MorphismPass)]
+    if passes and not wrong:
+        return passes
+    found = f"{wrong[0]!r}" if wrong else "an empty list"
+    raise RefusalError(
+        f"expected a pass or a flat list of passes, found {found}",
+        suggestions=["morphir.DeeperPass(at='extractor.2')"],
+    )
+
+
+def stages_of(passes: Sequence[MorphismPass]) -> list[list[MorphismPass]]:
+    """Passes that are checked together: all in a row that insert, and each that changes sizes."""
+    grouped = groupby(enumerate(passes), lambda each: each[0] if each[1].resizes else -1)
+    return [[each for _, each in group] for _, group in grouped]
+
+
+def rewrite(passes: Sequence[MorphismPass], before: Traces, clock: Clock) -> tuple[Rewriter, Said]:
+    """Runs the passes of a stage on what was recorded; the model is not looked at.
+
+    Returns:
+        The edits, with the program that they make, and what each pass says about them.
+
+    Raises:
+        RefusalError: The program does not fit a pass.
+    """
+    with clock("rewrite"):
+        in_eval = before.eval.program
+        apart = None if before.are_one or before.train is None else before.train.program
+        if passes[0].resizes:
+            rewriter = Rewriter(in_eval if apart is None else both_modes(in_eval, apart))
+            return rewriter, [(each, run_pass(each, rewriter)) for each in passes]
+        rewriter, in_train = Rewriter(in_eval), None if apart is None else Rewriter(apart)
+        return rewriter, [(each, run_pass(each, rewriter, in_train)) for each in passes]
+
+
+def told(said: Said) -> tuple[str, ...]:
+    """What each pass said, below the pass as it could be typed."""
+    return tuple("\n  ".join([pass_.describe(), *lines]) for pass_, lines in said)
