@@ -88,7 +88,7 @@ class _Proof:
         if certificate is not None:
             check_insertions(before, after, certificate)
         self._changed = _check_state(before, after, certificate)
-        self._calls = self._assumed = 0
+        self._calls = self._assumed = self._draws = 0
         self._fresh = _new_state(before, after, certificate)
         self._inserted = (
             frozenset(c.module for c in certificate.insertions) if certificate else frozenset()
@@ -122,6 +122,7 @@ class _Proof:
         if following is not None:
             _check_ends(new, following)
             self._calls += following.calls
+            self._draws += following.draws
             self._assumed = max(self._assumed, following.assumed)
         if _seen_from_outside(old, was) != _seen_from_outside(new, now):
             self._reject(old, new, was, now)
@@ -165,6 +166,7 @@ class _Proof:
         """What was proved, in one line."""
         used = ", ".join(f"{lemma} x{count}" for lemma, count in sorted(self._lemmas.items()))
         given = ["the same random draws"] * self._is_random
+        given += ["one draw for all copies of a unit"] * bool(self._draws)
         if self._escapes:
             given.append(f"the same Python on {counted(self._escapes, 'value')}")
         equal = counted(len(self._before.state) - len(self._changed), "tensor")

@@ -106,6 +106,8 @@ class Following:
         values: The relation of each axis of every other value that changed.
         calls: How many calls were found to keep the relations.
         assumed: How many of the boxes were needed.
+        draws: How many of the calls draw random numbers, which are taken to be the old ones, mapped
+            as the values are: torch draws anew for every copy.
     """
 
     state: Mapping[str, Axes]
@@ -114,6 +116,7 @@ class Following:
     values: dict[Value, Axes] = field(default_factory=dict)
     calls: int = 0
     assumed: int = 0
+    draws: int = 0
 
     def axes(self, value: Value) -> Axes:
         """The relation of each axis of a value; empty where none changed."""
@@ -153,6 +156,7 @@ class Following:
         for name, value in zip(node.writes, node.outputs[len(node.results) :], strict=True):
             self.values[value] = self.axes(node.arguments[name])
         self.calls += 1
+        self.draws += node.random
 
     def _relate(
         self,

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from morphir.ops.axes import Flow, Layout, make_layout
 from morphir.ops.base import Instance, Op
-from morphir.ops.broadcast import broadcast, nothing_moves
+from morphir.ops.broadcast import broadcast
 from morphir.ops.declare import samples
 from morphir.ops.forms import Atom, Axes, Form, multiply
 
@@ -25,8 +25,6 @@ def _attention_rule(instance: Instance) -> Layout:
     if instance["enable_gqa"] and query[-3] != key[-3]:
         heads, group = Atom("h", key[-3]), Atom("g", query[-3] // key[-3])
         lead[-1], few[-1] = multiply([heads, group]), heads
-        if mask:
-            return nothing_moves(instance)
     t, s, d, v = (
         Atom("t", query[-2]),
         Atom("s", key[-2]),
@@ -87,6 +85,20 @@ OPS = (
                     "value": d(2, 3, 4, 5),
                     "enable_gqa": True,
                     "scale": 0.3,
+                },
+                {
+                    "query": d(2, 6, 4, 5),
+                    "key": d(2, 3, 7, 5),
+                    "value": d(2, 3, 7, 4),
+                    "attn_mask": d(6, 4, 7),
+                    "enable_gqa": True,
+                },
+                {
+                    "query": d(2, 6, 4, 5),
+                    "key": d(2, 3, 7, 5),
+                    "value": d(2, 3, 7, 4),
+                    "attn_mask": d(2, 1, 1, 7),
+                    "enable_gqa": True,
                 },
             )
         ),

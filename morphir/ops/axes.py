@@ -26,7 +26,11 @@ Maps = Literal["any", "onto", "equal", "permutation", "identity"]
 Kind = Literal[
     "fixed", "map", "lin", "each", "stat", "extremum", "norm", "sum", "uniform", "zero", "unused"
 ]
-Flow = Kind | frozenset[int]  # a set of operands: these and the outputs may be split together
+Dimension = tuple[int, int]  # an operand, and one of its axes
+Contraction = tuple[frozenset[Dimension], ...]
+# A set of operands: these and the outputs may be split together. A contraction lists the dimensions
+# that are split, in each of its ways; all others are copied.
+Flow = Kind | frozenset[int] | Contraction
 
 _BOTH: Final[Way] = ("copy", "split")
 _COPY: Final[Way] = ("copy",)
@@ -175,7 +179,7 @@ def make_layout(
         stuck = atom.size == 0 or (atom.size == 1 and atom in factors)
         flow = "fixed" if stuck else given.get(atom) or _infer(found)
         ways = _ways(flow, found)
-        kind = flow if isinstance(flow, str) else "lin"
+        kind = flow if isinstance(flow, str) else "lin" if isinstance(flow, frozenset) else "each"
         roles[atom] = Role(kind, _MAPS.get(flow, "any") if ways else "identity", ways)
     return Layout(ins, outs, roles, tuple(sizes), tuple(ties))
 
@@ -227,6 +231,14 @@ def _ways(flow: Flow, sites: tuple[Site, ...]) -> tuple[Way, ...]:
             return () if diagonal else _split_ways([frozenset([i]) for i in inside], sites)
         case frozenset():
             return _split_ways([flow], sites)
+        case tuple():
+            return tuple(
+                tuple(
+                    "split" if not site.output and (site.tensor, site.axis) in split else "copy"
+                    for site in sites
+                )
+                for split in flow
+            )
         case _:
             return (all_copied(sites),)
 

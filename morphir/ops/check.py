@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import lcm
 from typing import Any, Final
 
 import torch
@@ -19,7 +20,7 @@ from morphir.ops.axes import Layout, Role, Way
 from morphir.ops.base import Op, Sample
 from morphir.ops.check_facts import check_bounds, check_identity, check_zero
 from morphir.ops.check_spellings import check_spellings
-from morphir.ops.forms import Atom
+from morphir.ops.forms import Atom, atoms_in
 from morphir.ops.lift import determined, map_tensor, new_arguments, polarities_of
 from morphir.ops.paths import put_path, tensors_of
 from morphir.ops.table import OpTable
@@ -38,12 +39,13 @@ def check_op(op: Op, table: OpTable, seed: int, trials: int = 12) -> None:
     samples = list(op.samples(numbers))
     if not samples:
         raise ContractError(op, {}, "it has no samples")
-    for sample in samples:
-        check_axes(op, sample, numbers, trials)
-        check_bounds(op, sample)
-        check_identity(op, sample)
-        check_zero(op, sample)
-    check_spellings(op, samples, table)
+    with torch.random.fork_rng(devices=[]):
+        for sample in samples:
+            check_axes(op, sample, numbers, trials)
+            check_bounds(op, sample)
+            check_identity(op, sample)
+            check_zero(op, sample)
+        check_spellings(op, samples, table)
 
 
 def check_axes(op: Op, sample: Sample, numbers: random.Random, trials: int) -> None:
@@ -54,7 +56,7 @@ def check_axes(op: Op, sample: Sample, numbers: random.Random, trials: int) -> N
     for trial in range(trials if free else 0):
         chosen = free if trial % 2 else [free[trial // 2 % len(free)]]
         chosen = [atom for atom in chosen if len(chosen) == 1 or numbers.random() < 0.7]
-        sizes = _tied_sizes(layout, chosen, numbers)
+        sizes = tied_sizes(layout, chosen, numbers)
         ways = {a: numbers.choice(layout.roles[a].ways) for a in dict.fromkeys([*chosen, *sizes])}
         maps = {
             atom: draw_map(atom.size, layout.roles[atom], way, numbers, sizes.get(atom))
@@ -63,13 +65,22 @@ def check_axes(op: Op, sample: Sample, numbers: random.Random, trials: int) -> N
         _check_maps(op, sample.arguments, outputs, layout, maps, ways)
 
 
-def _tied_sizes(layout: Layout, chosen: Sequence[Atom], numbers: random.Random) -> dict[Atom, int]:
-    """New sizes for the atoms that must stay of equal size with a chosen one."""
+def tied_sizes(layout: Layout, chosen: Sequence[Atom], numbers: random.Random) -> dict[Atom, int]:
+    """New sizes for the atoms of forms that must stay of equal size, where one of them is chosen.
+
+    In a product one atom takes part, and what it is multiplied with keeps its size.
+    """
     sizes: dict[Atom, int] = {}
     for tied in layout.ties:
-        size = max(form.size for form in tied) + numbers.randrange(3)
-        if not set(chosen).isdisjoint(tied):
-            sizes.update({form: size for form in tied if isinstance(form, Atom)})
+        free = [next((a for a in atoms_in(f) if layout.roles[a].ways), None) for f in tied]
+        atoms = [atom for atom in free if atom is not None]
+        if set(chosen).isdisjoint(atoms) or len(atoms) < len(tied):
+            continue
+        blocks = [form.size // atom.size for form, atom in zip(tied, atoms, strict=True)]
+        size = tied[0].size
+        equal = any(layout.roles[atom].maps == "equal" for atom in atoms)
+        size += numbers.randrange(3) * (size if equal else lcm(*blocks))
+        sizes.update({atom: size // block for atom, block in zip(atoms, blocks, strict=True)})
     return sizes
 
 
@@ -82,7 +93,7 @@ def draw_map(
     if role.maps == "permutation":
         source = everyone
     elif role.maps == "equal":
-        source = everyone * numbers.randint(1, 3)
+        source = everyone * (numbers.randint(1, 3) if new_size is None else new_size // size)
     elif role.maps == "any" and "split" not in way and new_size is None:
         source = [numbers.randrange(size) for _ in range(numbers.randint(1, 2 * size))]
     else:

@@ -12,7 +12,7 @@ from morphir.ops.base import Op, Sample, Spelling
 from morphir.ops.parameters import MISSING, is_default, parse_parameters
 from morphir.ops.paths import tensors_of
 from morphir.ops.table import OpTable, in_place_forms
-from morphir.ops.verdict import ContractError, close, results_of
+from morphir.ops.verdict import ContractError, close, results_of, same_draws
 from morphir.tensors import tensors_in
 
 Written = tuple[list[Any], dict[str, Any]]  # positional arguments and keywords
@@ -92,6 +92,7 @@ def _is_number_misplaced(function: Any, args: Sequence[Any]) -> bool:
 def _check_call(op: Op, function: Any, sample: Sample, call: Written, table: OpTable) -> None:
     args, kwargs = call
     copies = [a.clone() if isinstance(a, torch.Tensor) else a for a in args]
+    same_draws()
     with _Seen() as seen:
         returned = function(*copies, **kwargs)
     # What works in place and returns nothing (`x[0] = 1`) is known by its operand.
@@ -109,6 +110,7 @@ def _check_in_place(op: Op, function: Any, sample: Sample, call: Written, table:
     if results[0].shape != first.shape or results[0].dtype != first.dtype:
         return
     changed = first.clone()
+    same_draws()
     try:
         with _Seen() as seen:
             function(changed, *args[1:], **kwargs)

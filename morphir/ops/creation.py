@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -17,7 +17,8 @@ from morphir.ops.forms import Atom
 from morphir.ops.interval import Interval
 
 _T: Any = torch.Tensor
-_HELD = "-layout=None, -pin_memory=False, -requires_grad=False, -memory_format=None"
+# What says where a tensor lies, and nothing of its numbers.
+HELD: Final = "-layout=None, -pin_memory=False, -requires_grad=False, -memory_format=None"
 
 
 def _like(flow: Flow) -> AxisRule:
@@ -69,7 +70,7 @@ def _ones(name: str, value: float) -> tuple[Op, ...]:
             run=getattr(torch, name),
             spellings=(
                 Spelling(
-                    getattr(torch, name), f"*size, dtype=None, device=None, !out=None, {_HELD}"
+                    getattr(torch, name), f"*size, dtype=None, device=None, !out=None, {HELD}"
                 ),
             ),
             axes=_sized(flow),
@@ -81,7 +82,7 @@ def _ones(name: str, value: float) -> tuple[Op, ...]:
             parameters="input, dtype=None, device=None",
             run=getattr(torch, like),
             spellings=(
-                Spelling(getattr(torch, like), f"input, *, dtype=None, device=None, {_HELD}"),
+                Spelling(getattr(torch, like), f"input, *, dtype=None, device=None, {HELD}"),
                 *((Spelling(_T.zero_, "input"),) if value == 0 else ()),
             ),
             axes=_like(flow),
@@ -94,7 +95,7 @@ def _ones(name: str, value: float) -> tuple[Op, ...]:
             name=f"new_{name}",
             parameters="input, *size, dtype=None, device=None",
             run=lambda input, size, **more: new(input, size, **more),
-            spellings=(Spelling(new, f"input, *size, dtype=None, device=None, {_HELD}"),),
+            spellings=(Spelling(new, f"input, *size, dtype=None, device=None, {HELD}"),),
             axes=_sized(flow),
             bounds=bounds,
             samples=samples(lambda d: ({"input": d(2, 3), "size": (4, 1)},)),
@@ -102,16 +103,41 @@ def _ones(name: str, value: float) -> tuple[Op, ...]:
     )
 
 
+def _empty(name: str, operand: str, size: str, axes: AxisRule, shapes: Mapping[str, Any]) -> Op:
+    """A tensor whose numbers are whatever lay in its memory; samples have none."""
+    owner = _T if name.startswith("new_") else torch
+    function = getattr(owner, name)
+    parameters = ", ".join(filter(None, (operand, size, "dtype=None, device=None")))
+    return Op(
+        name=name,
+        parameters=parameters,
+        run=lambda *, dtype=None, device=None, **rest: function(
+            *rest.values(), dtype=dtype, device=device
+        ),
+        spellings=(
+            Spelling(
+                function,
+                f"{parameters}, {'' if operand else '!out=None, '}{HELD}",
+            ),
+        ),
+        axes=axes,
+        samples=samples(lambda d: ({n: d(*s) if n == "input" else s for n, s in shapes.items()},)),
+    )
+
+
 OPS = (
     *_ones("zeros", 0.0),
     *_ones("ones", 1.0),
+    _empty("empty", "", "*size", _sized("fixed"), {"size": (2, 0)}),
+    _empty("new_empty", "input", "*size", _sized("fixed"), {"input": (3,), "size": (2, 0)}),
+    _empty("empty_like", "input", "", nothing_moves, {"input": (2, 0)}),
     Op(
         name="full",
         parameters="size, fill_value, dtype=None, device=None",
         run=torch.full,
         spellings=(
             Spelling(
-                torch.full, f"size, fill_value, *, dtype=None, device=None, !out=None, {_HELD}"
+                torch.full, f"size, fill_value, *, dtype=None, device=None, !out=None, {HELD}"
             ),
         ),
         axes=_sized("uniform"),
@@ -123,7 +149,7 @@ OPS = (
         parameters="input, fill_value, dtype=None, device=None",
         run=torch.full_like,
         spellings=(
-            Spelling(torch.full_like, f"input, fill_value, *, dtype=None, device=None, {_HELD}"),
+            Spelling(torch.full_like, f"input, fill_value, *, dtype=None, device=None, {HELD}"),
             Spelling(_T.fill_, "input, value:fill_value"),
         ),
         axes=_like("uniform"),
@@ -135,7 +161,7 @@ OPS = (
         parameters="input, size, fill_value, dtype=None, device=None",
         run=method(_T.new_full),
         spellings=(
-            Spelling(_T.new_full, f"input, size, fill_value, *, dtype=None, device=None, {_HELD}"),
+            Spelling(_T.new_full, f"input, size, fill_value, *, dtype=None, device=None, {HELD}"),
         ),
         axes=_sized("uniform"),
         bounds=_fill,
@@ -153,7 +179,7 @@ OPS = (
             ),
             Spelling(torch.as_tensor, "data, *, dtype=None, device=None", when=_is_number),
             Spelling(
-                torch.scalar_tensor, f"s:data, *, dtype, device=None, {_HELD}", when=_has_dtype
+                torch.scalar_tensor, f"s:data, *, dtype, device=None, {HELD}", when=_has_dtype
             ),
         ),
         axes=nothing_moves,
@@ -167,9 +193,9 @@ OPS = (
         parameters="start=0, end, step=1, dtype=None, device=None",
         run=lambda end, start=0, step=1, **more: torch.arange(start, end, step, **more),
         spellings=(
-            Spelling(torch.arange, f"end, *, dtype=None, device=None, !out=None, {_HELD}"),
+            Spelling(torch.arange, f"end, *, dtype=None, device=None, !out=None, {HELD}"),
             Spelling(
-                torch.arange, f"start, end, step=1, *, dtype=None, device=None, !out=None, {_HELD}"
+                torch.arange, f"start, end, step=1, *, dtype=None, device=None, !out=None, {HELD}"
             ),
         ),
         axes=nothing_moves,
@@ -187,7 +213,7 @@ OPS = (
         run=torch.linspace,
         spellings=(
             Spelling(
-                torch.linspace, f"start, end, steps, *, dtype=None, device=None, !out=None, {_HELD}"
+                torch.linspace, f"start, end, steps, *, dtype=None, device=None, !out=None, {HELD}"
             ),
         ),
         axes=nothing_moves,
@@ -198,7 +224,7 @@ OPS = (
         parameters="n, m=None, dtype=None, device=None",
         run=lambda n, m=None, **more: torch.eye(n, n if m is None else m, **more),
         spellings=(
-            Spelling(torch.eye, f"n, m=None, *, dtype=None, device=None, !out=None, {_HELD}"),
+            Spelling(torch.eye, f"n, m=None, *, dtype=None, device=None, !out=None, {HELD}"),
         ),
         axes=nothing_moves,
         bounds=within(0.0, 1.0),

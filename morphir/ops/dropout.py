@@ -1,4 +1,8 @@
-"""Dropout and its relatives: the operand itself in eval mode, random in train mode."""
+"""Dropout and its relatives: the operand itself in eval mode, random in train mode.
+
+The layout is that of a given mask, whose axes are those of what it drops. Torch draws its mask anew
+for each copy of a unit.
+"""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from morphir.ir.graph import Argument
 from morphir.ops.axes import Flow, Layout, make_layout
 from morphir.ops.base import Instance, Op, Spelling
 from morphir.ops.bounds import hull_of, same, within
-from morphir.ops.broadcast import keeping, nothing_moves, plain
+from morphir.ops.broadcast import keeping, plain
 from morphir.ops.declare import everywhere, samples
 from morphir.ops.forms import Atom, Axes, Form
-from morphir.ops.index_rule import getitem, getitem_rule, setitem
+from morphir.ops.index_rule import getitem, getitem_rule, setitem, setitem_rule
 from morphir.ops.parts import narrow_rule, select_rule
 
 _T: Any = torch.Tensor
@@ -78,10 +78,14 @@ def _getitem_draws(d: Any) -> Any:
         (..., 2),
         (0, slice(None, 3)),
         slice(None, None, 2),
+        (slice(None), slice(1, None, 2)),
         (slice(None), slice(0, 6)),
         d.integers(4, 5),
         (slice(1, None), d.integers(6, 2, 2)),
         (d.integers(4, 3), d.integers(6, 3)),
+        (d.integers(4, 2, 1), None, d.integers(6, 3)),
+        (d.flags(4), slice(1, 3)),
+        d.flags(4, 6),
         (slice(None), slice(None, 9)),
     ):
         yield {"input": x, "index": index}
@@ -103,12 +107,16 @@ OPS = (
         parameters="input, index, value",
         run=setitem,
         spellings=(_T.__setitem__,),
-        axes=nothing_moves,
+        axes=setitem_rule,
         bounds=hull_of("input", "value"),
         samples=samples(
             lambda d: (
                 {"input": d(3, 4), "index": (slice(None), 1), "value": 0.0},
                 {"input": d(3, 4), "index": 1, "value": d(4)},
+                {"input": d(3, 5), "index": (..., slice(1, -1)), "value": d(3, 3)},
+                {"input": d(2, 3, 5), "index": (slice(None), slice(1, None)), "value": d(1, 5)},
+                {"input": d(3, 4), "index": (slice(None), d.integers(4, 2)), "value": d(3, 2)},
+                {"input": d(3, 4), "index": d.flags(3, 4), "value": 2.0},
             )
         ),
     ),
@@ -167,21 +175,6 @@ OPS = (
                 {"input": d(3, 4), "dim": 0, "index": d.integers(3, 2, 2)},
             )
         ),
-    ),
-    *(
-        Op(
-            name=name,
-            parameters="input, dim, index, src",
-            run=getattr(torch, name),
-            spellings=everywhere(name),
-            axes=nothing_moves,
-            samples=samples(
-                lambda d: (
-                    {"input": d(3, 4), "dim": 1, "index": d.integers(4, 3, 2), "src": d(3, 2)},
-                )
-            ),
-        )
-        for name in ("scatter", "scatter_add")
     ),
     Op(
         name="topk",

@@ -10,8 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from morphir.ir.graph import Argument
-from morphir.ops.base import Op, Spelling
+from morphir.ops.axes import Layout
+from morphir.ops.base import Instance, Op, Spelling
 from morphir.ops.bounds import Reader
+from morphir.ops.broadcast import nothing_moves
 from morphir.ops.declare import everywhere, samples
 from morphir.ops.interval import Interval
 from morphir.ops.multilinear import affine_rule, einsum_rule, labelled, matmul_rule
@@ -72,6 +74,34 @@ def _affine(
     )
 
 
+def _grouped_mm(
+    input: torch.Tensor,
+    mat2: torch.Tensor,
+    offs: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    """Rows `offs[g - 1]` to `offs[g]` by matrix g, also in widths that torch's kernel refuses."""
+    rows_in_bytes = (max(t.stride()[-2:]) * t.element_size() for t in (input, mat2))
+    if (
+        all(size % 16 == 0 for size in rows_in_bytes)
+        or offs is None
+        or bias is not None
+        or input.dim() != 2
+        or mat2.dim() != 3
+    ):
+        return torch._grouped_mm(input, mat2, offs, bias, out_dtype)
+    rows = torch.tensor_split(input, offs.cpu()[:-1].long())
+    found = [part @ matrix for part, matrix in zip(rows, mat2, strict=True)]
+    return torch.cat(found).to(out_dtype or input.dtype)
+
+
+def _grouped_rule(instance: Instance) -> Layout | str:
+    if len(instance.shapes) != 3 or len(instance.shapes[0]) != 2 or instance["bias"] is not None:
+        return nothing_moves(instance)
+    return "S k, G k n, G -> S n | lin n"
+
+
 OPS = (
     Op(
         name="linear",
@@ -127,11 +157,33 @@ OPS = (
     _bilinear("bmm", "mat2", "bik,bkj->bij", ((2, 2, 3), (2, 3, 4))),
     _bilinear("mv", "vec", "ik,k->i", ((2, 3), (3,))),
     _bilinear("dot", "tensor", "k,k->", ((3,), (3,))),
+    _bilinear("vdot", "other", "k,k->", ((3,), (3,))),
     _bilinear("outer", "vec2", "i,j->ij", ((2,), (3,))),
     _affine("addmm", ("mat1", "mat2"), ((2, 3), (3, 4)), ((4,), (2, 4), (2, 1), ())),
     _affine("addmv", ("mat", "vec"), ((2, 3), (3,)), ((2,), (1,))),
     _affine(
         "baddbmm", ("batch1", "batch2"), ((2, 2, 3), (2, 3, 4)), ((2, 2, 4), (2, 1, 4), (1, 1, 1))
+    ),
+    Op(
+        name="grouped_mm",
+        parameters="input, mat2, offs=None, bias=None, out_dtype=None",
+        run=_grouped_mm,
+        spellings=(
+            Spelling(torch._grouped_mm, "input, mat2, offs=None, bias=None, out_dtype=None"),
+            Spelling(
+                F.grouped_mm, "mat_a:input, mat_b:mat2, *, offs=None, bias=None, out_dtype=None"
+            ),
+        ),
+        axes=_grouped_rule,
+        samples=samples(
+            lambda d: (
+                {
+                    "input": d(6, 4).float(),
+                    "mat2": d(3, 4, 8).float(),
+                    "offs": torch.tensor([2, 3, 6], dtype=torch.int32),
+                },
+            )
+        ),
     ),
     Op(
         name="einsum",

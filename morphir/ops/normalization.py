@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from morphir.ops.axes import Flow, Layout, make_layout
 from morphir.ops.base import AxisRule, Instance, Op, Spelling
-from morphir.ops.broadcast import along
+from morphir.ops.broadcast import along, broadcast, plain
 from morphir.ops.declare import Draw, samples
+from morphir.ops.forms import Atom
 
 
 def _normalized_rule(operands: int) -> AxisRule:
@@ -31,6 +33,15 @@ def _batch_norm_rule(instance: Instance) -> str:
 def _instance_norm_rule(instance: Instance) -> str:
     text = "b c ..., c, c, c, c -> b c ..."
     return f"{text} | norm ..." if instance["use_input_stats"] else text
+
+
+def _weight_norm_rule(instance: Instance) -> Layout:
+    """`v / |v| * g`, with a norm for each unit of `dim`: linear in g there, a norm of the rest."""
+    atoms = plain(instance.shapes[0])
+    flows: dict[Atom, Flow] = dict.fromkeys(atoms, "norm")
+    if instance["dim"] >= 0:
+        flows[atoms[instance["dim"]]] = frozenset([1])
+    return make_layout([atoms, broadcast(atoms, instance.shapes[1])], [atoms], flows)
 
 
 def _statistics(draw: Draw, channels: int) -> dict[str, torch.Tensor]:
@@ -155,6 +166,20 @@ OPS = (
         spellings=(F.local_response_norm,),
         axes="b C ... -> b C ...",
         samples=samples(lambda d: ({"input": d(2, 5, 4), "size": 3, "alpha": 0.5},)),
+    ),
+    Op(
+        name="weight_norm",
+        parameters="v, g, dim=0",
+        run=torch._weight_norm,
+        spellings=(torch._weight_norm,),
+        axes=_weight_norm_rule,
+        samples=samples(
+            lambda d: (
+                {"v": d(3, 4), "g": d(3, 1)},
+                {"v": d(3, 4, 2), "g": d(1, 4, 1), "dim": 1},
+                {"v": d(3, 4), "g": d(), "dim": -1},
+            )
+        ),
     ),
     Op(
         name="normalize",

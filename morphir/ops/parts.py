@@ -30,21 +30,27 @@ def cat_rule(instance: Instance) -> Layout:
 
 
 def stack_rule(instance: Instance) -> Layout:
-    """`stack`: a new axis, which is fixed."""
+    """`stack`: a new axis, the sum of one fixed unit for each operand."""
     rank = len(instance.outputs[0])
     axis = instance.axis(instance["dim"], rank)
     outs: list[Form] = [*plain(instance.outputs[0])]
     operand = tuple(form for k, form in enumerate(outs) if k != axis)
-    outs[axis] = Atom("Stacked", len(instance.shapes))
+    outs[axis] = _units(len(instance.shapes))
     return linear_layout([operand] * len(instance.shapes), [tuple(outs)])
 
 
 def unbind_rule(instance: Instance) -> Layout:
-    """`unbind`: one fixed axis goes."""
+    """`unbind`: an axis goes that is the sum of one fixed unit for each output."""
     axis = instance.axis(instance["dim"])
     atoms = plain(instance.shapes[0])
-    rest = tuple(atom for k, atom in enumerate(atoms) if k != axis)
-    return linear_layout([atoms], [rest] * len(instance.outputs))
+    before, after = atoms[:axis], atoms[axis + 1 :]
+    units = _units(len(instance.outputs))
+    return linear_layout([(*before, units, *after)], [before + after] * len(instance.outputs))
+
+
+def _units(count: int) -> Form:
+    """An axis whose units are told apart: what is cut where they meet has seams there."""
+    return add(Atom(f"Unit{k}", 1) for k in range(count)) if count else Atom("Empty", 0)
 
 
 def split_rule(instance: Instance) -> Layout:

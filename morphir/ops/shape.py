@@ -199,6 +199,13 @@ OPS = (
         (((2, 3, 4), {"dim0": 0, "dim1": 2}), ((2, 3, 4), {"dim0": -2, "dim1": -1})),
     ),
     _movement(
+        "adjoint",
+        "input",
+        (*everywhere("adjoint"), _getter("mH"), _getter("H")),
+        permuting(lambda i: [*range(len(i.shapes[0]) - 2), -1, -2]),
+        (((2, 3), {}),),
+    ),
+    _movement(
         "t",
         "input",
         (*everywhere("t"), _getter("T")),

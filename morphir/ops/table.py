@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 from torch import nn
@@ -84,9 +84,14 @@ def _bind(
     }
 
 
+# By name they are in-place forms, but they read no probability and no mean from their operand.
+_OTHERS: Final = (torch.Tensor.bernoulli_, torch.Tensor.normal_)
+
+
 def in_place_forms(function: Callable[..., Any]) -> list[Callable[..., Any]]:
     """The torch callables that do the same in place: `add_`, `__iadd__`, `relu_`."""
     name = getattr(function, "__name__", "")
     form = f"__i{name[2:]}" if name.startswith("__") else f"{name}_"
     owners: tuple[Any, ...] = (torch.Tensor, torch, nn.functional)
-    return [getattr(owner, form) for owner in owners if name and hasattr(owner, form)]
+    found = [getattr(owner, form) for owner in owners if name and hasattr(owner, form)]
+    return [form for form in found if form not in _OTHERS]

@@ -27,6 +27,26 @@ def _interpolate_bounds(a: Mapping[str, Argument], of: Reader) -> Interval:
     return ANYTHING if a["mode"] == "bicubic" else of(a["input"])
 
 
+def _grid_rule(instance: Instance) -> str:
+    """Positions are shared by all channels."""
+    rank = len(instance.shapes[0]) - 2
+    image, grid, new = (" ".join(f"{name}{k}" for k in range(rank)) for name in "SPP")
+    return f"b c {image}, b {grid} Place -> b c {new} | lin c"
+
+
+def _patches(name: str, parameters: str, axes: str, *choices: Any) -> Op:
+    """Windows of an image as columns, channels outermost: copies of pixels, or sums of them."""
+    return Op(
+        name=name,
+        parameters=parameters,
+        run=getattr(F, name),
+        spellings=(getattr(F, name),),
+        axes=axes,
+        keeps_zero=True,
+        samples=samples(lambda d: ({"input": d(*shape), **more} for shape, more in choices)),
+    )
+
+
 def _movement(name: str, parameters: str, axes: str, choices: Any) -> Op:
     return Op(
         name=name,
@@ -61,6 +81,34 @@ OPS = (
                 {"input": d(2, 3, 4, 4), "size": 2, "mode": "area"},
             )
         ),
+    ),
+    Op(
+        name="grid_sample",
+        parameters="input, grid, mode='bilinear', padding_mode='zeros', align_corners=None",
+        run=F.grid_sample,
+        spellings=(F.grid_sample,),
+        axes=_grid_rule,
+        keeps_zero=True,
+        samples=samples(
+            lambda d: (
+                {"input": d(2, 3, 4, 4), "grid": d(2, 3, 2, 2), "align_corners": False},
+                {"input": d(1, 3, 2, 2, 3), "grid": d(1, 2, 1, 2, 3), "align_corners": True},
+            )
+        ),
+    ),
+    _patches(
+        "unfold",
+        "input, kernel_size, dilation=1, padding=0, stride=1",
+        "... c H W -> ... (c K) L' | lin ... c",
+        ((2, 3, 4, 4), {"kernel_size": 2}),
+        ((3, 4, 5), {"kernel_size": (2, 3), "padding": 1, "stride": 2}),
+    ),
+    _patches(
+        "fold",
+        "input, output_size, kernel_size, dilation=1, padding=0, stride=1",
+        "... (c K) L -> ... c H' W' | lin ... c",
+        ((2, 12, 9), {"output_size": (4, 4), "kernel_size": 2}),
+        ((8, 4), {"output_size": (4, 4), "kernel_size": 2, "stride": 2}),
     ),
     _movement(
         "pixel_shuffle",

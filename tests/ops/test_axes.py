@@ -56,6 +56,14 @@ def test_what_is_linear_in_each_operand_splits_in_one_of_them():
     }
 
 
+def test_a_contraction_may_list_the_dimensions_that_are_split():
+    """A recurrent weight has its hidden axis twice: its rows are copied, its columns split."""
+    columns, state = frozenset([(0, 1)]), frozenset([(1, 0)])
+    role = make_layout([(I, I), (I,)], [(I,)], {I: (columns, state)}).roles[I]
+    assert role.ways == (("copy", "split", "copy", "copy"), ("copy", "copy", "split", "copy"))
+    assert (role.kind, role.maps) == ("each", "any")
+
+
 def test_a_set_of_operands_is_split_together_with_the_outputs():
     role = make_layout([(I,), (I,), (I,)], [(I,)], {I: frozenset([1, 2])}).roles[I]
     assert set(role.ways) == {("copy",) * 4, ("copy", "split", "split", "split")}

@@ -4,11 +4,13 @@ import random
 from fractions import Fraction
 
 import pytest
+import torch
 
 from morphir.ir.axis_map import FRESH
 from morphir.ops import DEFAULT_TABLE
-from morphir.ops.axes import Role
-from morphir.ops.check import check_axes, draw_map, draw_shares
+from morphir.ops.axes import Role, make_layout
+from morphir.ops.check import check_axes, check_op, draw_map, draw_shares, tied_sizes
+from morphir.ops.forms import Atom, Product
 
 WAYS = (("copy", "copy"), ("split", "split"))
 
@@ -49,6 +51,35 @@ def test_axis_1_shares_sum_to_one():
 def test_a_size_may_be_asked_for():
     numbers = random.Random(0)
     assert len(draw_map(3, Role("", "any", WAYS), WAYS[1], numbers, 5).source) == 5
+
+
+def test_a_product_that_is_tied_changes_by_whole_blocks():
+    """AXIS-4 for attention: its width stays heads times the width of a head."""
+    width, heads, head = Atom("e", 6), Atom("h", 2), Atom("d", 3)
+    tied = (width, Product((heads, head)))
+    flows = {width: "map", heads: "map", head: "fixed"}
+    layout = make_layout([tied], [tied], flows, ties=[tied])
+    drawn = [tied_sizes(layout, [width], random.Random(seed)) for seed in range(9)]
+    assert {sizes[width] // sizes[heads] for sizes in drawn} == {3}
+    assert {sizes[heads] for sizes in drawn} == {2, 3, 4}
+    assert tied_sizes(layout, [head], random.Random(0)) == {}
+
+
+def test_where_heads_are_copied_equally_so_is_the_width():
+    heads, tail = Atom("h", 2), Atom("t", 2)
+    layout = make_layout([(heads, tail)], [(tail,)], {heads: "stat"}, ties=[(heads, tail)])
+    sizes = {tied_sizes(layout, [tail], random.Random(seed))[tail] for seed in range(9)}
+    assert sizes == {2, 4, 6}
+    role = layout.roles[heads]
+    assert len(draw_map(2, role, role.ways[0], random.Random(0), 6).source) == 6
+
+
+def test_a_random_op_draws_the_same_for_the_same_call():
+    before = torch.get_rng_state()
+    bernoulli = DEFAULT_TABLE.get("bernoulli")
+    assert bernoulli is not None
+    check_op(bernoulli, DEFAULT_TABLE, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_tied_parts_change_together():

@@ -10,11 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from morphir.ops import ANYTHING, DEFAULT_TABLE, OPS, Interval, Op, OpTable, Spelling
-from morphir.ops.axes import Layout
-from morphir.ops.base import Instance
+from morphir.ops.axes import Layout, Role
+from morphir.ops.base import AxisRule, Instance
 from morphir.ops.bounds import Reader
 from morphir.ops.broadcast import elementwise, nothing_moves, reducing
 from morphir.ops.check import check_op
+from morphir.ops.forms import Atom
 from morphir.ops.regroup import view_rule
 from morphir.ops.verdict import ContractError
 
@@ -64,6 +65,48 @@ def attention_under_any_width(instance: Instance) -> Layout | str:
     return "... T d, ... S d, ... S v -> ... T v"
 
 
+def with_roles(
+    rule: AxisRule, change: Callable[[Atom, Role], Role]
+) -> Callable[[Instance], Layout]:
+    """The same rule with other roles."""
+
+    def wrong(instance: Instance) -> Layout:
+        assert callable(rule)
+        layout = rule(instance)
+        assert isinstance(layout, Layout)
+        roles = {atom: change(atom, role) for atom, role in layout.roles.items()}
+        return replace(layout, roles=roles)
+
+    return wrong
+
+
+def freely(*names: str) -> Callable[[Atom, Role], Role]:
+    """Lets some atoms take any map."""
+    return lambda atom, role: replace(role, maps="any") if atom.name in names else role
+
+
+def copied(*names: str) -> Callable[[Atom, Role], Role]:
+    """Lets some atoms be copied everywhere, where they had other ways."""
+
+    def change(atom: Atom, role: Role) -> Role:
+        ways = tuple(("copy",) * len(way) for way in role.ways[:1])
+        return replace(role, ways=ways) if atom.name in names else role
+
+    return change
+
+
+def picks_move(atom: Atom, role: Role) -> Role:
+    return Role("map", "any", (("copy", "copy"),)) if atom.name == "Picked" else role
+
+
+def sums_are_means(atom: Atom, role: Role) -> Role:
+    return replace(role, maps="equal") if role.kind == "norm" else role
+
+
+def rule_of(name: str) -> AxisRule:
+    return declared(name).axes
+
+
 def convolution_with_free_outputs(instance: Instance) -> str:
     return "... I H, o J K, o -> ... o H'"
 
@@ -107,6 +150,28 @@ WRONG = {
         ),
         "a view whose numbers do not follow": declared(
             "reshape", axes=without_size_rules(view_rule)
+        ),
+        "a recurrent weight copied in its columns": declared(
+            "gru", axes=with_roles(rule_of("gru"), copied("h"))
+        ),
+        "an input of a recurrent layer copied in both": declared(
+            "lstm_cell", axes=with_roles(rule_of("lstm_cell"), copied("i"))
+        ),
+        "heads that are copied into their mean unequally": declared(
+            "multi_head_attention",
+            axes=with_roles(rule_of("multi_head_attention"), freely("h")),
+        ),
+        "a width of attention without its heads": declared(
+            "multi_head_attention", axes=without_size_rules(rule_of("multi_head_attention"))
+        ),
+        "a picked unit that is copied": declared(
+            "setitem", axes=with_roles(rule_of("setitem"), picks_move)
+        ),
+        "a normed weight copied along its norm": declared(
+            "weight_norm", axes=with_roles(rule_of("weight_norm"), freely("d1"))
+        ),
+        "a loss that is summed taken for a mean": declared(
+            "mse_loss", axes=with_roles(rule_of("mse_loss"), sums_are_means)
         ),
         "a glu with free halves": declared("glu", axes="... (a + b) -> ... a"),
     },

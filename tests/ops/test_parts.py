@@ -39,6 +39,21 @@ def test_an_empty_vector_joins_without_a_trace():
     )
 
 
+def test_what_is_unbound_or_stacked_is_a_sum_of_units():
+    """So that parts of a fused projection meet where they were cut."""
+    assert forms_of("unbind", input=zeros(2, 3)) == (
+        "[(Unit0:1 + Unit1:1), d1:3] -> [d1:3], [d1:3]"
+    )
+    assert forms_of("stack", tensors=(zeros(3), zeros(3)), dim=1) == (
+        "[d0:3], [d0:3] -> [d0:3, (Unit0:1 + Unit1:1)]"
+    )
+    assert roles_of("unbind", input=zeros(2, 3)) == {
+        "Unit0": "fixed",
+        "Unit1": "fixed",
+        "d1": "lin",
+    }
+
+
 def test_split_by_sizes_ties_each_number_to_its_part():
     assert rules_of("split", input=zeros(2, 6), split_size=(2, 4), dim=1) == [
         "split_size[0] = part0:2",

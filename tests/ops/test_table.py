@@ -72,6 +72,14 @@ def test_ops_are_found_by_name():
     assert DEFAULT_TABLE.get("torch.special.xlogy") is None
 
 
+def test_what_only_looks_like_an_in_place_form_is_none():
+    """`x.bernoulli_()` flips a fair coin, `x.bernoulli()` one with the probabilities in x."""
+    assert bound(torch.Tensor.bernoulli, X) == ("bernoulli", {"input": X})
+    assert bound(torch.Tensor.bernoulli_, X) == ("bernoulli", {"input": X, "p": 0.5})
+    assert bound(torch.Tensor.normal_, X, 1) == ("normal_like", {"input": X, "mean": 1})
+    assert bound(torch.normal, X) == ("normal", {"mean": X})
+
+
 def test_in_place_forms_are_found_by_name():
     assert torch.Tensor.add_ in in_place_forms(torch.Tensor.add)
     assert torch.Tensor.__iand__ in in_place_forms(torch.Tensor.__and__)
