@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 ARGS ?=
+GROWTH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types nightly bench clean
@@ -17,8 +18,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $@
 
-run: $(READY) ## train a policy that grows while it learns, export and check it (options: ARGS="--help")
-	$(BIN)/morphir-agents run grownn-minihack-room $(ARGS)
+run: $(READY) ## train a policy that grows while it learns, export and check it (GROWTH=wider, GROWTH=both, ARGS="--help")
+	$(BIN)/morphir-agents run grownn-minihack-room $(if $(GROWTH),--growth $(GROWTH)) $(ARGS)
 
 test: $(READY) ## run the tests (options: ARGS="tests/ir -x")
 	$(BIN)/pytest $(ARGS)

@@ -9,17 +9,32 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("morphir", "torch", "numpy", "stable-baselines3", "gymnasium", "mujoco", "nle")
+_FOLDER = Path(__file__).parent / "results"
+_PACKAGES = (
+    *("morphir", "torch", "numpy", "stable-baselines3", "gymnasium", "mujoco", "nle"),
+    *("torchvision", "timm", "transformers", "torch-pruning"),
+)
 
 
 def write_results(name: str, rows: Any) -> Path:
     """Writes `results/<name>.json` beside this file and returns its path."""
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.json"
     machine = {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
-    document = {"machine": machine, "versions": _versions(), "rows": rows}
-    path.write_text(json.dumps(document, indent=2) + "\n")
+    return write_json(name, {"machine": machine, "versions": _versions(), "rows": rows})
+
+
+def read_rows(name: str) -> list[Any]:
+    """The rows of `results/<name>.json`, none where it does not exist."""
+    path = _FOLDER / f"{name}.json"
+    return list(json.loads(path.read_text())["rows"]) if path.exists() else []
+
+
+def write_json(name: str, document: Any) -> Path:
+    """Writes `results/<name>.json`, whole or not at all."""
+    path = _FOLDER / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(document, indent=2) + "\n")
+    unfinished.replace(path)
     return path.relative_to(Path(__file__).parents[1])
 
 

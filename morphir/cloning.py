@@ -106,19 +106,22 @@ def _copy_modules(module: nn.Module, memo: Memo) -> nn.Module:
             memo[id(each)] = object.__new__(type(each))
             twins.append((each, memo[id(each)]))
     for each, twin in reversed(twins):  # children first: a GraphModule looks at them
+        attributes = twin.__dict__
         for key, value in vars(each).items():
-            if key != "_compiled_call_impl":  # torch's own way of copying drops it too
-                twin.__dict__[key] = _copy_attribute(key, value, memo)
+            kind = type(value)
+            if key == "_compiled_call_impl":  # torch's own way of copying drops it too
+                continue
+            if kind in _ATOMS:
+                attributes[key] = value
+            elif kind in _CONTAINERS and not value:
+                attributes[key] = kind()
+            else:
+                attributes[key] = _copy_attribute(key, value, memo)
     return copy.deepcopy(module, memo)
 
 
 def _copy_attribute(key: str, value: Any, memo: Memo) -> Any:
-    kind = type(value)
-    if kind in _ATOMS:
-        return value
-    if kind in _CONTAINERS and not value:
-        return kind()
-    if kind is dict and key in _STATE:
+    if type(value) is dict and key in _STATE:
         return {
             name: memo[id(part)] if id(part) in memo else copy.deepcopy(part, memo)
             for name, part in value.items()

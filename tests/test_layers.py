@@ -33,9 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # worth.
     "checks": {"errors", "randomness", "tensors", "cloning", "ir", "ops"},
     "blocks": {"ops"},
+    "shares": {"randomness", "ir"},
     # A pass records the block that it inserts: what it says about it is what the block does.
-    "passes": {"errors", "randomness", "ir", "ops", "frontend", "blocks"},
-    "backend": {"errors", "tensors", "cloning", "ir"},
+    "passes": {"errors", "randomness", "ir", "ops", "frontend", "blocks", "shares"},
+    "backend": {"errors", "randomness", "tensors", "cloning", "ir"},
     # What surrounds a model.
     "lineage": {"errors", "ir"},
     "result": {"ir", "lineage"},

@@ -3,13 +3,14 @@
 `morphir-agents run RECIPE` is the command; `train` and `execute` are its parts for your own code.
 """
 
+from morphir_agents.changes import Deepen, Widen
 from morphir_agents.config import RunConfig, from_json, to_json
 from morphir_agents.deploy import DeployedPolicy
 from morphir_agents.envs import GymConfig, RoomConfig, VectorEnv
 from morphir_agents.errors import AgentsError
 from morphir_agents.evaluate import Evaluation, evaluate
 from morphir_agents.folder import RunFolder
-from morphir_agents.growth import Deepen, GrowthConfig, GrowthEvent, GrowthRecord, grow
+from morphir_agents.growth import GrowthConfig, GrowthEvent, GrowthRecord, grow
 from morphir_agents.networks import Agent, NetworkConfig, build_agent
 from morphir_agents.observer import Observer, Silent
 from morphir_agents.ppo import PPOConfig, Trained, train
@@ -38,6 +39,7 @@ __all__ = [
     "Silent",
     "Trained",
     "VectorEnv",
+    "Widen",
     "build_agent",
     "evaluate",
     "execute",

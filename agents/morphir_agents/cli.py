@@ -29,7 +29,9 @@ morphir-agents: reinforcement learning with networks that grow while they learn.
 
   morphir-agents run grownn-minihack-room                      a room, solved in minutes
   morphir-agents run grownn-minihack-room --seed 3 --env.size 15 --ppo.total-steps 400000
+  morphir-agents run grownn-minihack-room --growth both        grows wider as well as deeper
   morphir-agents run grownn-minihack-room --growth.depths 2 3 --growth.steps 50000 100000
+  morphir-agents run grownn-minihack-room --growth wider --growth.widths 192 256 512
   morphir-agents run grownn-minihack-room --help               every setting, with its meaning
 
 Ctrl-C stops a run at its next checkpoint, a second one at once. Either way it can be resumed.

@@ -34,7 +34,7 @@ class RunConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """The network it starts with."""
     growth: GrowthConfig = field(default_factory=GrowthConfig)
-    """How the network deepens."""
+    """How the network grows."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """How it learns."""
     checkpoint_every: int = 16_384
@@ -60,9 +60,9 @@ class RunConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more.")
-        self.growth.schedule(self.network.depth, self.ppo.total_steps)  # refuses what can't work
+        self.growth.schedule(self.network, self.ppo.total_steps)  # refuses what can't work
         if (
-            self.growth.depths
+            self.growth.deepens
             and self.growth.block == "identity"
             and self.network.architecture == "mlp"
             and self.network.activation != "relu"

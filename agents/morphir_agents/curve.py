@@ -11,10 +11,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from morphir.state.files import atomic_path
+from morphir_agents.growth import sizes_changed
 
 __all__ = ["draw_curve", "smooth"]
 
 Row = dict[str, Any]
+
+_UNITS = {"layers": "layers", "width": "units"}
 
 
 def smooth(values: Sequence[float], weights: Sequence[float], window: int) -> list[float]:
@@ -63,8 +66,9 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
         )
     for row in rows["growth"]:
         axes.axvline(row["step"], color="#55a868", linestyle="--", linewidth=1.2)
+        sizes = [f"{before} → {after} {_UNITS[name]}" for name, before, after in sizes_changed(row)]
         axes.annotate(
-            f"{row['layers_before']} → {row['layers_after']} layers\n{row['grade']}",
+            "\n".join([*sizes, row["grade"]]),
             (row["step"], 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(4, -4),

@@ -33,6 +33,7 @@ class Summary:
     steps: int
     seconds: float
     hidden_layers: int
+    hidden_width: int
     parameters: int
     growth_events: int
     grades: tuple[str, ...]
@@ -85,6 +86,7 @@ def finish(
         steps=trained.step,
         seconds=seconds,
         hidden_layers=agent.hidden_layers,
+        hidden_width=agent.hidden_width,
         parameters=sum(parameter.numel() for parameter in agent.parameters()),
         growth_events=len(growth),
         grades=tuple(row["grade"] for row in growth),

@@ -31,6 +31,7 @@ _TAGS = {
     "learning_rate": "charts/learning_rate",
     "entropy_weight": "charts/entropy_weight",
     "hidden_layers": "charts/hidden_layers",
+    "hidden_width": "charts/hidden_width",
     "policy_loss": "losses/policy_loss",
     "value_loss": "losses/value_loss",
     "entropy": "losses/entropy",

@@ -71,7 +71,7 @@ class Agent(nn.Module, ABC):
     """A policy and a value function; how actions are distributed is up to the two subclasses."""
 
     trunks: tuple[str, ...]
-    """Names of the Sequentials that deepen."""
+    """Names of the Sequentials that grow."""
 
     def __init__(self, body: _Body, outputs: int) -> None:
         super().__init__()
@@ -125,6 +125,12 @@ class Agent(nn.Module, ABC):
         """Activated layers of the first trunk: the depth that growth changes."""
         trunk = getattr(self, self.trunks[0])
         return sum(isinstance(module, (nn.ReLU, nn.Tanh)) for module in trunk.modules())
+
+    @property
+    def hidden_width(self) -> int:
+        """Units of the widest hidden layer of the first trunk: the width that growth changes."""
+        trunk = getattr(self, self.trunks[0])
+        return max(m.out_features for m in trunk.modules() if isinstance(m, nn.Linear))
 
 
 @final

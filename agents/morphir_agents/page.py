@@ -42,7 +42,10 @@ def write_page(
         value = f"{outcome.success_rate:.0%} solved" if solves else f"{outcome.mean_return:,.0f}"
         cards.append((value, f"{outcome.policy} policy, {outcome.episodes} episodes"))
     cards += [
-        (f"{summary.hidden_layers} layers", f"{summary.parameters:,} parameters"),
+        (
+            f"{summary.hidden_layers} × {summary.hidden_width}",
+            f"hidden layers × units, {summary.parameters:,} parameters",
+        ),
         (
             f"{summary.growth_events} growth events",
             f"{summary.growth_share:.2%} of the training time",
@@ -82,11 +85,12 @@ def _growth(events: list[Row]) -> str:
     if not events:
         return "<p>This run kept its network.</p>"
     table = _table(
-        ("step", "hidden layers", "parameters", "grade", "cost"),
+        ("step", "hidden layers", "units per layer", "parameters", "grade", "cost"),
         [
             (
                 f"{row['step']:,}",
-                f"{row['layers_before']} → {row['layers_after']}",
+                _sizes(row, "layers"),
+                _sizes(row, "width"),
                 f"{row['parameters_before']:,} → {row['parameters_after']:,}",
                 row["grade"],
                 f"{row['milliseconds']:.1f} ms",
@@ -100,6 +104,13 @@ def _growth(events: list[Row]) -> str:
         for row in events
     )
     return f'<div class="table">{table}</div>{details}'
+
+
+def _sizes(row: Row, name: str) -> str:
+    before, after = row.get(f"{name}_before"), row.get(f"{name}_after")
+    if before is None:
+        return ""  # a run of a version that could only deepen
+    return f"{before}" if before == after else f"{before} → {after}"
 
 
 def _evaluations(rows: list[Row], summary: Summary) -> str:

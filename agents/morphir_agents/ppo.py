@@ -296,7 +296,7 @@ def train(
     torch.set_num_threads(config.threads)
     ppo = config.ppo
     events: tuple[GrowthEvent, ...] = (
-        config.growth.schedule(config.network.depth, ppo.total_steps)
+        config.growth.schedule(config.network, ppo.total_steps, config.seed)
         if schedule is None
         else as_schedule(schedule)
     )

@@ -28,8 +28,8 @@ class Recipe:
 
 
 _ROOM = Recipe(
-    "The 10x10 random room, solved by a network that grows 1 -> 2 -> 4 -> 8 layers. What "
-    "`make run` runs.",
+    "The 10x10 random room, solved by a network that grows 1 -> 2 -> 4 -> 8 layers, or in width, "
+    "or in both (--growth wider, --growth both). What `make run` runs.",
     RunConfig(
         name="grownn-minihack-room",
         env=RoomConfig(),

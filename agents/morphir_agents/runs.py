@@ -19,7 +19,7 @@ from morphir_agents.envs import Episode
 from morphir_agents.evaluate import Evaluation
 from morphir_agents.finish import Summary, finish
 from morphir_agents.folder import RunFolder
-from morphir_agents.growth import GrowthRecord
+from morphir_agents.growth import GrowthRecord, sizes_changed
 from morphir_agents.interrupt import Interrupt
 from morphir_agents.logbook import Logbook
 from morphir_agents.networks import Agent
@@ -27,6 +27,8 @@ from morphir_agents.observer import Observer
 from morphir_agents.ppo import train
 
 __all__ = ["Recorder", "execute"]
+
+_UNITS = {"layers": "hidden layers", "width": "units per layer"}
 
 
 @final
@@ -42,7 +44,7 @@ class Recorder(Observer):
         self._book: Logbook | None = None
         self._seconds_before = 0.0
         self._start = self._mark = time.perf_counter()
-        self._layers = 0
+        self._layers = self._width = 0
 
     @property
     def logbook(self) -> Logbook:
@@ -68,7 +70,7 @@ class Recorder(Observer):
 
     @override
     def begins(self, step: int, agent: Agent, resumed: bool) -> None:
-        self._layers = agent.hidden_layers
+        self._layers, self._width = agent.hidden_layers, agent.hidden_width
         self._book = Logbook(self._folder.path, step if resumed else -1)
         timings = self._book.rows["timings"]
         self._seconds_before = float(timings[-1]["seconds"]) if timings else 0.0
@@ -99,6 +101,7 @@ class Recorder(Observer):
                 "episode_length": _mean([e.length for e in episodes]),
                 "success_rate": _mean([e.success for e in episodes]),
                 "hidden_layers": agent.hidden_layers,
+                "hidden_width": agent.hidden_width,
                 "learning_rate": ppo.at("learning_rate", step - batch),
                 "entropy_weight": ppo.at("entropy", step - batch),
                 **losses,
@@ -117,12 +120,13 @@ class Recorder(Observer):
 
     @override
     def grew(self, record: GrowthRecord) -> None:
-        self._layers = record.layers_after
-        self.logbook.add("growth", asdict(record))
+        self._layers, self._width = record.layers_after, record.width_after
+        row = asdict(record)
+        self.logbook.add("growth", row)
+        sizes = [f"{before} -> {after} {_UNITS[name]}" for name, before, after in sizes_changed(row)]
         self._display.console.print(
-            f"[bold green]grew[/] at step {record.step:,}: {record.layers_before} -> "
-            f"{record.layers_after} hidden layers  [bold]{record.grade}[/]  "
-            f"{record.milliseconds:.0f} ms",
+            f"[bold green]grew[/] at step {record.step:,}: {', '.join(sizes)}  "
+            f"[bold]{record.grade}[/]  {record.milliseconds:.0f} ms",
             highlight=False,
         )
 
@@ -137,7 +141,7 @@ class Recorder(Observer):
 
     def _numbers(self, speed: float) -> str:
         episodes = list(self._recent)
-        parts = [f"layers {self._layers}", f"{speed:,.0f} steps/s"]
+        parts = [f"layers {self._layers} x {self._width}", f"{speed:,.0f} steps/s"]
         if episodes:
             parts.insert(0, f"return {np.mean([e.episode_return for e in episodes]):.2f}")
             if self._config.env.kind == "room":

@@ -83,15 +83,24 @@ class AtomTable:
 
         A sum that leads a product is distributed, `(a + b) c = a c + b c`, so that what is unified
         has one normal form. A sum that follows a factor stays inside: `a (b + c)` interleaves.
+        Terms of one unit become factors of size 1, and are fixed.
         """
-        opened = self._open(form)
+        opened = self.opened(form)
         if isinstance(opened, Atom):
             return opened
-        parts = [self.normal_form(part) for part in parts_of(opened)]
         if isinstance(opened, Sum):
-            return add(term for part in parts for term in _terms(part))
-        major, *minor = parts
-        return add(_times(term, minor) for term in _terms(major))
+            return add(term for part in opened.terms for term in _terms(self.normal_form(part)))
+        major, *minor = opened.factors
+        tail = [self.normal_form(factor) for factor in minor]
+        found: list[Form] = []
+        for term in _terms(self.normal_form(major)):
+            if term.size == 1:
+                self.fix(term, _SIZE_ONE)
+                found += _terms(self.normal_form(multiply(minor)))
+            else:
+                factors = term.factors if isinstance(term, Product) else (term,)
+                found.append(multiply([*factors, *tail]))
+        return add(found)
 
     def reason(self, leaf: Atom) -> Reason | None:
         """Why a leaf is fixed, or None where it is free."""
@@ -130,7 +139,9 @@ class AtomTable:
         """
         pending: Pairs = [(first, second)]
         while pending:
-            a, b = map(self._simplify, pending.pop())
+            a, b = pending.pop()
+            a = self.find(a) if isinstance(a, Atom) else self._simplify(a)
+            b = self.find(b) if isinstance(b, Atom) else self._simplify(b)
             if a.size != b.size:
                 raise ValueError(f"cannot unify {show_sizes(a)} with {show_sizes(b)}")
             if a is b:
@@ -143,7 +154,7 @@ class AtomTable:
             elif isinstance(b, Atom) and b not in self._made_of:
                 self._link(b, a)
             else:
-                pending += self._reconcile(self._open(a), self._open(b), place)
+                pending += self._reconcile(self.opened(a), self.opened(b), place)
                 if isinstance(a, Atom) and isinstance(b, Atom):
                     self._link(a, b)
 
@@ -168,7 +179,7 @@ class AtomTable:
         parts = self._flatten(form)
         return parts[0] if len(parts) == 1 else type(form)(tuple(parts))
 
-    def _open(self, form: Form) -> Form:
+    def opened(self, form: Form) -> Form:
         """What a form is made of: a leaf, or a simplified product or sum."""
         simple = self._simplify(form)
         if not isinstance(simple, Atom) or simple not in self._made_of:
@@ -205,12 +216,6 @@ class AtomTable:
 
 def _terms(form: Form) -> tuple[Form, ...]:
     return form.terms if isinstance(form, Sum) else (form,)
-
-
-def _times(major: Form, minor: list[Form]) -> Form:
-    """A product of which the major factor may be one too, or one unit that says nothing."""
-    factors = major.factors if isinstance(major, Product) else (major,)
-    return multiply([*(f for f in factors if f.size > 1 or not minor), *minor])
 
 
 def _align(a: Form, b: Form) -> tuple[Pairs, tuple[Form, Form] | None]:

@@ -11,19 +11,31 @@ dimensions that they describe; what has none fixes everything it touches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, final
 
 from morphir.axes.atoms import AtomTable, Reason
-from morphir.ir import Argument, Arithmetic, Graph, Node, Program, SizeOf, TensorType, Value
-from morphir.ops import DEFAULT_TABLE, Atom, Layout, Op, OpTable
+from morphir.axes.layouts import BoundLayout, LayoutCache, bind
+from morphir.axes.numbers import numbers_in, sizes_in
+from morphir.ir import (
+    Argument,
+    Graph,
+    Node,
+    Program,
+    TensorType,
+    Value,
+)
+from morphir.ops import DEFAULT_TABLE, Atom, Form, Layout, Op, OpTable
+from morphir.ops.forms import atoms_in
 from morphir.ops.paths import Path, tensors_of
 from morphir.ops.replay import evaluate
 
 # Shapes are planned at one batch size: a prime, so that it divides and equals no other axis.
 _BATCH: Final = 1009
+
+Tensor = str | Value  # the name of a state entry, or a value of a graph
 
 
 @final
@@ -32,18 +44,58 @@ class Dims:
     """The dimensions of a tensor: an atom for each, and their sizes, which is all a layout reads.
 
     Attributes:
+        tensor: Whose they are.
         atoms: One for each dimension.
         shape: Their sizes.
     """
 
+    tensor: Tensor
     atoms: tuple[Atom, ...]
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, name: str, type: TensorType | None) -> Dims:
+    def of(cls, tensor: Tensor, type: TensorType | None) -> Dims:
         """New atoms for the dimensions of a tensor."""
+        name = tensor if isinstance(tensor, str) else tensor.name
         shape = () if type is None else type.sizes(_BATCH)
-        return cls(tuple(Atom(f"{name}[{k}]", size) for k, size in enumerate(shape)), shape)
+        atoms = tuple(Atom(f"{name}[{k}]", size) for k, size in enumerate(shape))
+        return cls(tensor, atoms, shape)
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """What the walk saw of one node.
+
+    Attributes:
+        node: The node.
+        place: Where it stands; a reason without text.
+        bound: How axes flow through it; None where everything it touches is fixed.
+        tensors: Its operands and its results, in the order of the layout's.
+        numbers: The arguments that were computed from sizes and attributes, with their places.
+    """
+
+    node: Node
+    place: Reason
+    bound: BoundLayout | None
+    tensors: tuple[Dims, ...]
+    numbers: tuple[tuple[Path, Argument], ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A tensor before and after it was written to.
+
+    Attributes:
+        before: Its dimensions.
+        after: Its dimensions afterwards.
+        place: What wrote to it.
+    """
+
+    before: Dims
+    after: Dims
+    place: Reason
 
 
 @final
@@ -54,16 +106,26 @@ class Flow:
         atoms: What is known of every atom.
         state: The dimensions of each state entry that an entry point reads or writes.
         values: The dimensions of every other value, of all graphs.
+        steps: What the walk saw of the nodes of all graphs, in program order.
+        writes: What was written to.
     """
 
     def __init__(self, program: Program, table: OpTable = DEFAULT_TABLE) -> None:
         self.atoms = AtomTable()
         self.state: dict[str, Dims] = {}
         self.values: dict[Value, Dims] = {}
+        self.steps: list[Step] = []
+        self.writes: list[Written] = []
+        self._cache = LayoutCache()
+        # By root: the values of a residual stream have many dimensions and one form.
+        self._forms: dict[Atom, tuple[Form, tuple[Atom, ...]]] = {}
         self._program = program
         self._table = table
         for graph in program.graphs.values():
             self._walk(graph)
+        every = (*self.state.values(), *self.values.values())
+        for root in {self.atoms.find(atom): None for dims in every for atom in dims.atoms}:
+            self.form(root)  # which may still fix leaves
 
     def dims(self, value: Value) -> Dims:
         """The dimensions of a value."""
@@ -71,7 +133,23 @@ class Flow:
             return self._state_dims(value.name)
         found = self.values.get(value)
         if found is None:
-            found = self.values[value] = Dims.of(value.name, value.type)
+            found = self.values[value] = Dims.of(value, value.type)
+        return found
+
+    def form(self, atom: Atom) -> Form:
+        """What an atom is made of, in leaves, now that everything is unified."""
+        return self._normalised(atom)[0]
+
+    def leaves(self, atom: Atom) -> tuple[Atom, ...]:
+        """The leaves of an atom, each of them once."""
+        return self._normalised(atom)[1]
+
+    def _normalised(self, atom: Atom) -> tuple[Form, tuple[Atom, ...]]:
+        root = self.atoms.find(atom)
+        found = self._forms.get(root)
+        if found is None:
+            form = self.atoms.normal_form(root)
+            found = self._forms[root] = form, tuple(dict.fromkeys(atoms_in(form)))
         return found
 
     def _state_dims(self, name: str) -> Dims:
@@ -94,8 +172,9 @@ class Flow:
     def _walk(self, graph: Graph) -> None:
         for value in graph.inputs:
             self._fix(self.dims(value), Reason(f"it is an axis of the input {value.name!r}"))
-        for node in graph.nodes:
-            self._visit(node, graph.modules[node])
+        for calls, item in graph.walk():
+            if isinstance(item, Node):
+                self._visit(item, calls[-1].module if calls else "")
         for path, value in graph.outputs:
             where = f"the output {path!r}" if path else "the output"
             self._fix(self.dims(value), Reason(f"it is an axis of {where} of {graph.name!r}"))
@@ -109,37 +188,43 @@ class Flow:
             self._block(node, replace(place, text="its value leaves torch"))
         elif op is None:
             self._block(node, replace(place, text=f"{node.op} is not a declared op"))
-        elif any(value.type is None for value in (*node.operands, *node.outputs)):
-            self._block(node, replace(place, text=f"the shapes at {node.op} are not known"))
         else:
-            self._pass(node, op, place)
+            values = (*node.operands, *node.outputs)
+            for value in values:
+                self.dims(value)  # so that `evaluate` finds all of them
+            if any(value.type is None for value in values):
+                self._block(node, replace(place, text=f"the shapes at {node.op} are not known"))
+            else:
+                self._pass(node, op, place)
 
     def _block(self, node: Node, reason: Reason) -> None:
         for value in (*node.operands, *node.outputs):
             self._fix(self.dims(value), reason)
+        self.steps.append(Step(node, replace(reason, text=""), None, (), numbers_in(node)))
 
     def _pass(self, node: Node, op: Op, place: Reason) -> None:
-        for value in node.operands:
-            self.dims(value)  # so that `evaluate` finds all of them
         read = partial(evaluate, values=self.values, state=self.state)
         arguments = {name: read(argument) for name, argument in node.arguments.items()}
         results = [self.dims(value) for value in node.results]
         try:
-            layout = op.layout(arguments, results)
+            layout = self._cache.layout(op, arguments, results)
         except ValueError as error:
             self._block(node, replace(place, text=str(error)))
             return
+        ordered = (arguments.get(parameter.name) for parameter in op.parameter_list)
+        operands = [tensor for argument in ordered for _, tensor in tensors_of(argument)]
+        tensors = (*operands, *results)
+        bound, pairs = bind(layout, [tensor.atoms for tensor in tensors])
         for atom, role in layout.roles.items():
-            if role.maps == "identity":
-                self.atoms.fix(atom, replace(place, text=_why(op, atom)))
-        operands = [t for a in op.complete(arguments).values() for _, t in tensors_of(a)]
-        forms = (*layout.operands, *layout.outputs)
-        for tensor, axes in zip((*operands, *results), forms, strict=True):
-            for dim, form in zip(tensor.atoms, axes, strict=True):
-                self.atoms.unify(dim, form, place)
+            if role.maps == "identity" and self.atoms.reason(bound.atoms[atom]) is None:
+                self.atoms.fix(bound.atoms[atom], replace(place, text=_why(op, atom)))
+        for dim, form in pairs:
+            self.atoms.unify(dim, form, place)
         for name, written in zip(node.writes, node.outputs[len(node.results) :], strict=True):
             self._tie(self.dims(node.arguments[name]), self.dims(written), place)
-        self._fix_numbers(node, layout, place)
+        numbers = numbers_in(node)
+        self._fix_numbers(node, layout, numbers, place)
+        self.steps.append(Step(node, place, bound, tensors, numbers))
 
     def _tie(self, before: Dims, after: Dims, place: Reason) -> None:
         """Unifies the axes of a tensor with those it has after it was written to."""
@@ -149,14 +234,17 @@ class Flow:
             return
         for old, new in zip(before.atoms, after.atoms, strict=True):
             self.atoms.unify(old, new, place)
+        self.writes.append(Written(before, after, place))
 
-    def _fix_numbers(self, node: Node, layout: Layout, place: Reason) -> None:
+    def _fix_numbers(
+        self, node: Node, layout: Layout, numbers: Iterable[tuple[Path, Argument]], place: Reason
+    ) -> None:
         """Fixes a size that is read as a number which follows no axis: `x / x.shape[1]`."""
         follows = {rule.path for rule in layout.sizes}
-        for name, argument in node.arguments.items():
-            for path, size in _sizes_in(argument, (name,)):
-                if path not in follows:
-                    text = f"{node.op} computes with its size"
+        for path, number in numbers:
+            if path not in follows:
+                text = f"{node.op} computes with its size"
+                for size in sizes_in(number):
                     atom = self.dims(size.value).atoms[size.axis]
                     self.atoms.fix(atom, replace(place, text=text))
 
@@ -165,21 +253,3 @@ def _why(op: Op, atom: Atom) -> str:
     if atom.size == 1:
         return f"{op.name} broadcasts it, or multiplies it with another axis: its size is 1"
     return f"{op.name} mixes or indexes its units, or makes them"
-
-
-def _sizes_in(argument: Argument, path: Path) -> Iterator[tuple[Path, SizeOf]]:
-    """Yields every size that an argument reads, with the place of the number it enters."""
-    match argument:
-        case SizeOf():
-            yield path, argument
-        case Arithmetic(left=left, right=right):
-            yield from _sizes_in(left, path)
-            yield from _sizes_in(right, path)
-        case tuple():
-            for index, part in enumerate(argument):
-                yield from _sizes_in(part, (*path, index))
-        case slice():
-            for field in ("start", "stop", "step"):
-                yield from _sizes_in(getattr(argument, field), (*path, field))
-        case _:
-            return

@@ -189,12 +189,17 @@ class AxisGroups:
             for atom in dims.atoms
             for leaf in self._flow.leaves(atom)
         }
+        known: set[Atom] = set()
         for value in call.results:
-            atoms = self._flow.dims(value).atoms
-            found = [each for each in atoms if not own.isdisjoint(self._flow.leaves(each))]
-            if found:  # what a recurrent layer returns beside its output has the same units
+            found = [
+                atom
+                for atom in self._flow.dims(value).atoms
+                if not own.isdisjoint(self._flow.leaves(atom))
+            ]
+            leaves = {leaf for atom in found for leaf in self._flow.leaves(atom)}
+            if not leaves <= known:  # a recurrent layer returns the same units several times
                 yield from map(self._flow.form, found)
-                return
+                known |= leaves
 
     def _belongs(self, name: str, module: str) -> bool:
         names = (name, *self._program.state[name].aliases)

@@ -4,46 +4,62 @@ BACK-1   what an edit does not name keeps its key, its place among the keys, its
          hooks, flags, dtype and device
 BACK-2   a layer is added to an `nn.Sequential` that only runs its children, never to a list of
          modules; elsewhere its anchor hosts it (BACK-3)
-BACK-4   `undo` restores every class, key, order and attribute
+BACK-4   `undo` restores every class, key, order, attribute and number
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import final
 
+import torch
 from torch import nn
 
 from morphir.backend.hosting import add_guest, own_way_of_copying, remember
+from morphir.backend.resizing import Watch, resize
 from morphir.errors import RefusalError
-from morphir.ir import Insertion
+from morphir.ir import Edit, Insertion, Resize
 
 
 @final
 class Surgery:
     """Edits one model; `undo` restores it exactly."""
 
-    def __init__(self, model: nn.Module, sequentials: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        sequentials: Collection[str] | None = None,
+        *,
+        given: Mapping[str, torch.Tensor] | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         """Starts with nothing done.
 
         Args:
             model: What is edited.
             sequentials: The Sequentials that run their children in order and in no other way; by
                 default every one with a forward of nn.Sequential.
+            given: State entry to the numbers of its free positions, for those that a pass computes.
+            watch: Called with the name of a tensor that changes its shape, the old numbers and the
+                new ones, while both are there. If it raises, everything is undone.
         """
         self._model = model
         self._sequentials = sequentials
+        self._given, self._watch = given or {}, watch
         self._undo: list[Callable[[], None]] = []
 
-    def apply(self, edits: Sequence[Insertion]) -> None:
+    def apply(self, edits: Sequence[Edit]) -> None:
         """Applies edits in order; if one fails, those before it are undone.
 
         Raises:
-            RefusalError: The model has no such place, or the place takes no layer.
+            RefusalError: The model has no such place, or it takes no layer or change.
         """
         try:
             for edit in edits:
-                self._insert(edit)
+                if isinstance(edit, Insertion):
+                    self._insert(edit)
+                else:
+                    self._resize(edit)
         except BaseException:
             self.undo()
             raise
@@ -52,6 +68,10 @@ class Surgery:
         """Takes every edit out again, the last one first."""
         while self._undo:
             self._undo.pop()()
+
+    def _resize(self, edit: Resize) -> None:
+        for undo in resize(self._model, edit, self._given, self._watch):
+            self._undo.append(undo)
 
     def _insert(self, edit: Insertion) -> None:
         anchor = self._model.get_submodule(edit.anchor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from types import GeneratorType
-from typing import Any, NoReturn, final
+from typing import Any, Final, NoReturn, final
 
 import torch
 from torch import nn
@@ -20,6 +20,18 @@ from morphir.errors import RefusalError
 from morphir.frontend.sizes import ReadAttribute, TaggedInt
 from morphir.frontend.witness import memory_of
 
+# What modules of torch call the sizes of axes that their forward reads. Their other numbers
+# (kernels, strides, flags) never change, and would only make the text form harder to read.
+_SIZES: Final = {
+    "embed_dim",
+    "groups",
+    "hidden_size",
+    "normalized_shape",
+    "num_groups",
+    "num_heads",
+    "unflattened_size",
+}
+
 
 @final
 class Scratch:
@@ -28,7 +40,7 @@ class Scratch:
     A forward only reads parameters, and they may be large. Buffers and every other attribute are
     copied; optimizers that hang on the module are shared, since a forward does not step them, and
     so are locks, files and the like. Integer attributes of the user's own modules become tagged
-    integers.
+    integers, and so do those of torch's that are sizes of axes.
 
     Attributes:
         module: The copy.
@@ -63,8 +75,7 @@ class Scratch:
         }
         self.shared = [part for key, part in memo.items() if id(part) == key and key not in given]
         for name, module, _ in self.modules:
-            if not type(module).__module__.startswith("torch."):
-                _tag_numbers(name, module)
+            _tag_numbers(name, module)
 
     def _add_state(self, name: str, module: nn.Module, original: nn.Module) -> None:
         for key, parameter in module._parameters.items():
@@ -95,9 +106,16 @@ class Scratch:
 
 
 def _tag_numbers(name: str, module: nn.Module) -> None:
+    """Tags the whole numbers of a user's module, and those of torch's that are sizes of axes."""
+    of_torch = type(module).__module__.startswith("torch.")
     for key, value in [*vars(module).items()]:
-        if type(value) is int:
+        if of_torch and key not in _SIZES:
+            continue
+        if type(value) is int and not (of_torch and value == 1):  # one group cannot become two
             module.__dict__[key] = TaggedInt(value, ReadAttribute(name, key, value))
+        elif of_torch and isinstance(value, tuple) and all(type(n) is int for n in value):
+            tags = (ReadAttribute(name, f"{key}[{k}]", n) for k, n in enumerate(value))
+            module.__dict__[key] = tuple(map(TaggedInt, value, tags))
 
 
 def _untouchable() -> Iterator[NoReturn]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple, final
 
 import torch
 from torch import fx
@@ -49,8 +49,7 @@ class Unprintable:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened: a module was entered, a node ran, or a module returned."""
 
     kind: Literal["enter", "node", "exit"]

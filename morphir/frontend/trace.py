@@ -6,6 +6,7 @@ FRONT-5   a recording can be repeated: the same call gives the same graph and th
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -88,7 +89,7 @@ def record(
     table: OpTable = DEFAULT_TABLE,
 ) -> Trace:
     """Does what `trace` does, in either mode, and keeps the inputs."""
-    with _without_autocast(), kept_random_state():
+    with _without_autocast(), _without_collection(), kept_random_state():
         return _record(model, example_inputs, entry_points, mode, table)
 
 
@@ -100,6 +101,22 @@ def _without_autocast() -> Iterator[None]:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pauses the cyclic garbage collector.
+
+    A recording keeps what it makes; to search that for garbage again and again takes longer than
+    to make it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _record(

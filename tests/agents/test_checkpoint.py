@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from morphir_agents import checkpoint
+from morphir_agents.changes import Deepen, Widen
 from morphir_agents.encoding import Vector
 from morphir_agents.errors import CheckpointError
-from morphir_agents.growth import Deepen, GrowthEvent, grow
+from morphir_agents.growth import GrowthEvent, grow
 from morphir_agents.networks import NetworkConfig, build_agent
 
 
@@ -30,11 +31,12 @@ def _learn(agent, optimizer):
     optimizer.step()
 
 
-def _grown():
+def _grown(*changes):
     agent = _factory()
     optimizer = _optimizer(agent)
     _learn(agent, optimizer)
-    agent, optimizer, _ = grow(agent, optimizer, GrowthEvent(0, (Deepen(3),)), torch.randn(4, 3), 0)
+    event = GrowthEvent(0, changes or (Deepen(3),))
+    agent, optimizer, _ = grow(agent, optimizer, event, torch.randn(4, 3), 0)
     _learn(agent, optimizer)
     return agent, optimizer
 
@@ -43,8 +45,12 @@ def _progress(step=100, **arrays):
     return checkpoint.Progress(step, 7, 1, arrays)
 
 
-def test_a_grown_agent_comes_back_and_learns_on_to_the_bit(tmp_path):
-    agent, optimizer = _grown()
+@pytest.mark.parametrize(
+    "changes",
+    [(Deepen(3),), (Widen(12),), (Widen(20, "fresh"),), (Widen(12), Deepen(3)), (Widen(33),)],
+)
+def test_a_grown_agent_comes_back_and_learns_on_to_the_bit(tmp_path, changes):
+    agent, optimizer = _grown(*changes)
     moments = {"rewards.mean": np.float64(3.5), "rewards.count": np.array([1e-4])}
     path = checkpoint.save(tmp_path, agent, optimizer, _progress(**moments))
 
@@ -52,7 +58,7 @@ def test_a_grown_agent_comes_back_and_learns_on_to_the_bit(tmp_path):
 
     assert (progress.step, progress.update, progress.grown) == (100, 7, 1)
     assert progress.arrays["rewards.mean"] == 3.5
-    assert loaded.hidden_layers == 3
+    assert (loaded.hidden_layers, loaded.hidden_width) == (agent.hidden_layers, agent.hidden_width)
     for _ in range(3):
         _learn(agent, optimizer)
         _learn(loaded, restored)

@@ -1,9 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
+from morphir_agents import cli
 from morphir_agents.cli import main
 from morphir_agents.folder import RunFolder
+from morphir_agents.recipes import RECIPES
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
@@ -19,8 +22,22 @@ def test_help_of_a_recipe_explains_every_setting(capsys):
         main(["run", "grownn-minihack-room", "--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    for text in ("--growth.depths", "--ppo.learning-rate", "--env.size", "Side of the square room"):
+    for text in ("--growth {deeper,wider,both}", "--growth.widths", "--ppo.learning-rate", "--env.size", "Side of the square room"):
         assert text in shown
+
+
+@pytest.mark.parametrize("kind", ["deeper", "wider", "both"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_grows_as_the_user_says(recipe, kind, tmp_path, monkeypatch):
+    configs = []
+    monkeypatch.setattr(cli, "execute", lambda config, *_: configs.append(config))
+    main(["run", recipe, "--growth", kind, "--folder", str(tmp_path / "run")])
+    assert configs == [RunFolder.open(tmp_path / "run")[1]]
+    (config,) = configs
+    assert config.growth == replace(RECIPES[recipe].config.growth, kind=kind)
+    for event in config.growth.schedule(config.network, config.ppo.total_steps):
+        kinds = [type(change).__name__ for change in event.changes]
+        assert kinds == {"deeper": ["Deepen"], "wider": ["Widen"]}.get(kind, ["Widen", "Deepen"])
 
 
 def test_the_recipes_are_listed(capsys):
@@ -47,6 +64,7 @@ def test_an_unknown_recipe_or_option_ends_before_anything_is_written(tmp_path, c
     [
         (["run", "grownn-minihack-room", "--env.size", "50"], "2 to 21"),
         (["run", "grownn-minihack-room", "--growth.depths", "8", "4", "2"], "increasing"),
+        (["run", "grownn-minihack-room", "--growth.widths", "256"], "Add --growth wider or"),
         (["run", "grownn-minihack-room", "--ppo.total-steps", "50000"], "ends at 75,000, but the"),
         (["run", "grownn-minihack-room", "--folder", "blocked/run"], "can't be written"),
         (["resume", "nowhere"], "not a run folder"),
@@ -65,8 +83,6 @@ def test_bad_input_gives_one_clear_error_and_no_traceback(
 
 
 def test_a_corrupt_checkpoint_gives_one_clear_error_and_changes_nothing(tmp_path, capsys):
-    from morphir_agents.recipes import RECIPES
-
     folder = RunFolder.create(tmp_path / "run", RECIPES["grownn-minihack-room"].config)
     broken = folder.checkpoints / "000000002048"
     broken.mkdir()

@@ -21,12 +21,21 @@ def test_changed_settings_survive_too():
     config = RunConfig(
         seed=7,
         env=GymConfig("Hopper-v5", contact_forces=None, max_episode_steps=10),
-        growth=GrowthConfig(depths=(2, 4), steps=(5, 9)),
+        growth=GrowthConfig("both", depths=(2, 4), widths=(192, 256), steps=(5, 9), init="fresh"),
     )
     back = from_json(to_json(config))
     assert back == config
     assert isinstance(back.growth.depths, tuple)
+    assert isinstance(back.growth.widths, tuple)
     assert back.env.kind == "gym"
+
+
+def test_a_configuration_from_before_networks_widened_is_read_as_it_was_meant():
+    config = RunConfig(growth=GrowthConfig(depths=(2, 4), steps=(5, 9)))
+    tree = json.loads(to_json(config))
+    for name in ("kind", "widths", "init"):
+        del tree["growth"][name]
+    assert from_json(json.dumps(tree)) == config
 
 
 def test_every_field_of_a_configuration_says_what_it_is():
@@ -58,6 +67,7 @@ def test_every_field_of_a_configuration_says_what_it_is():
         lambda tree: tree["env"].update(kind="chess"),
         lambda tree: tree.pop("env"),
         lambda tree: tree["ppo"].update(epochs=0),
+        lambda tree: tree["growth"].update(kind="sideways"),
     ],
 )
 def test_what_is_not_a_configuration_is_refused(change):
@@ -82,4 +92,5 @@ def test_identity_layers_that_could_not_be_exact_are_refused_at_once():
     with pytest.raises(ConfigError, match="exact after relu only"):
         RunConfig(network=tanh, growth=GrowthConfig(depths=(2,)))
     RunConfig(network=tanh)
+    RunConfig(network=tanh, growth=GrowthConfig("wider", depths=(2,)))
     RunConfig(network=tanh, growth=GrowthConfig(depths=(2,), block="residual"))

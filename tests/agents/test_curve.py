@@ -15,7 +15,14 @@ def _rows():
             {"step": 500, "policy": policy, "success_rate": 0.5, "mean_return": 20.0}
             for policy in ("deterministic", "sampling")
         ],
-        "growth": [{"step": 400, "layers_before": 1, "layers_after": 2, "grade": "PROVED"}],
+        "growth": [
+            {"step": 400, "layers_before": 1, "layers_after": 2, "grade": "PROVED"},
+            {
+                "step": 700,
+                **{"layers_before": 2, "layers_after": 2, "width_before": 16, "width_after": 24},
+                "grade": "PROVED",
+            },
+        ],
     }
 
 

@@ -31,7 +31,7 @@ def finished(tmp_path_factory):
         name="tiny run",
         env=GymConfig("tiny/Aim-v0", normalise_observations=True),
         network=NetworkConfig(width=16),
-        growth=GrowthConfig(depths=(2,)),
+        growth=GrowthConfig("both", depths=(2,), widths=(24,)),
         ppo=PPOConfig(total_steps=4096, environments=4, rollout_steps=64, minibatch=64),
         checkpoint_every=2048,
         eval_every=2048,
@@ -48,7 +48,8 @@ def test_the_summary_reports_what_was_measured(finished):
     _config, folder, summary = finished
     assert [e.policy for e in summary.evaluations] == ["deterministic", "sampling"]
     assert [e.episodes for e in summary.evaluations] == [8, 8]
-    assert (summary.steps, summary.hidden_layers, summary.grades) == (4096, 2, ("PROVED",))
+    assert (summary.steps, summary.grades) == (4096, ("PROVED",))
+    assert (summary.hidden_layers, summary.hidden_width) == (2, 24)
     assert 0 < summary.growth_share < 1
     written = json.loads(folder.summary.read_text())
     onnx = written["onnx"]
@@ -75,7 +76,7 @@ def test_the_stored_policy_loads_into_an_ungrown_agent(finished):
     agent = morphir.load(
         folder.policy, lambda: build_agent(config.network, encoding, vector.action_space, 0)
     )
-    assert agent.hidden_layers == 2
+    assert (agent.hidden_layers, agent.hidden_width) == (2, 24)
 
 
 def test_other_actions_of_the_exported_graph_are_noticed(finished):

@@ -87,7 +87,7 @@ def test_grownn_ant_is_the_paper_s_network():
     for head, outputs in ((agent.policy_head, 8), (agent.value_head, 1)):
         assert [type(m) for m in head] == [nn.Linear, nn.Tanh, nn.Linear]
         assert _linears(head) == [(64, 64), (64, outputs)]
-    assert agent.hidden_layers == 3
+    assert (agent.hidden_layers, agent.hidden_width) == (3, 64)
 
 
 def test_grownn_minihack_is_the_paper_s_network():

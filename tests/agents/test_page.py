@@ -1,5 +1,7 @@
 import re
 
+from morphir_agents.logbook import read_rows
+from morphir_agents.page import write_page
 from tests.agents.test_finish import finished  # noqa: F401 - a fixture
 
 
@@ -12,8 +14,11 @@ def test_one_page_shows_the_whole_run(finished):  # noqa: F811
         "tiny/Aim-v0",
         "PROVED",
         "1 → 2",
+        "16 → 24",
+        "2 × 24",
         "2,048",
         "DeeperPass",
+        "WiderPass",
         "deterministic",
         "sampling",
         "policy.onnx",
@@ -25,6 +30,17 @@ def test_one_page_shows_the_whole_run(finished):  # noqa: F811
         "observation[batch, 1] -&gt; action[batch, 1], mean[batch, 1]",
     ):
         assert text in page, text
+
+
+def test_a_run_that_noted_no_widths_still_has_a_page(finished):  # noqa: F811
+    config, folder, summary = finished
+    row = read_rows(folder.path / "growth.jsonl")[0]
+    del row["width_before"], row["width_after"]
+    page = folder.page.read_text()
+    write_page(config, folder, summary, {"growth": [row], "evaluations": []})
+    found = folder.page.read_text()
+    folder.page.write_text(page)
+    assert "<td>1 → 2</td><td></td>" in found
 
 
 def test_the_page_needs_no_other_file_and_no_network(finished):  # noqa: F811

@@ -114,14 +114,15 @@ def test_the_same_seed_gives_the_same_run_to_the_bit(tiny_config, tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])
+@pytest.mark.parametrize("kind", ["deeper", "wider", "both"])
 def test_ckpt_1_a_run_stopped_and_resumed_equals_one_that_was_not(
-    tiny_config, tmp_path, stop_after
+    tiny_config, tmp_path, stop_after, kind
 ):
     config = tiny_config("tiny/Aim-v0", total_steps=8192, normalise_rewards=True)
     config = replace(
         config,
         env=replace(config.env, normalise_observations=True),
-        growth=GrowthConfig(depths=(2, 3), steps=(2048, 5000)),
+        growth=GrowthConfig(kind, depths=(2, 3), steps=(2048, 5000)),
     )
     whole, first, second = Notes(), Notes(stop_after), Notes()
     expected = train(config, tmp_path / "whole", whole)

@@ -16,7 +16,8 @@ def test_a_recipe_s_network_fits_its_task_and_its_growth_its_length(name):
     env = config.env.make()
     agent = build_agent(config.network, config.env.encoding(), env.action_space, config.seed)
     env.close()
-    events = config.growth.schedule(agent.hidden_layers, config.ppo.total_steps)
+    assert (agent.hidden_layers, agent.hidden_width) == (config.network.depth, config.network.width)
+    events = config.growth.schedule(config.network, config.ppo.total_steps)
     assert all(0 < event.step < config.ppo.total_steps for event in events)
 
 
@@ -38,14 +39,17 @@ def test_the_paper_s_recipes_have_the_paper_s_sizes():
     for config in (room, ant):
         assert config.ppo.batch == 10_240
         assert config.ppo.total_steps == 2_000_000
-        steps = [event.step for event in config.growth.schedule(1, 2_000_000)]
+        steps = [event.step for event in config.growth.schedule(config.network, 2_000_000)]
         assert steps == [500_000, 1_000_000, 1_500_000]
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("seed", range(5))
-def test_the_demo_solves_the_room(seed, tmp_path, record_property):
-    config = replace(RECIPES["grownn-minihack-room"].config, seed=seed)
+@pytest.mark.parametrize(
+    ("seed", "kind"), [*((seed, "deeper") for seed in range(5)), (0, "wider"), (0, "both")]
+)
+def test_the_demo_solves_the_room(seed, kind, tmp_path, record_property):
+    config = RECIPES["grownn-minihack-room"].config
+    config = replace(config, seed=seed, growth=replace(config.growth, kind=kind))
     summary = execute(config, RunFolder.create(tmp_path / "run", config), Console(quiet=True))
     for outcome in summary.evaluations:
         record_property(f"{outcome.policy} policy", f"{outcome.success_rate:.0%}")

@@ -20,6 +20,7 @@ SETTINGS = [
     "--ppo.total-steps", "16384", "--ppo.environments", "4", "--ppo.rollout-steps", "128",
     "--ppo.minibatch", "128", "--checkpoint-every", "4096", "--eval-every", "4096",
     "--eval-episodes", "4", "--final-episodes", "8", "--growth.steps", "3000", "6000", "9000",
+    "--growth", "both",
 ]  # fmt: skip
 
 
@@ -66,8 +67,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_a_run_says_what_it_did(whole):
     folder, output = whole
     text = " ".join(output.split())
-    for before, after in ((1, 2), (2, 4), (4, 8)):
-        assert f"{before} -> {after} hidden layers" in text
+    for layers, units in (("1 -> 2", "32 -> 42"), ("2 -> 4", "42 -> 53"), ("4 -> 8", "53 -> 64")):
+        assert f"{layers} hidden layers, {units} units per layer PROVED" in text
     assert text.count("PROVED") >= 3
     assert "deterministic policy over 8 episodes" in text
     assert "index.html" in text

@@ -6,58 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.axes import attentions, meetings, vision
+
 
 def mlp(inputs: int = 3, hidden: int = 7, outputs: int = 2) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-
-
-class ResidualCnn(nn.Module):
-    """A residual trunk, an inner width, and a flatten before the head."""
-
-    def __init__(self, trunk: int = 7, inner: int = 11, outputs: int = 2) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, trunk, 3, padding=1)
-        self.norm = nn.BatchNorm2d(trunk)
-        self.first = nn.Conv2d(trunk, inner, 3, padding=1, bias=False)
-        self.inner_norm = nn.BatchNorm2d(inner)
-        self.second = nn.Conv2d(inner, trunk, 1)
-        self.head = nn.Linear(trunk * 16, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.norm(self.stem(x)))
-        x = x + self.second(F.relu(self.inner_norm(self.first(x))))
-        return self.head(x.flatten(1))
-
-
-class Concatenation(nn.Module):
-    """Two branches side by side, normalised together, one of them used again."""
-
-    def __init__(self, left: int = 5, right: int = 7, outputs: int = 2) -> None:
-        super().__init__()
-        self.left = nn.Conv2d(3, left, 1)
-        self.right = nn.Conv2d(3, right, 1)
-        self.norm = nn.BatchNorm2d(left + right)
-        self.again = nn.Linear(left, 3)
-        self.head = nn.Linear((left + right) * 4, outputs)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        left = self.left(x)
-        both = self.norm(torch.cat([left, self.right(x)], 1))
-        return self.head(both.flatten(1)), self.again(both[:, : left.shape[1]].mean((2, 3)))
-
-
-class Grouped(nn.Module):
-    """A depthwise convolution between two others, then a grouped one."""
-
-    def __init__(self, groups: int = 3, width: int = 5, out: int = 7) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(2, groups * width, 1)
-        self.depthwise = nn.Conv2d(groups * width, groups * width, 3, groups=groups * width)
-        self.grouped = nn.Conv2d(groups * width, groups * out, 1, groups=groups)
-        self.head = nn.Conv2d(groups * out, 2, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(F.relu(self.grouped(F.relu(self.depthwise(self.first(x))))))
 
 
 class Gated(nn.Module):
@@ -124,10 +77,35 @@ BOTH = ("get_value", "get_action_and_value")
 # Constructor, example inputs, entry points.
 NETS: dict[str, tuple[Any, Tensor, tuple[str, ...]]] = {
     "mlp": (mlp, torch.randn(2, 3), ("forward",)),
-    "residual": (ResidualCnn, torch.randn(2, 3, 4, 4), ("forward",)),
-    "concatenation": (Concatenation, torch.randn(2, 3, 2, 2), ("forward",)),
-    "grouped": (Grouped, torch.randn(2, 2, 4, 4), ("forward",)),
+    "residual": (vision.ResidualCnn, torch.randn(2, 3, 4, 4), ("forward",)),
+    "concatenation": (vision.Concatenation, torch.randn(2, 3, 2, 2), ("forward",)),
+    "grouped": (vision.Grouped, torch.randn(2, 2, 4, 4), ("forward",)),
     "gated": (Gated, torch.randn(2, 3), ("forward",)),
     "transformer": (Transformer, torch.arange(8).reshape(2, 4), ("forward",)),
     "agent": (Agent, torch.randn(2, 3), BOTH),
+    "tied": (meetings.Tied, torch.arange(8).reshape(2, 4), ("forward",)),
+    "gram": (meetings.Gram, torch.randn(2, 4, 3), ("forward",)),
+    "summed": (meetings.SummedRelu, torch.randn(2, 3), ("forward",)),
+    "squeeze": (vision.SqueezeExcite, torch.randn(2, 3, 4, 4), ("forward",)),
+    "shared": (meetings.Shared, torch.randn(2, 3), ("forward",)),
+    "offsets": (meetings.Offsets, torch.randn(2, 3), ("forward",)),
+    "dueling": (meetings.Dueling, torch.randn(2, 3), ("forward",)),
+    "products": (meetings.Products, torch.randn(2, 3), ("forward",)),
+    "constants": (meetings.Constants, torch.randn(2, 3), ("forward",)),
+    "norms": (meetings.Norms, torch.randn(2, 3, 5), ("forward",)),
+    "normalised": (meetings.Normalised, torch.randn(2, 3), ("forward",)),
+    "shuffle": (vision.Shuffle, torch.randn(2, 3, 4, 4), ("forward",)),
+    "literal": (meetings.Literal, torch.randn(2, 3, 4, 4), ("forward",)),
+    "dense": (vision.Dense, torch.randn(2, 3, 4, 4), ("forward",)),
+    "mixer": (vision.Mixer, torch.randn(2, 3, 4, 4), ("forward",)),
+    "inverted": (vision.Inverted, torch.randn(2, 3, 4, 4), ("forward",)),
+    "upsampler": (vision.Upsampler, torch.randn(2, 3, 4, 4), ("forward",)),
+    "recurrent": (meetings.Recurrent, torch.randn(2, 4, 3), ("forward",)),
+    "encoder": (meetings.Encoder, torch.randn(2, 4, 3), ("forward",)),
+    "by_split": (attentions.BySplit, torch.randn(2, 4, 2), ("forward",)),
+    "by_chunk": (attentions.ByChunk, torch.randn(2, 4, 2), ("forward",)),
+    "by_unbind": (attentions.ByUnbind, torch.randn(2, 4, 2), ("forward",)),
+    "by_index": (attentions.ByIndex, torch.randn(2, 4, 2), ("forward",)),
+    "separate": (attentions.Separate, torch.randn(2, 4, 2), ("forward",)),
+    "gpt": (attentions.Gpt, torch.arange(8).reshape(2, 4), ("forward",)),
 }

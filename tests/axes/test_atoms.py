@@ -47,6 +47,8 @@ def unified(*forms: Form) -> tuple[AtomTable, Form]:
         (Product((*atoms(1), *atoms(6))), total(2, 4), "(2 + 4)"),
         (Sum((product(2, 3), *atoms(6))), product(4, 3), "((2 3) + (2 3))"),
         (Product((Sum((*atoms(2), *atoms(3))), *atoms(4))), total(8, 12), "((2 4) + (3 4))"),
+        (Product((total(1, 1), total(2, 3))), total(5, 5), "(2 + 3 + 2 + 3)"),
+        (Product((total(1, 2), total(2, 3))), total(5, 10), "(2 + 3 + (2 (2 + 3)))"),
     ],
 )
 def test_plan_1_the_refinement_is_the_coarsest(first: Form, second: Form, expected: str):
@@ -120,6 +122,14 @@ def test_a_factor_of_size_1_is_fixed():
     table.unify(Atom("axis", 6), Product((one, other)), HERE)
     assert table.reason(one)
     assert table.reason(other) is None
+
+
+def test_plan_3_a_term_of_one_unit_that_is_multiplied_is_fixed():
+    table, (one, two, four) = AtomTable(), atoms(1, 2, 4)
+    form = Product((Sum((one, two)), four))
+    assert show_sizes(table.normal_form(form)) == "(4 + (2 4))"
+    assert table.reason(one)
+    assert table.reason(two) is None
 
 
 def test_forms_of_different_sizes_are_an_error():

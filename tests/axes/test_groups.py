@@ -16,14 +16,9 @@ from morphir.ir.axis_map import AxisMap
 from morphir.ops.lift import map_tensor
 from morphir.tensors import tensors_in
 from tests.axes.nets import BOTH, NETS, Agent, mlp
+from tests.axes.resizing import groups_of
 
 Axis = tuple[str, int]
-
-
-def groups_of(name: str, **widths: int) -> AxisGroups:
-    make, inputs, entry_points = NETS[name]
-    program = morphir.trace(make(**widths), example_inputs=(inputs,), entry_points=entry_points)
-    return AxisGroups(program)
 
 
 def axes_of(groups: list[Group] | tuple[Group, ...]) -> set[Axis]:
@@ -93,6 +88,10 @@ def outputs_of(model: nn.Module, name: str) -> list[Tensor]:
     return [tensor for _, tensor in tensors_in(tuple(results))]
 
 
+# Networks in which no unit of any place is like another: a sum over units would not tell.
+ORDERED = ("mlp", "residual", "concatenation", "grouped", "gated", "transformer", "agent", "gpt")
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_plan_6_permuting_a_free_group_in_all_its_places_changes_no_output(name: str):
     model = NETS[name][0]().double().eval()
@@ -101,17 +100,17 @@ def test_plan_6_permuting_a_free_group_in_all_its_places_changes_no_output(name:
             tensor.uniform_(0.5, 1.5)
     expected = outputs_of(model, name)
     free = [g for g in groups_of(name).groups.values() if g.state and not g.reason]
-    assert free
     for group in free:
-        for count in (len(group.state), len(group.state) - 1):
+        # One place less, and the units no longer meet: the comparison can fail.
+        for count in (len(group.state), len(group.state) - 1)[: 1 + (name in ORDERED)]:
             changed = copy.deepcopy(model)
             rotate(changed, group, group.state[:count])
             same = [
                 torch.allclose(new, old, rtol=1e-9, atol=1e-9)
                 for new, old in zip(outputs_of(changed, name), expected, strict=True)
             ]
-            # One place less, and the units no longer meet: the comparison can fail.
             assert all(same) is (count == len(group.state)), group
+    assert free
 
 
 def test_blocks_of_a_flattened_concatenation():

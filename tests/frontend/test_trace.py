@@ -1,6 +1,7 @@
 """What a recording says, model by model."""
 
 import copy
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,29 @@ def test_trace_is_public_and_gives_the_program():
     assert isinstance(program, morphir.Program)
     assert program == record(Mlp(), example_inputs=(X,)).program
     assert program != record(Mlp(), example_inputs=(X,), mode="train").program
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_rests_while_a_model_is_recorded(enabled: bool):
+    seen: list[bool] = []
+
+    def forward(self: One, x: torch.Tensor) -> torch.Tensor:
+        seen.append(gc.isenabled())
+        if len(seen) > 2:
+            raise RuntimeError
+        return self.fc(x)
+
+    model, was_enabled = One(forward), gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        trace(model, example_inputs=(X,))
+        assert gc.isenabled() is enabled
+        with pytest.raises(RefusalError):
+            trace(model, example_inputs=(X,))
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable() if was_enabled else gc.disable()
+    assert not any(seen)
 
 
 def test_what_was_recorded_on_comes_back():
