@@ -44,10 +44,10 @@ def check_on_data(before: nn.Module, after: nn.Module, data: Mapping[str, Argume
                 continue
             rows = max(rows, len(one) if one.dim() else 1)
             gap = float((one - other).abs().max()) if one.numel() else 0.0
-            if gap > worst:
+            if not gap <= worst:  # NaN too
                 worst, where = gap, name
             largest = max(largest, float(one.abs().max()) if one.numel() else 0.0)
-    if not torch.isfinite(torch.tensor([worst, largest])).all():
+    if not math.isfinite(worst + largest):
         return Check("data", Grade.UNKNOWN, "an output is not finite", where)
     share = f", {worst / largest:.2g} of the largest output" if largest else ""
     summary = f"no output differs by more than {worst:.2g}{share}, on {counted(rows, 'row')}"

@@ -77,7 +77,7 @@ class Multiplied:
 
     @cached_property
     def relation(self) -> Relation:
-        """What this says about old and new (AXIS-11)."""
+        """What this says about old and new (REL-2)."""
         return Relation.product([factor.relation for factor in self.factors])
 
     def shares(self, polarity: Polarity) -> Shares:
@@ -107,7 +107,7 @@ class Added:
 
     @cached_property
     def relation(self) -> Relation:
-        """What this says about old and new (AXIS-11)."""
+        """What this says about old and new (REL-2)."""
         return Relation.sum([term.relation for term in self.terms])
 
     def shares(self, polarity: Polarity) -> Shares:

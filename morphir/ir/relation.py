@@ -4,9 +4,9 @@ An `AxisMap` changes one atom, and every atom of an axis is copied or split by i
 what this comes to for the whole axis, as two arrays: positions take parts, and parts add up to old
 units.
 
-    AXIS-10  new[j] = part[take[j]] and, for every old unit i, the sum of the parts of i is old[i];
+    REL-1  new[j] = part[take[j]] and, for every old unit i, the sum of the parts of i is old[i];
              a FREE position may hold anything, a ZERO one holds 0
-    AXIS-11  the relation of a product is that of its factors in mixed radix, the relation of a sum
+    REL-2  the relation of a product is that of its factors in mixed radix, the relation of a sum
              that of its terms, one after the other; both can be undone
 
 A copied axis has one part for each old unit, which several positions may take; on a split axis
@@ -83,12 +83,12 @@ class Relation:
 
     @classmethod
     def product(cls, factors: Sequence[Relation]) -> Relation:
-        """The relation of a product, the major factor first (AXIS-11)."""
+        """The relation of a product, the major factor first (REL-2)."""
         return reduce(_multiply, factors)
 
     @classmethod
     def sum(cls, terms: Sequence[Relation]) -> Relation:
-        """The relation of a sum (AXIS-11)."""
+        """The relation of a sum (REL-2)."""
         parts = np.cumsum([0, *(len(term.group) for term in terms)])
         units = np.cumsum([0, *(term.size for term in terms)])
         shifted = zip(terms, parts[:-1], units[:-1], strict=True)
@@ -124,7 +124,7 @@ class Relation:
         return _renumbered(self.take, self.group)
 
     def factors(self, sizes: Sequence[int], new_sizes: Sequence[int]) -> list[Relation] | None:
-        """The relations of the factors, or None where this is no product of these sizes (AXIS-11).
+        """The relations of the factors, or None where this is no product of these sizes (REL-2).
 
         Args:
             sizes: Length of each factor of the old axis, the major one first.
@@ -159,7 +159,7 @@ class Relation:
         ]
 
     def terms(self, sizes: Sequence[int], new_sizes: Sequence[int]) -> list[Relation] | None:
-        """The relations of the terms, or None where this is no sum of these sizes (AXIS-11)."""
+        """The relations of the terms, or None where this is no sum of these sizes (REL-2)."""
         units, positions = np.cumsum([0, *sizes]), np.cumsum([0, *new_sizes])
         if (self.size, self.new_size) != (units[-1], positions[-1]):
             return None

@@ -331,3 +331,45 @@ def test_a_claim_of_several_steps_is_about_several_models():
     chain = Certificate(program.hash, program.hash, steps=(step, step))
     assert check_certificate(program, program, chain, DEFAULT_TABLE).grade is Grade.UNKNOWN
     assert Certificate.from_json(chain.to_json()) == chain
+
+
+# -- units that are zero ----------------------------------------------------------------------------
+
+
+def dead_unit(bias: float) -> tuple[nn.Module, dict, torch.Tensor]:
+    """A unit that the first layer never reaches, with outgoing weights of its own."""
+    torch.manual_seed(0)
+    net = coarse(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    with torch.no_grad():
+        net[0].weight[1] = 0
+        net[0].bias[1] = bias
+    gone = Mapped(3, AxisMap.copies(3, (0, 2)), "copy")
+    tensors = {"0.weight": (gone, Mapped(4)), "0.bias": (gone,), "2.weight": (Mapped(2), gone)}
+    return net, tensors, torch.randn(2, 4)
+
+
+def test_cert_14_a_unit_that_is_zero_may_have_any_weight():
+    net, tensors, x = dead_unit(-1.0)
+    found = check(net, resize(net, tensors), tensors, x)
+    assert found.grade is Grade.PROVED
+    assert "units left out are 0" in found.summary
+
+
+@pytest.mark.parametrize("bias", [1e-30, 0.5])
+def test_cert_14_one_that_is_not_may_not(bias: float):
+    net, tensors, x = dead_unit(bias)
+    assert not proved(net, resize(net, tensors), tensors, x)
+
+
+def test_cert_14_within_bounds_it_is_proved_on_the_box():
+    net, tensors, x = dead_unit(-9.0)
+    with torch.no_grad():
+        net[0].weight[1] = torch.tensor([1.0, -1.0, 0.5, 0.0])
+    new = resize(net, tensors)
+    before, after = (record(m, example_inputs=(x,)).program for m in (net, new))
+    claim = ResizeClaim("PRUNE-1", "", tensors)
+    for bound, grade in ((3.0, Grade.PROVED_ON_BOX), (4.0, Grade.UNKNOWN)):
+        box = {"input": (-bound, bound)}
+        certificate = Certificate(before.hash, after.hash, resizes=(claim,), box=box)
+        assert check_certificate(before, after, certificate, DEFAULT_TABLE).grade is grade
+        assert Certificate.from_json(certificate.to_json()) == certificate

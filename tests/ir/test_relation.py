@@ -1,4 +1,4 @@
-"""AXIS-10 and AXIS-11: what a relation says, and how it is put together and taken apart."""
+"""REL-1 and REL-2: what a relation says, and how it is put together and taken apart."""
 
 from fractions import Fraction
 
@@ -11,7 +11,7 @@ from tests.ir.changes import atoms, maps
 
 
 @given(maps())
-def test_axis_10_a_copied_atom_has_one_part_for_each_unit(axis_map: AxisMap):
+def test_rel_1_a_copied_atom_has_one_part_for_each_unit(axis_map: AxisMap):
     relation = Relation.copied(axis_map)
     assert relation.is_copied
     assert [*relation.source] == [FREE if i == FRESH else i for i in axis_map.source]
@@ -19,14 +19,14 @@ def test_axis_10_a_copied_atom_has_one_part_for_each_unit(axis_map: AxisMap):
 
 
 @given(maps())
-def test_axis_10_on_a_split_axis_every_position_takes_a_part_of_its_own(axis_map: AxisMap):
+def test_rel_1_on_a_split_axis_every_position_takes_a_part_of_its_own(axis_map: AxisMap):
     relation = Relation.split(axis_map)
     assert [*relation.source] == [ZERO if i == FRESH else i for i in axis_map.source]
     taken = relation.take[relation.take >= 0]
     assert [*taken] == [*range(len(relation.group))]
 
 
-def test_axis_10_equal_relations_say_the_same():
+def test_rel_1_equal_relations_say_the_same():
     """Parts have no numbers of their own; a permutation is a copy and a split at once."""
     assert Relation.of(2, [1, 0], [0, 1]) == Relation.of(2, [0, 1], [1, 0])
     assert Relation.of(2, [0, 1], [0, 1]) != Relation.of(2, [0, 1], [1, 0])
@@ -39,7 +39,7 @@ def test_axis_10_equal_relations_say_the_same():
 
 
 @given(st.lists(atoms(onto=True), min_size=2, max_size=3))
-def test_axis_11_a_product_can_be_taken_apart(factors):
+def test_rel_2_a_product_can_be_taken_apart(factors):
     relations = [factor.relation for factor in factors]
     sizes, new = [f.size for f in factors], [f.new_size for f in factors]
     whole = Relation.product(relations)
@@ -51,14 +51,14 @@ def test_axis_11_a_product_can_be_taken_apart(factors):
 
 
 @given(st.lists(atoms(), min_size=2, max_size=3))
-def test_axis_11_a_sum_can_be_taken_apart(terms):
+def test_rel_2_a_sum_can_be_taken_apart(terms):
     relations = [term.relation for term in terms]
     sizes, new = [t.size for t in terms], [t.new_size for t in terms]
     assert Relation.sum(relations).terms(sizes, new) == relations
 
 
 @given(maps(onto=True), st.integers(2, 3))
-def test_axis_11_positions_of_a_product_are_in_mixed_radix(axis_map: AxisMap, size: int):
+def test_rel_2_positions_of_a_product_are_in_mixed_radix(axis_map: AxisMap, size: int):
     copied = Relation.copied(axis_map)
     source = Relation.product([copied, Relation.identity(size)]).source.reshape(-1, size)
     for j, unit in enumerate(copied.source):
@@ -66,7 +66,7 @@ def test_axis_11_positions_of_a_product_are_in_mixed_radix(axis_map: AxisMap, si
         assert [*source[j]] == expected
 
 
-def test_axis_11_what_is_no_product_and_no_sum_is_refused():
+def test_rel_2_what_is_no_product_and_no_sum_is_refused():
     swapped = Relation.of(4, [0, 2, 1, 3], [0, 1, 2, 3])
     assert swapped.factors([2, 2], [2, 2]) is None
     assert swapped.terms([2, 2], [2, 2]) is None
