@@ -61,7 +61,7 @@ class Replay:
     Attributes:
         outputs: The tensors of `graph.outputs`, in order.
         updates: State entry name to the tensor it holds after the call.
-        values: Every value's tensor.
+        values: Every value's tensor, or those that were kept.
     """
 
     outputs: tuple[torch.Tensor, ...]
@@ -74,6 +74,8 @@ def replay(
     state: Mapping[str, torch.Tensor],
     inputs: Sequence[torch.Tensor],
     table: OpTable = DEFAULT_TABLE,
+    *,
+    keep_values: bool = True,
 ) -> Replay:
     """Computes a graph on tensors (OPS-3, OPS-4).
 
@@ -82,6 +84,7 @@ def replay(
         state: State entry name to tensor.
         inputs: One tensor for each of `graph.inputs`.
         table: The declarations to run ops by.
+        keep_values: Whether to keep what is neither returned nor read again, which takes memory.
 
     Raises:
         Unreplayable: A node stands for something that the graph does not hold.
@@ -91,6 +94,10 @@ def replay(
     def read(argument: Argument) -> Any:
         return evaluate(argument, values, state)
 
+    last_reader: dict[Value, Node] = {}
+    if not keep_values:
+        last_reader = {value: node for node in graph.nodes for value in node.operands}
+    returned = {value for _, value in (*graph.outputs, *graph.updates)}
     for node in graph.nodes:
         if node.op == "escape":
             continue
@@ -103,6 +110,10 @@ def replay(
                 f"found {len(results)} results of {printed}, expected {len(node.outputs)}"
             )
         values.update(zip(node.outputs, results, strict=True))
+        if not keep_values:
+            for value in {*node.operands, *node.outputs} - returned:
+                if last_reader.get(value, node) is node:
+                    values.pop(value, None)
     return Replay(
         tuple(read(value) for _, value in graph.outputs),
         {name: read(value) for name, value in graph.updates},

@@ -47,6 +47,21 @@ def test_ops_3_declared_ops_run_on_inputs_and_state(x, state):
     assert found.updates == {}
 
 
+def test_what_is_read_no_more_is_let_go_of(x, state):
+    made = graph("""
+        %0: f32[2, 3] = linear(input=%x, weight=@w)
+        %1: f32[2, 3] = relu(input=%0)
+        %2: f32[2, 3] = add(input=%0, other=%1)
+        %3: f32[2, 3] = neg(input=%2)
+        output 'a' = %1
+        output 'b' = %2
+    """)
+    whole, slim = replay(made, state, [x]), replay(made, state, [x], keep_values=False)
+    assert len(whole.values) == 5
+    assert {*slim.values} == {value for _, value in made.outputs}
+    assert all(map(torch.equal, whole.outputs, slim.outputs))
+
+
 def test_undeclared_ops_run_by_their_names(x, state):
     found = replay(
         graph("""

@@ -1,0 +1,106 @@
+"""What free positions hold at first: anything keeps the function, so this is about training.
+
+BACK-10  a free position of a matrix or kernel is drawn from the normal distribution with the mean
+         and the standard deviation of the old numbers, one of a vector is the mean of the old
+         ones, given ones are as given; where a split axis is fresh too it is 0 (AXIS-9)
+
+Nothing here knows what a layer is. The numbers of a layer's weights have mean 0 nearly, so what is
+drawn has the scale that its neighbours have by now, trained or not. A vector is a bias, a scale or
+a statistic: near 0, 1 and 1, and a variance must not be negative, so these are not drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from morphir.errors import RefusalError
+from morphir.ir import FREE, ZERO, TensorChange
+from morphir.randomness import derive_seed
+
+
+def fill_free(
+    new: torch.Tensor,
+    old: torch.Tensor,
+    change: TensorChange,
+    name: str,
+    spec: Mapping[str, Any],
+    given: torch.Tensor | None = None,
+) -> None:
+    """Puts numbers into the free positions of a changed tensor (BACK-10).
+
+    Args:
+        new: The changed tensor, 0 where it is fresh; it is written to.
+        old: The tensor that it was.
+        change: How its axes changed.
+        name: Its state entry, from which the draws derive.
+        spec: `init`, which is "copy" where there are no free positions and "fresh" where there are;
+            and `seed`.
+        given: The numbers themselves: a tensor like the new one that has only the free positions
+            of the one axis that has any.
+
+    Raises:
+        RefusalError: There is no saying what they should be.
+    """
+    free = [(axis, found) for axis in range(new.dim()) if (found := _places(change, axis, FREE))]
+    if given is not None:
+        _check_given(given, new, free, name)
+    elif free and spec.get("init") != "fresh":
+        raise ValueError(f"{name} has free positions, and init={spec.get('init')!r} has none")
+    for axis, positions in free:
+        index = torch.tensor(positions, device=new.device)
+        shape = [*new.shape[:axis], len(positions), *new.shape[axis + 1 :]]
+        numbers = _drawn(old, shape, name, axis, spec) if given is None else given
+        new.index_copy_(axis, index, numbers.to(new))
+    for axis in range(new.dim()) if free else ():
+        zero = _places(change, axis, ZERO)
+        new.index_fill_(axis, torch.tensor(zero, dtype=torch.int64, device=new.device), 0)
+
+
+def _places(change: TensorChange, axis: int, kind: int) -> list[int]:
+    found: list[int] = (change[axis].relation.source == kind).nonzero()[0].tolist()
+    return found
+
+
+def _drawn(
+    old: torch.Tensor, shape: list[int], name: str, axis: int, spec: Mapping[str, Any]
+) -> torch.Tensor:
+    if not old.is_floating_point():
+        raise RefusalError(
+            f"{name!r} holds {old.dtype}, and what a new unit's would be is not known",
+            nodes=[name],
+            suggestions=["copies in place of fresh units"],
+        )
+    deviation, mean = torch.std_mean(_computable(old), correction=0)
+    if not (math.isfinite(float(mean)) and math.isfinite(float(deviation))):
+        raise RefusalError(
+            f"{name!r} has no finite numbers whose scale a new unit's could have",
+            nodes=[name],
+            suggestions=["copies in place of fresh units"],
+        )
+    if old.dim() < 2:
+        return mean.expand(shape)
+    # On the CPU in float32, so that the draws are the same for every device and dtype.
+    generator = torch.Generator("cpu").manual_seed(derive_seed(spec["seed"], name, axis))
+    drawn = torch.empty(shape, dtype=torch.float32, device="cpu").normal_(generator=generator)
+    return drawn.to(mean).mul_(deviation).add_(mean)
+
+
+def _computable(tensor: torch.Tensor) -> torch.Tensor:
+    """In float32 at least; a vector's mean in float64."""
+    wide = torch.float64 if tensor.dim() < 2 else torch.promote_types(tensor.dtype, torch.float32)
+    return tensor.to(wide)
+
+
+def _check_given(
+    given: torch.Tensor, new: torch.Tensor, free: list[tuple[int, list[int]]], name: str
+) -> None:
+    if len(free) != 1:
+        raise ValueError(f"{name} has free positions on {len(free)} axes, and numbers for one axis")
+    ((axis, positions),) = free
+    shape = (*new.shape[:axis], len(positions), *new.shape[axis + 1 :])
+    if given.shape != shape:
+        raise ValueError(f"{name}: numbers of shape {(*given.shape,)} were given, expected {shape}")

@@ -1,0 +1,221 @@
+"""Changes the axes of a model's tensors, one tensor after the other, and can change them back.
+
+BACK-11  every parameter and buffer is the same object as before, under all its names, with its
+         hooks, attributes and flags; its gradient is that of the new numbers (STATE-11)
+BACK-12  attributes that describe a module's tensors still do after these changed
+BACK-13  while tensors change, and when they change back, no more than one of them is there twice,
+         and what is between the changes of two of its axes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, final
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from morphir.backend.described import describe
+from morphir.backend.initial import fill_free
+from morphir.backend.scaling import scaled
+from morphir.backend.splitting import merge, split
+from morphir.errors import RefusalError
+from morphir.ir import AttributeChange, Resize, TensorChange
+
+Undo = Callable[[], None]
+Watch = Callable[[str, torch.Tensor, torch.Tensor], None]
+
+
+def resize(
+    model: nn.Module, edit: Resize, given: Mapping[str, torch.Tensor], watch: Watch | None
+) -> Iterator[Undo]:
+    """Makes an edit step by step; what undoes a step comes before it.
+
+    Args:
+        model: What is edited.
+        edit: What changes.
+        given: State entry to the numbers of its free positions, where they are not drawn.
+        watch: Called with name, old and new numbers while both are there; if it raises, the new
+            ones are not taken.
+
+    Raises:
+        RefusalError: The model is not as the edit says, or a tensor can't be changed.
+    """
+    tensors = {name: _find(model, name) for name in edit.tensors}
+    for name, change in edit.tensors.items():
+        _check_tensor(name, tensors[name], change)
+    _check_apart(model, tensors)
+    for attribute in edit.attributes:
+        _check_attribute(model, attribute)
+    modules = _holding(model, [*tensors.values()])
+    described = [(module, describe(module)) for module in modules]
+    for name, change in edit.tensors.items():
+        tensor = _Resized(name, tensors[name], change)
+        yield tensor.undo
+        tensor.commit(edit.spec, given.get(name), watch)
+    for attribute in edit.attributes:
+        yield from _set(model.get_submodule(attribute.module), {attribute.name: attribute.new})
+    for module, before in described:
+        after = describe(module)
+        # One that was something else before means something else.
+        yield from _set(
+            module,
+            {k: v for k, v in after.items() if v != before[k] == getattr(module, k, None)},
+        )
+
+
+def _set(module: nn.Module, values: Mapping[str, Any]) -> Iterator[Undo]:
+    for name, value in values.items():
+        old = getattr(module, name)
+        yield lambda name=name, old=old: setattr(module, name, old)  # type: ignore[misc]
+        setattr(module, name, value)
+
+
+@final
+class _Resized:
+    """One tensor; what it was is computed from what it is."""
+
+    def __init__(self, name: str, tensor: torch.Tensor, change: TensorChange) -> None:
+        self._name, self._tensor, self._change = name, tensor, change
+        self._grad = tensor.grad if tensor.is_leaf else None
+        self._old_grad = None if self._grad is None else self._grad.data
+        self._lost: list[torch.Tensor] | None = None
+        self._barrier: Any = None
+
+    def commit(
+        self, spec: Mapping[str, Any], given: torch.Tensor | None, watch: Watch | None
+    ) -> None:
+        tensor, old = self._tensor, self._tensor.data
+        new, lost = split(old, self._change)
+        fill_free(new, old, self._change, self._name, spec, given)
+        if watch is not None:
+            watch(self._name, old, new)
+        if self._grad is not None and self._old_grad is not None:
+            self._grad.data = scaled(self._old_grad, self._change, "gradient")
+        self._barrier = _close_graphs(self._name, tensor)
+        _set_data(tensor, new)
+        self._lost = lost
+
+    def undo(self) -> None:
+        if self._lost is not None:
+            _set_data(self._tensor, merge(self._tensor.data, self._change, self._lost))
+            self._lost = None
+        if self._barrier is not None:
+            self._barrier.remove()
+        if self._grad is not None and self._old_grad is not None:
+            self._grad.data = self._old_grad
+
+
+def _set_data(tensor: torch.Tensor, data: torch.Tensor) -> None:
+    """Sets the numbers of a tensor that goes on being the same one.
+
+    What accumulates its gradient may be alive still, held by a graph or a hook, and expects the old
+    shape. torch makes a new one only where the dtype changes, so it changes twice.
+    """
+    other = torch.float16 if tensor.dtype == torch.float32 else torch.float32
+    tensor.data = torch.empty(0, dtype=other, device=tensor.device)
+    tensor.data = data
+
+
+def _close_graphs(name: str, tensor: torch.Tensor) -> Any:
+    """Makes the backward of a graph that is older than the change raise; it would corrupt `.grad`.
+
+    Returns:
+        What opens them again, None where nothing needs a gradient.
+    """
+    if not (tensor.requires_grad and tensor.is_leaf):
+        return None
+    with torch.enable_grad():
+        node = tensor.view_as(tensor).grad_fn
+    assert node is not None
+
+    def refuse(gradients: Any) -> None:
+        raise RuntimeError(
+            f"{name!r} has changed its shape since this graph was made: run forward again"
+        )
+
+    return node.next_functions[0][0].register_prehook(refuse)  # type: ignore[union-attr]
+
+
+def _find(model: nn.Module, name: str) -> torch.Tensor:
+    home, _, key = name.rpartition(".")
+    try:
+        owner = model.get_submodule(home)
+    except AttributeError:
+        owner = nn.Module()
+    tensor = {**owner._buffers, **owner._parameters}.get(key)
+    if tensor is None:
+        raise RefusalError(
+            f"{type(model).__name__} has no parameter or buffer {name!r}", nodes=[name]
+        )
+    return tensor
+
+
+def _check_tensor(name: str, tensor: torch.Tensor, change: TensorChange) -> None:
+    expected = tuple(each.size for each in change)
+    if tuple(tensor.shape) != expected:
+        raise RefusalError(
+            f"{name!r} has the shape {tuple(tensor.shape)}, and a change of {expected} was planned",
+            nodes=[name],
+        )
+    gradient = tensor.grad if tensor.is_leaf else None
+    for what, each in (("", tensor), ("the gradient of ", gradient)):
+        if each is None or (each.layout == torch.strided and type(each.data) is torch.Tensor):
+            continue
+        kind = type(each.data).__name__ if each.layout == torch.strided else each.layout
+        raise RefusalError(
+            f"{what}{name!r} is no ordinary tensor, but a {kind}: how its axes change is not known",
+            nodes=[name],
+            suggestions=["optimizer.zero_grad()"] if what else [],
+        )
+
+
+def _check_apart(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuses a tensor that shares its memory with another one, which would not change."""
+    changed = {id(tensor) for tensor in tensors.values()}
+    named = {id(t): (n, t) for n, t in (*model.named_parameters(), *model.named_buffers())}
+    extents = sorted((*_extent(t), key in changed, name) for key, (name, t) in named.items())
+    reach, widest, its_name = ("", 0), False, ""
+    for device, start, end, is_changed, name in extents:
+        if start < end and (device, start) < reach and (is_changed or widest):
+            raise RefusalError(
+                f"{its_name!r} and {name!r} are two tensors that share their memory: if one "
+                "changed its shape they would part",
+                nodes=[its_name, name],
+                suggestions=["one parameter under both names", "copies that share no memory"],
+            )
+        if (device, end) > reach:
+            reach, widest, its_name = (device, end), is_changed, name
+
+
+def _extent(tensor: torch.Tensor) -> tuple[str, int, int]:
+    """Device, first byte and the one after the last; empty where there is no memory."""
+    device = str(tensor.device)
+    if tensor.layout != torch.strided or tensor.device.type == "meta" or not tensor.numel():
+        return device, 0, 0
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    last = sum((size - 1) * stride for size, stride in steps)
+    return device, tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()
+
+
+def _check_attribute(model: nn.Module, change: AttributeChange) -> None:
+    found = getattr(model.get_submodule(change.module), change.name)
+    if found != change.old:
+        name = f"{change.module}.{change.name}".removeprefix(".")
+        raise RefusalError(
+            f"{name!r} is {found!r}, and a change of {change.old!r} was planned", nodes=[name]
+        )
+
+
+def _holding(model: nn.Module, tensors: list[torch.Tensor]) -> list[nn.Module]:
+    """The modules that hold one of the tensors, or a parametrization that does."""
+    changed = {id(tensor) for tensor in tensors}
+    found = []
+    for module in model.modules():
+        own: Any = module.parametrizations if is_parametrized(module) else {}
+        parts = [module, *own.values()]
+        held = [t for p in parts for t in (*p._parameters.values(), *p._buffers.values())]
+        if any(id(tensor) in changed for tensor in held):
+            found.append(module)
+    return found

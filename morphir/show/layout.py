@@ -1,0 +1,209 @@
+"""Coordinates: every part in its rectangle, every wire on its way.
+
+A wire to the next row goes straight there; a longer one goes down a lane at the right edge of the
+innermost box around both ends, where no part stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, final
+
+from morphir.show.layers import Nesting
+from morphir.show.scheme import Box, Part, Scheme, Wire
+
+Size = tuple[float, float]
+Point = tuple[float, float]
+
+HEADER: Final = 28.0  # the height of a box's title
+_PADDING: Final = 14.0
+_BETWEEN_ROWS: Final = 30.0
+_BETWEEN_PARTS: Final = 18.0
+_LANE: Final = 9.0
+_TURN: Final = 11.0  # how far from a card a wire turns into its lane
+
+
+@final
+@dataclass(frozen=True)
+class Rect:
+    """Where something is drawn."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def top(self) -> Point:
+        """Where wires arrive."""
+        return self.x + self.width / 2, self.y
+
+    @property
+    def bottom(self) -> Point:
+        """Where wires leave."""
+        return self.x + self.width / 2, self.y + self.height
+
+
+@final
+@dataclass(frozen=True)
+class Route:
+    """A wire from point to point; `lane` is where a long one goes down."""
+
+    wire: Wire
+    start: Point
+    end: Point
+    lane: float | None
+
+
+@final
+@dataclass(frozen=True)
+class Layout:
+    """Rectangles of what is visible by key, and the wires between them."""
+
+    rects: Mapping[str, Rect]
+    routes: tuple[Route, ...]
+
+
+def lay_out(scheme: Scheme, sizes: Mapping[str, Size], closed: Collection[str]) -> Layout:
+    """Places everything.
+
+    Args:
+        scheme: What is drawn.
+        sizes: The size of every card and of every closed box.
+        closed: The boxes that are drawn closed.
+    """
+    return _Placing(scheme, sizes, closed).layout()
+
+
+@final
+class _Placing:
+    def __init__(self, scheme: Scheme, sizes: Mapping[str, Size], closed: Collection[str]) -> None:
+        self._nesting = Nesting(scheme)
+        self._scheme, self._closed = scheme, closed
+        self._sizes = dict(sizes)
+        self._rows: dict[str, list[list[Part]]] = {}
+        self._rank: dict[str, int] = {}
+        self._lanes: dict[str, list[int]] = {}  # by box: the row in which each lane is free again
+        self._rects: dict[str, Rect] = {}
+        self._wires = self._visible()
+
+    def layout(self) -> Layout:
+        self._arrange(self._scheme.root)
+        lanes = {wire: lane for wire in self._wires if (lane := self._lane(wire)) is not None}
+        self._measure(self._scheme.root)
+        self._place(self._scheme.root, 0, 0)
+        return Layout(
+            self._rects, tuple(self._route(wire, lanes.get(wire)) for wire in self._wires)
+        )
+
+    def _visible(self) -> list[Wire]:
+        """Wires between what is visible, each once; those inside a closed box are not."""
+        found: dict[tuple[str, str], dict[str, None]] = {}
+        for wire in self._scheme.wires:
+            ends = self._shown(wire.source), self._shown(wire.target)
+            if ends[0] != ends[1]:
+                found.setdefault(ends, {}).update(dict.fromkeys(wire.names))
+        return [Wire(source, target, tuple(names)) for (source, target), names in found.items()]
+
+    def _shown(self, key: str) -> str:
+        path = self._nesting.path(key)
+        return next((each for each in path if each in self._closed), key)
+
+    def _is_open(self, part: Part) -> bool:
+        return isinstance(part, Box) and part.key not in self._closed
+
+    def _arrange(self, box: Box) -> None:
+        rows = self._rows[box.key] = self._nesting.rows(box)
+        for number, row in enumerate(rows):
+            for part in row:
+                self._rank[part.key] = number
+                if isinstance(part, Box) and self._is_open(part):
+                    self._arrange(part)
+
+    def _lane(self, wire: Wire) -> int | None:
+        """The lane of a wire that does not go straight to the next row."""
+        box, source, target = self._nesting.ends(wire)
+        first, last = self._rank[source], self._rank[target]
+        if (
+            last == first + 1
+            and self._is_last(wire.source, source)
+            and self._is_first(wire, target)
+        ):
+            return None
+        lanes = self._lanes.setdefault(box, [])
+        for number, free in enumerate(lanes):
+            if free <= first:
+                lanes[number] = last
+                return number
+        lanes.append(last)
+        return len(lanes) - 1
+
+    def _is_last(self, key: str, outer: str) -> bool:
+        """Whether nothing stands below a part inside of the outer one."""
+        path = self._nesting.path(key)
+        inside = path[path.index(outer) :]
+        pairs = zip(inside, inside[1:], strict=False)
+        return all(self._rank[part] == len(self._rows[box]) - 1 for box, part in pairs)
+
+    def _is_first(self, wire: Wire, outer: str) -> bool:
+        path = self._nesting.path(wire.target)
+        return all(self._rank[part] == 0 for part in path[path.index(outer) + 1 :])
+
+    def _measure(self, box: Box) -> Size:
+        widths, heights = [], []
+        for row in self._rows[box.key]:
+            sizes = [
+                self._measure(part) if isinstance(part, Box) and self._is_open(part)
+                else self._sizes[part.key]
+                for part in row
+            ]  # fmt: skip
+            widths.append(sum(w for w, _ in sizes) + _BETWEEN_PARTS * (len(sizes) - 1))
+            heights.append(max(h for _, h in sizes))
+        height = HEADER + sum(heights) + _BETWEEN_ROWS * (len(heights) - 1) + _PADDING
+        width = max([*widths, self._sizes.get(box.key, (0.0, 0.0))[0]]) + 2 * self._margin(box)
+        self._sizes[box.key] = width, height
+        return width, height
+
+    def _margin(self, box: Box) -> float:
+        return _PADDING + _LANE * len(self._lanes.get(box.key, ()))
+
+    def _place(self, box: Box, x: float, y: float) -> None:
+        width, height = self._sizes[box.key]
+        self._rects[box.key] = Rect(x, y, width, height)
+        top = y + HEADER
+        for row in self._rows[box.key]:
+            sizes = [self._sizes[part.key] for part in row]
+            tall = max(h for _, h in sizes)
+            used = sum(w for w, _ in sizes) + _BETWEEN_PARTS * (len(sizes) - 1)
+            left = x + (width - used) / 2
+            for part, (w, h) in zip(row, sizes, strict=True):
+                if isinstance(part, Box) and self._is_open(part):
+                    self._place(part, left, top)
+                else:
+                    self._rects[part.key] = Rect(left, top + (tall - h) / 2, w, h)
+                left += w + _BETWEEN_PARTS
+            top += tall + _BETWEEN_ROWS
+
+    def _route(self, wire: Wire, lane: int | None) -> Route:
+        start, end = self._rects[wire.source].bottom, self._rects[wire.target].top
+        if lane is None:
+            return Route(wire, start, end, None)
+        box, _, _ = self._nesting.ends(wire)
+        around = self._rects[box]
+        return Route(wire, start, end, around.x + around.width - _PADDING / 2 - _LANE * lane)
+
+
+def path_of(route: Route) -> str:
+    """A route as the path data of SVG."""
+    (x, y), (to_x, to_y) = route.start, route.end
+    if route.lane is None:
+        bend = (to_y - y) / 2
+        return f"M{x:.1f} {y:.1f}C{x:.1f} {y + bend:.1f} {to_x:.1f} {to_y - bend:.1f} {to_x:.1f} {to_y:.1f}"
+    lane, r = route.lane, min(_TURN, abs(route.lane - x), abs(route.lane - to_x))
+    return (
+        f"M{x:.1f} {y:.1f}Q{x:.1f} {y + r:.1f} {x + r:.1f} {y + r:.1f}"
+        f"H{lane - r:.1f}Q{lane:.1f} {y + r:.1f} {lane:.1f} {y + 2 * r:.1f}"
+        f"V{to_y - 2 * r - 6:.1f}Q{lane:.1f} {to_y - r - 6:.1f} {lane - r:.1f} {to_y - r - 6:.1f}"
+        f"H{to_x + r:.1f}Q{to_x:.1f} {to_y - r - 6:.1f} {to_x:.1f} {to_y - 6:.1f}V{to_y:.1f}"
+    )

@@ -1,0 +1,230 @@
+"""The state of optimizers when parameters change their shape.
+
+    STATE-11  every number of an optimizer's state is transported as what it is: a gradient, its
+              square or size, an update or the size of one, a value, or a scalar that is kept
+    STATE-12  what is not declared is refused by name, never reset
+    STATE-13  `undo` puts back the very tensors that were there
+
+What is what stands in a table for each optimizer of torch. A subclass has what its base has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, final, get_args
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from morphir.backend.scaling import ScaledKind, scaled
+from morphir.backend.splitting import split
+from morphir.errors import RefusalError
+from morphir.ir import FREE, ZERO, Resize, TensorChange
+from morphir.state.forgotten import check_none_forgotten
+
+StateKind = ScaledKind | Literal["value", "scalar"]
+StateRules = Mapping[type[Optimizer], Mapping[str, StateKind]]
+STATE_KINDS: Final[tuple[str, ...]] = (*get_args(ScaledKind), "value", "scalar")
+
+_ADAM: Final[Mapping[str, StateKind]] = {
+    "step": "scalar",
+    "exp_avg": "gradient",
+    "exp_avg_sq": "squared",
+    "max_exp_avg_sq": "squared",
+}
+_RULES: Final[StateRules] = {
+    torch.optim.Adadelta: {
+        "step": "scalar",
+        "square_avg": "squared",
+        "acc_delta": "update_size",
+    },
+    torch.optim.Adagrad: {"step": "scalar", "sum": "squared"},
+    torch.optim.Adam: _ADAM,
+    torch.optim.AdamW: _ADAM,
+    torch.optim.Adamax: {"step": "scalar", "exp_avg": "gradient", "exp_inf": "magnitude"},
+    torch.optim.ASGD: {"step": "scalar", "eta": "scalar", "mu": "scalar", "ax": "value"},
+    torch.optim.NAdam: {**_ADAM, "mu_product": "scalar"},
+    torch.optim.RAdam: _ADAM,
+    torch.optim.RMSprop: {
+        "step": "scalar",
+        "square_avg": "squared",
+        "grad_avg": "gradient",
+        "momentum_buffer": "update",
+    },
+    torch.optim.Rprop: {"step": "scalar", "prev": "gradient", "step_size": "update_size"},
+    torch.optim.SGD: {"momentum_buffer": "gradient"},
+}
+# The option of the group that says what a fresh optimizer starts with, where that is not 0.
+_STARTS_AT: Final[Mapping[tuple[type[Optimizer], str], str]] = {
+    (torch.optim.Adagrad, "sum"): "initial_accumulator_value",
+    (torch.optim.Rprop, "step_size"): "lr",
+}
+
+
+@final
+class Transport:
+    """Carries the state of resized parameters over; `undo` brings it back."""
+
+    def __init__(
+        self,
+        optimizers: Sequence[Optimizer],
+        model: nn.Module,
+        rules: StateRules | None = None,
+    ) -> None:
+        """Says over what, and by which rules beyond those of torch's own optimizers.
+
+        Args:
+            optimizers: All optimizers that hold parameters of the model.
+            model: Whose parameters change.
+            rules: Optimizer class to the kind of each entry of its state. They come before the
+                rules for torch's own.
+
+        Raises:
+            RefusalError: A rule is for no optimizer, or of no kind.
+        """
+        self._optimizers, self._model = optimizers, model
+        self._rules = {**_RULES, **(rules or {})}
+        self._old: list[tuple[dict[str, Any], str, Any]] = []
+        for kind, entries in (rules or {}).items():
+            _check_rule(kind, entries)
+
+    def check(self, edit: Resize) -> None:
+        """Refuses before anything changes.
+
+        Raises:
+            RefusalError: An optimizer holds a parameter that changes, and what its state means for
+                that is not known (STATE-12), or it was not given (STATE-17).
+        """
+        parameters = dict(self._model.named_parameters(remove_duplicate=False))
+        changed = [parameters[name] for name in edit.tensors if name in parameters]
+        check_none_forgotten(self._optimizers, changed, edit.at)
+        self.check_state(edit)
+
+    def check_state(self, edit: Resize) -> None:
+        """Refuses state of the optimizers that were given.
+
+        Raises:
+            RefusalError: What it means for a parameter that changes is not known (STATE-12).
+        """
+        for _ in self._entries(edit):
+            pass
+
+    def apply(self, edit: Resize) -> None:
+        """Carries over what belongs to the parameters of an edit that the model has by now.
+
+        Raises:
+            RefusalError: What the state of an optimizer means is not known; nothing has changed.
+        """
+        for state, entry, parameter, change, kind, fresh in [*self._entries(edit)]:
+            old = state[entry]
+            new = _transported(old, parameter, change, kind, fresh)
+            self._old.append((state, entry, old))
+            state[entry] = new
+
+    def undo(self) -> None:
+        """Puts back what `apply` replaced (STATE-13)."""
+        while self._old:
+            state, entry, old = self._old.pop()
+            state[entry] = old
+
+    def _entries(
+        self, edit: Resize
+    ) -> Iterator[tuple[dict[str, Any], str, torch.Tensor, TensorChange, StateKind, float]]:
+        """What is to be carried: state, entry, parameter, its change, the kind, the fresh value."""
+        parameters = dict(self._model.named_parameters(remove_duplicate=False))
+        for name, change in edit.tensors.items():
+            parameter = parameters.get(name)
+            if parameter is None:  # a buffer
+                continue
+            for optimizer, group in self._holding(parameter):
+                base = self._rule_of(optimizer, name)
+                state = optimizer.state.get(parameter, {})
+                for entry, value in state.items():
+                    kind = self._kind(optimizer, base, entry)
+                    if kind == "scalar" or value is None:
+                        continue
+                    _check_shape(optimizer, entry, value, name, change)
+                    option = _STARTS_AT.get((base, entry))
+                    fresh = 0.0 if option is None else float(group[option])
+                    yield state, entry, parameter, change, kind, fresh
+
+    def _holding(self, parameter: torch.Tensor) -> Iterator[tuple[Optimizer, dict[str, Any]]]:
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                if any(each is parameter for each in group["params"]):
+                    yield optimizer, group
+
+    def _rule_of(self, optimizer: Optimizer, name: str) -> type[Optimizer]:
+        for kind in type(optimizer).__mro__:
+            if kind in self._rules:
+                return kind
+        found = type(optimizer).__name__
+        raise RefusalError(
+            f"how the state of {found} follows a parameter that changes its shape is not known",
+            nodes=[name],
+            suggestions=[
+                f"state_rules={{{found}: {{<entry>: <kind>, ...}}}} with kinds out of "
+                f"{', '.join(STATE_KINDS)}; {{{found}: {{}}}} if it keeps no state",
+                "another optimizer for this part of the model",
+                "a new optimizer after the change",
+            ],
+        )
+
+    def _kind(self, optimizer: Optimizer, base: type[Optimizer], entry: str) -> StateKind:
+        kind = self._rules[base].get(entry)
+        if kind is None:
+            found = type(optimizer).__name__
+            known = {**self._rules[base], entry: "<kind>"}
+            raise RefusalError(
+                f"{found} keeps {entry!r}, and what that is of a parameter is not known",
+                suggestions=[f"state_rules={{{found}: {known}}}, <kind> out of {STATE_KINDS}"],
+            )
+        return kind
+
+
+def _transported(
+    old: torch.Tensor,
+    parameter: torch.Tensor,
+    change: TensorChange,
+    kind: StateKind,
+    fresh: float,
+) -> torch.Tensor:
+    if kind == "scalar":
+        return old
+    with torch.no_grad():
+        if kind != "value":
+            return scaled(old, change, kind, fresh)
+        new, _ = split(old, change)
+        # An average of the parameter starts where the parameter does.
+        for axis, each in enumerate(change):
+            source = torch.from_numpy(each.relation.source)
+            free = (source == FREE).nonzero().flatten().to(new.device)
+            new.index_copy_(axis, free, parameter.detach().index_select(axis, free).to(new))
+            zero = (source == ZERO).nonzero().flatten().to(new.device)
+            new.index_fill_(axis, zero, 0)
+        return new
+
+
+def _check_rule(kind: Any, entries: Mapping[str, Any]) -> None:
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
+        raise RefusalError(f"state_rules= maps classes of optimizers to kinds, found {kind!r}")
+    for entry, each in entries.items():
+        if each not in STATE_KINDS:
+            raise RefusalError(
+                f"state_rules= says that {entry!r} of {kind.__name__} is {each!r}",
+                suggestions=[f"a kind out of {', '.join(STATE_KINDS)}"],
+            )
+
+
+def _check_shape(
+    optimizer: Optimizer, entry: str, value: Any, name: str, change: TensorChange
+) -> None:
+    expected = tuple(each.size for each in change)
+    found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+    if found != expected:
+        raise RefusalError(
+            f"{entry!r} of {type(optimizer).__name__} is {found}, and the parameter {expected}: it "
+            "does not have a number for each of the parameter's",
+            nodes=[name],
+        )

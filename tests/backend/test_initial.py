@@ -1,0 +1,93 @@
+"""Free positions have the scale of what is there; the rest is not touched."""
+
+import pytest
+import torch
+
+from morphir.backend.initial import fill_free
+from morphir.backend.splitting import split
+from morphir.errors import RefusalError
+from morphir.ir import FRESH, AxisMap, Mapped
+
+GROWN = AxisMap.copies(60, [*range(60), *[FRESH] * 40])
+SPEC = {"init": "fresh", "seed": 3}
+
+
+def filled(old: torch.Tensor, change, spec=SPEC, given=None, name="w") -> torch.Tensor:
+    new, _ = split(old, change)
+    fill_free(new, old, change, name, spec, given)
+    return new
+
+
+def test_back_10_matrices_are_drawn_at_the_scale_of_the_old_numbers():
+    """BACK-10"""
+    old = torch.randn(60, 50) * 0.03 + 0.2
+    new = filled(old, (Mapped(60, GROWN), Mapped(50)))
+    assert torch.equal(new[:60], old)
+    assert abs(new[60:].mean() - 0.2) < 0.01
+    assert abs(new[60:].std() / 0.03 - 1) < 0.1
+    assert new[60:].unique().numel() > 1990
+
+
+def test_back_10_vectors_are_the_mean_of_the_old_numbers():
+    """BACK-10: so a BatchNorm that was never trained stays one"""
+    for old in (torch.ones(60), torch.zeros(60), torch.randn(60)):
+        new = filled(old, (Mapped(60, GROWN),))
+        assert torch.equal(new[:60], old)
+        assert torch.equal(new[60:], old.double().mean().float().expand(40))
+
+
+def test_back_10_where_a_split_axis_is_fresh_too_it_is_zero():
+    """BACK-10: a square layer that is called twice"""
+    new = filled(torch.randn(60, 60), (Mapped(60, GROWN), Mapped(60, GROWN, "split")))
+    assert (new[:, 60:] == 0).all()
+    assert (new[60:, :60] != 0).all()
+    new = filled(torch.randn(60, 60), (Mapped(60, GROWN), Mapped(60, GROWN)))
+    assert (new[60:] != 0).all()
+    assert (new[:, 60:] != 0).all()
+
+
+def test_back_10_draws_derive_from_seed_and_name():
+    """BACK-10: and the user's random state is not used"""
+    old, change = torch.randn(60, 5), (Mapped(60, GROWN), Mapped(5))
+    state = torch.get_rng_state()
+    one = filled(old, change)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(filled(old, change), one)
+    assert not torch.equal(filled(old, change, name="v"), one)
+    assert not torch.equal(filled(old, change, {"init": "fresh", "seed": 4}), one)
+    for dtype in (torch.float64, torch.bfloat16):
+        other = filled(old.to(dtype), change).float()
+        torch.testing.assert_close(other[60:], one[60:], rtol=0.02, atol=0.01)
+
+
+def test_back_10_given_numbers_are_as_given():
+    """BACK-10"""
+    old, change = torch.randn(60, 5), (Mapped(60, GROWN), Mapped(5))
+    numbers = torch.randn(40, 5)
+    new = filled(old, change, {"init": "gradmax"}, numbers)
+    assert torch.equal(new[60:], numbers)
+    with pytest.raises(ValueError, match=r"shape \(5, 40\) were given, expected \(40, 5\)"):
+        filled(old, change, given=numbers.T)
+    with pytest.raises(ValueError, match="free positions on 0 axes"):
+        filled(old, (Mapped(60), Mapped(5)), given=numbers)
+
+
+def test_a_change_without_free_positions_draws_nothing():
+    old = torch.randn(60, 5)
+    change = (Mapped(60, GROWN, "split"), Mapped(5))
+    assert (filled(old, change, {"init": "copy"})[60:] == 0).all()
+    with pytest.raises(ValueError, match="init='copy' has none"):
+        filled(old, (Mapped(60, GROWN), Mapped(5)), {"init": "copy"})
+
+
+@pytest.mark.parametrize(
+    ("old", "message"),
+    [
+        (torch.arange(60), "'w' holds torch.int64"),
+        (torch.full((60,), torch.inf), "'w' has no finite numbers"),
+        (torch.full((60,), torch.nan), "'w' has no finite numbers"),
+    ],
+)
+def test_what_has_no_scale_is_refused(old, message):
+    with pytest.raises(RefusalError, match=message):
+        filled(old, (Mapped(60, GROWN),))

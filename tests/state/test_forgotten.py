@@ -1,0 +1,56 @@
+"""No optimizer is left with moments of a shape that is gone."""
+
+import gc
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.errors import RefusalError
+from morphir.state.forgotten import check_none_forgotten
+from morphir.state.transport import Transport
+from tests.backend.widenings import UNEQUAL, changes, mlp, resize_of
+
+
+def trained(net: nn.Module) -> torch.optim.Optimizer:
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+def test_state_17_one_that_was_not_given_is_found():
+    """STATE-17"""
+    net = mlp()
+    given, other = trained(net), trained(net)
+    check_none_forgotten([given, other], [net[0].weight], "0")
+    message = r"Adam holds the state of parameters(.|\n)*every optimizer over the model"
+    with pytest.raises(RefusalError, match=message):
+        check_none_forgotten([given], [net[0].weight], "0")
+    with pytest.raises(RefusalError, match="Adam holds the state"):
+        Transport([given], net).check(resize_of(changes(UNEQUAL)[mlp]))
+    del other
+    Transport([given], net).check(resize_of(changes(UNEQUAL)[mlp]))
+
+
+def test_state_17_what_has_no_state_or_other_parameters_is_no_danger():
+    """STATE-17"""
+    net, other = mlp(), mlp()
+    fresh, foreign = torch.optim.Adam(net.parameters()), trained(other)
+    check_none_forgotten([], [net[0].weight], "0")
+    assert not fresh.state
+    assert foreign.state
+
+
+def test_state_17_what_only_waits_for_the_collector_is_no_danger():
+    """STATE-17: a scheduler and its optimizer hold each other"""
+    net = mlp()
+    gc.disable()
+    try:
+        optimizer = trained(net)
+        optimizer.cycle = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+        del optimizer
+        check_none_forgotten([], [net[0].weight], "0")
+    finally:
+        gc.enable()
+    assert not any(type(each) is torch.optim.Adam and each.state for each in gc.get_objects())

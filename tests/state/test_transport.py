@@ -1,0 +1,312 @@
+"""Moments are those that the new gradients would have made."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.backend.scaling import scaled
+from morphir.backend.surgery import Surgery
+from morphir.errors import RefusalError
+from morphir.ir import AxisMap, Mapped
+from morphir.shares import widened
+from morphir.state.transport import Transport
+from tests.backend.widenings import (
+    UNEQUAL,
+    WITH_FRESH,
+    Shared,
+    changes,
+    conv,
+    mlp,
+    resize_of,
+    widen,
+)
+from tests.specimens import fingerprint
+
+SMALLEST = 1 / 8  # of the shares below; gradients are at least 1/2
+# Every optimizer of torch that is carried over, with options by which all entries of its state
+# occur, and how far epsilon may part the two ways of getting the moments (STATE-11).
+OPTIMIZERS = {
+    "Adadelta": ({}, 1e-6 / (0.1 * 0.5**2) * (1 / SMALLEST**2 - 1)),
+    "Adagrad": ({"initial_accumulator_value": 0.0}, 1e-12),
+    "Adam": ({"amsgrad": True}, 1e-12),
+    "AdamW": ({"weight_decay": 0.1}, 1e-12),
+    "Adamax": ({}, 1e-8 / 0.5 * (1 / SMALLEST - 1)),
+    "ASGD": ({}, 1e-12),
+    "NAdam": ({}, 1e-12),
+    "RAdam": ({}, 1e-12),
+    "RMSprop": (
+        {"momentum": 0.5, "centered": True},
+        1e-8 / (0.5 * 0.0099**0.5) * (1 / SMALLEST - 1),
+    ),
+    "Rprop": ({}, 1e-12),
+    "SGD": ({"momentum": 0.9, "nesterov": True}, 1e-12),
+}
+CHANGE = (Mapped(6, UNEQUAL), Mapped(6, UNEQUAL, "split"))
+
+
+def history(count: int = 5) -> list[torch.Tensor]:
+    """Gradients that are not near 0, where epsilon would count."""
+    drawn = [torch.randn(6, 6, dtype=torch.float64) for _ in range(count)]
+    return [g.sign() * (0.5 + g.abs()) for g in drawn]
+
+
+def stepped(name: str, parameter: nn.Parameter, gradients, **more) -> torch.optim.Optimizer:
+    optimizer = getattr(torch.optim, name)([parameter], **OPTIMIZERS[name][0], **more)
+    for gradient in gradients:
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    return optimizer
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_11_moments_of_the_same_history(name):
+    """STATE-11: transport after steps is steps after transport, to what epsilon allows"""
+    net = nn.Linear(6, 6, bias=False).double()
+    gradients = history()
+    optimizer = stepped(name, net.weight, gradients)
+    edit = resize_of({"weight": CHANGE})
+    Surgery(net).apply([edit])
+    Transport([optimizer], net).apply(edit)
+    found = optimizer.state[net.weight]
+    other = nn.Parameter(torch.zeros(9, 9, dtype=torch.float64))
+    wanted = stepped(name, other, [scaled(g, CHANGE, "gradient") for g in gradients]).state[other]
+    assert found.keys() == wanted.keys()
+    for entry in found.keys() - {"ax"}:
+        allowed = OPTIMIZERS[name][1] * wanted[entry].abs().max()
+        assert (found[entry] - wanted[entry]).abs().max() <= allowed
+    net.weight.grad = torch.randn(9, 9, dtype=torch.float64)
+    optimizer.step()
+
+
+def test_an_average_of_the_parameter_is_changed_as_the_parameter():
+    """STATE-11: its free positions start where the parameter's do"""
+    net = mlp().double()
+    optimizer = torch.optim.ASGD(net.parameters(), lr=0.1)
+    net(torch.randn(5, 4, dtype=torch.float64)).sum().backward()
+    optimizer.step()
+    expected = {n: torch.equal(optimizer.state[p]["ax"], p) for n, p in net.named_parameters()}
+    assert all(expected.values())
+    edit = resize_of(changes(WITH_FRESH)[mlp])
+    Surgery(net).apply([edit])
+    Transport([optimizer], net).apply(edit)
+    for parameter in net.parameters():
+        assert torch.equal(optimizer.state[parameter]["ax"], parameter)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "options", "value"),
+    [
+        ("Adam", "exp_avg", {}, 0.0),
+        ("Adagrad", "sum", {"initial_accumulator_value": 0.25}, 0.25),
+        ("Rprop", "step_size", {"lr": 0.03}, 0.03),
+    ],
+)
+def test_state_11_fresh_positions_are_those_of_a_fresh_optimizer(name, entry, options, value):
+    """STATE-11"""
+    net = mlp()
+    optimizer = getattr(torch.optim, name)(net.parameters(), **options)
+    for _ in range(3):
+        net(torch.randn(5, 4)).square().sum().backward()
+        optimizer.step()
+    edit = resize_of(changes(WITH_FRESH)[mlp])
+    Surgery(net).apply([edit])
+    Transport([optimizer], net).apply(edit)
+    for parameter, axis in ((net[0].weight, 0), (net[2].weight, 1)):
+        found = optimizer.state[parameter][entry].movedim(axis, 0)
+        assert (found[[2, 8]] == torch.tensor(value)).all()
+        assert (found[0] != value).any()
+
+
+@pytest.mark.parametrize("options", [{"foreach": True}, {"fused": True}, {"foreach": False}])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "Adagrad"])
+@pytest.mark.parametrize("make", [mlp, conv, Shared])
+def test_the_next_step_is_that_of_the_duality(make, name, options):
+    """STATE-11: the widened model steps on, in every implementation, as its moments say"""
+    momentum = {"momentum": 0.9} if name == "SGD" else {}
+    nets = [make() for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    results = []
+    for net, more in zip(nets, ({"foreach": False}, options), strict=True):
+        net.to(memory_format=torch.channels_last)
+        optimizer = getattr(torch.optim, name)(net.parameters(), lr=0.1, **momentum, **more)
+        torch.manual_seed(1)
+        for number in range(4):
+            if number == 2:
+                edit = resize_of(changes(UNEQUAL)[make])
+                Surgery(net).apply([edit])
+                Transport([optimizer], net).apply(edit)
+            optimizer.zero_grad()
+            net(torch.randn(5, 4)).square().sum().backward()
+            optimizer.step()
+        results.append([p.detach().clone() for p in net.parameters()])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_13_undo_puts_back_the_very_tensors(name):
+    """STATE-13"""
+    net = mlp()
+    optimizer = getattr(torch.optim, name)(net.parameters(), **OPTIMIZERS[name][0])
+    net(torch.randn(5, 4)).sum().backward()
+    optimizer.step()
+    before = fingerprint(net, [optimizer])
+    surgery, transport = Surgery(net), Transport([optimizer], net)
+    edit = resize_of(changes(WITH_FRESH)[mlp])
+    surgery.apply([edit])
+    transport.apply(edit)
+    assert fingerprint(net, [optimizer]) != before
+    transport.undo()
+    surgery.undo()
+    assert fingerprint(net, [optimizer]) == before
+
+
+def test_tied_parameters_buffers_and_other_models_are_carried_once():
+    net, other = conv(), nn.Linear(2, 2)
+    net[3].tied = net[5]
+    one = torch.optim.Adam([*net.parameters(), *other.parameters()])
+    two = torch.optim.SGD([net[1].weight], momentum=0.9)
+    net(torch.randn(5, 4)).sum().backward()
+    other(torch.ones(1, 2)).sum().backward()
+    one.step()
+    two.step()
+    kept = one.state[other.weight]["exp_avg"]
+    edit = resize_of(changes(UNEQUAL)[conv])
+    Surgery(net).apply([edit])
+    Transport([one, two], net).apply(edit)
+    assert one.state[other.weight]["exp_avg"] is kept
+    assert one.state[net[5].weight]["exp_avg"].shape == (3, 81)
+    assert two.state[net[1].weight]["momentum_buffer"].shape == (9, 1, 2, 2)
+
+
+class Own(torch.optim.Optimizer):
+    """Keeps an average of gradients under a name of its own."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                average = self.state[p].setdefault("average", torch.zeros_like(p))
+                average.lerp_(p.grad, 0.5)
+
+
+class Louder(torch.optim.Adam):
+    """Adam by another name."""
+
+
+def trained(make_optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+    net = mlp()
+    optimizer = make_optimizer([*net.parameters()])
+    net(torch.randn(5, 4)).sum().backward()
+    optimizer.step(lambda: torch.zeros(()))
+    return net, optimizer
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (Own, "Own"),
+        (torch.optim.Adafactor, "Adafactor"),
+        (torch.optim.LBFGS, "LBFGS"),
+        (lambda ps: torch.optim.Muon([p for p in ps if p.dim() == 2]), "Muon"),
+    ],
+)
+def test_state_12_what_is_not_declared_is_refused(make, name):
+    """STATE-12"""
+    net, optimizer = trained(make)
+    before = fingerprint(net, [optimizer])
+    edit = resize_of(changes(UNEQUAL)[mlp])
+    with pytest.raises(RefusalError, match=rf"state of {name} follows(.|\n)*state_rules=\{{{name}"):
+        Transport([optimizer], net).check(edit)
+    assert fingerprint(net, [optimizer]) == before
+
+
+def test_state_12_users_declare_their_own():
+    """STATE-12"""
+    net, optimizer = trained(Own)
+    average = optimizer.state[net[0].bias]["average"]
+    edit = resize_of(changes(UNEQUAL)[mlp])
+    Transport([optimizer], net, {Own: {"average": "gradient"}}).apply(edit)
+    expected = scaled(average, edit.tensors["0.bias"], "gradient")
+    assert torch.equal(optimizer.state[net[0].bias]["average"], expected)
+
+
+def test_state_12_an_entry_that_is_not_declared_is_refused():
+    """STATE-12"""
+    net, optimizer = trained(torch.optim.Adam)
+    optimizer.state[net[0].weight]["extra"] = torch.zeros(6, 4)
+    edit = resize_of(changes(UNEQUAL)[mlp])
+    with pytest.raises(RefusalError, match="Adam keeps 'extra', and what that is"):
+        Transport([optimizer], net).apply(edit)
+    optimizer.state[net[0].weight]["extra"] = torch.zeros(3)
+    rules = {torch.optim.Adam: {"step": "magnitude"}}
+    with pytest.raises(RefusalError, match=r"'step' of Adam is \(\), and the parameter \(6, 4\)"):
+        Transport([optimizer], net, rules).apply(edit)
+
+
+def test_state_12_a_subclass_has_what_its_base_has():
+    """STATE-12"""
+    net, optimizer = trained(Louder)
+    Transport([optimizer], net).apply(resize_of(changes(UNEQUAL)[mlp]))
+    assert optimizer.state[net[0].bias]["exp_avg"].shape == (9,)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"Adam": {}}, "maps classes of optimizers to kinds, found 'Adam'"),
+        ({Own: {"average": "moment"}}, r"'average' of Own is 'moment'(.|\n)*gradient, squared"),
+    ],
+)
+def test_rules_that_say_nothing_are_refused(rules, message):
+    with pytest.raises(RefusalError, match=message):
+        Transport([], mlp(), rules)
+
+
+def parted(shares: str, name: str, steps: int, **options) -> float:
+    """How far the rows of copies of the first unit are apart after some steps."""
+    share = tuple(map(Fraction, shares.split()))
+    rest = tuple(range(1, 6))
+    axis_map = AxisMap(6, (0,) * len(share) + rest, share + (Fraction(1),) * 5)
+    _, net, _ = widen(mlp, axis_map)
+    optimizer = getattr(torch.optim, name)(net.parameters(), lr=0.01, **options)
+    x = torch.randn(16, 4, dtype=torch.float64)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        net(x).square().sum().backward()
+        optimizer.step()
+    rows = net[0].weight.detach()
+    return float((rows[0] - rows[1]).abs().max())
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam"])
+def test_state_16_equal_shares_never_part(name):
+    """STATE-16"""
+    assert parted("1/2 1/2", name, 20) < 1e-12
+    assert parted("1/2 1/2", name, 1) < 1e-12
+
+
+def test_state_16_positive_shares_part_under_sgd_and_not_at_adams_first_step():
+    """STATE-16"""
+    assert parted("3/4 1/4", "SGD", 1) > 1e-3
+    assert parted("3/4 1/4", "Adam", 1) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam"])
+def test_state_16_one_negative_share_parts_at_the_first_step(name):
+    """STATE-16"""
+    assert parted("5/4 -1/4", name, 1) > 5e-3
+
+
+def test_state_16_what_a_widening_draws_by_default_parts():
+    """STATE-16: every pair of copies, at Adam's first step"""
+    _, net, _ = widen(mlp, widened(6, 12, seed=0))
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    net(torch.randn(16, 4, dtype=torch.float64)).square().sum().backward()
+    optimizer.step()
+    rows = net[0].weight.detach()
+    assert ((rows[:6] - rows[6:]).abs().amax(1) > 5e-3).all()
