@@ -28,13 +28,6 @@ def check_model(model: Any) -> None:
     Raises:
         RefusalError: It is; the message says what to do.
     """
-    if isinstance(model, list | tuple) and all(isinstance(each, nn.Module) for each in model):
-        raise RefusalError(
-            "found a list of models; changing several in lockstep is not possible yet",
-            suggestions=[
-                "transform one of them, then morphir.replay(result.lineage, other) for each other"
-            ],
-        )
     check_module(model)
 
 

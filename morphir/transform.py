@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict, Unpack, final, overload
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
 from morphir.ir import Certificate, Grade, Report
+from morphir.lockstep import check_lockstep, check_same_changes, optimizers_by_model
 from morphir.passes.base import MorphismPass
 from morphir.pipeline import Application, Clock, Traces, Twins
 from morphir.result import TransformResult
@@ -23,19 +24,41 @@ from morphir.state.optimizer import optimizers_over
 from morphir.state.transport import StateRules
 
 
+class _Options(TypedDict, total=False):
+    optimizer: Any
+    example_inputs: Any
+    entry_points: Sequence[str]
+    inplace: bool
+
+
+class _MoreOptions(_Options, total=False):
+    min_grade: Grade | None
+    state_rules: StateRules | None
+
+
+@overload
+def apply(model: nn.Module, pass_: Passes, **options: Unpack[_Options]) -> nn.Module: ...
+
+
+@overload
 def apply(
-    model: nn.Module,
+    model: Sequence[nn.Module], pass_: Passes, **options: Unpack[_Options]
+) -> list[nn.Module]: ...
+
+
+def apply(
+    model: nn.Module | Sequence[nn.Module],
     pass_: Passes,
     *,
     optimizer: Any = None,
     example_inputs: Any = None,
     entry_points: Sequence[str] = ("forward",),
     inplace: bool = False,
-) -> nn.Module:
+) -> nn.Module | list[nn.Module]:
     """Returns the changed model, checked; `transform` also returns all that is known about it.
 
     Args:
-        model: Any module.
+        model: Any module; or a list of modules of one structure, which change in lockstep.
         pass_: A pass or a list of passes, applied in order.
         optimizer: With `inplace=True`, the optimizer (or several) that should take the new
             parameters.
@@ -46,7 +69,7 @@ def apply(
         inplace: Edit the caller's model instead of a copy.
 
     Returns:
-        A module of the same class.
+        A module of the same class; for a list of models a list of them.
 
     Raises:
         RefusalError: The model does not fit the pass; nothing changed.
@@ -75,11 +98,23 @@ def apply(
         entry_points=entry_points,
         inplace=inplace,
     )
-    return result.module
+    return [each.module for each in result] if isinstance(result, list) else result.module
+
+
+@overload
+def transform(
+    model: nn.Module, pass_: Passes, **options: Unpack[_MoreOptions]
+) -> TransformResult: ...
+
+
+@overload
+def transform(
+    model: Sequence[nn.Module], pass_: Passes, **options: Unpack[_MoreOptions]
+) -> list[TransformResult]: ...
 
 
 def transform(
-    model: nn.Module,
+    model: nn.Module | Sequence[nn.Module],
     pass_: Passes,
     *,
     optimizer: Any = None,
@@ -88,11 +123,12 @@ def transform(
     inplace: bool = False,
     min_grade: Grade | None = None,
     state_rules: StateRules | None = None,
-) -> TransformResult:
+) -> TransformResult | list[TransformResult]:
     """Applies passes and returns the model with its optimizer, report, certificate and lineage.
 
     Args:
-        model: Any module.
+        model: Any module; or a list of modules of one structure, which change in lockstep: with the
+            same draws, all or none.
         pass_: A pass or a list of passes, applied in order and checked together.
         optimizer: Any `torch.optim.Optimizer` over the model, or a list of them. Existing
             parameters keep group, options and state; new ones join the group of the layer they
@@ -109,55 +145,86 @@ def transform(
             optimizer's class to what each entry of its state is (`{"exp_avg": "gradient"}`), as
             spec/state.md lists it.
 
+    Returns:
+        A `TransformResult`; for a list of models a list of them, in the same order.
+
     Raises:
         RefusalError: The model does not fit a pass, or the optimizer not the model; nothing
             changed.
         VerificationError: A check failed; nothing changed.
     """
-    check_model(model)
     passes = as_passes(pass_)
     _least(min_grade, passes)
+    settings = _Settings(passes, example_inputs, entry_points, inplace, min_grade, state_rules)
+    # The caller may be in the middle of acting, where tensors that are made can't be trained.
+    with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stages:
+        if not isinstance(model, Sequence):
+            return _transform(model, optimizer, settings, stages)
+        check_lockstep(model, optimizer, inplace=inplace)
+        shares = optimizers_by_model(model, optimizer)
+        pairs = zip(model, shares, strict=True)
+        results = [_transform(each, own, settings, stages) for each, own in pairs]
+        check_same_changes(results)
+        return results
+
+
+@final
+@dataclass(frozen=True)
+class _Settings:
+    """What a caller asked for, whatever the model."""
+
+    passes: Sequence[MorphismPass]
+    example_inputs: Any
+    entry_points: Sequence[str]
+    inplace: bool
+    min_grade: Grade | None
+    state_rules: StateRules | None
+
+
+def _transform(
+    model: nn.Module, optimizer: Any, settings: _Settings, stages: ExitStack
+) -> TransformResult:
+    """Transforms one model; what undoes it is left on the stack."""
+    check_model(model)
     optimizers = optimizers_over(model, optimizer, attached_optimizers(model))
     clock = Clock()
-    # The caller may be in the middle of acting, where tensors that are made can't be trained.
-    with torch.inference_mode(False), torch.enable_grad():
+    inputs, entry_points = settings.example_inputs, settings.entry_points
+    with clock("inventory"):
+        original = Original.of(model, optimizers)
+    with clock("trace"):
+        before = Traces.of(model, inputs, entry_points)
+    first, *others = stages_of(settings.passes)
+    rewriter, said = rewrite(first, before, clock)
+    with clock("copy"):
+        copied = None if settings.inplace else duplicate(model, optimizers)
+        twins = Twins.of(model) if before.eval.inputs else None
+    target = model if copied is None else copied.model
+    carried = optimizers if copied is None else copied.optimizers
+    notes = [*(copied.notes if copied is not None else ())]
+    if settings.inplace and not carried and rewriter.insertions:
+        notes.append("no optimizer was given, so none has the new parameters")
+    since, found = original.inventory, []
+    while True:
+        application = Application(
+            target, carried, before, twins, rewriter, original, since, clock, settings.state_rules
+        )
+        stages.enter_context(application)
+        grade = _least(settings.min_grade, [each for each, _ in said])
+        report, certificate, lineage = application.run(inputs, entry_points, grade)
+        found.append((_complete(report, said, notes), certificate))
+        if not others:
+            break
+        before, twins, notes = application.after, application.new_twins, []
         with clock("inventory"):
-            original = Original.of(model, optimizers)
-        with clock("trace"):
-            before = Traces.of(model, example_inputs, entry_points)
-        first, *others = stages_of(passes)
-        rewriter, said = rewrite(first, before, clock)
-        with clock("copy"):
-            copied = None if inplace else duplicate(model, optimizers)
-            twins = Twins.of(model) if before.eval.inputs else None
-        target = model if copied is None else copied.model
-        carried = optimizers if copied is None else copied.optimizers
-        notes = [*(copied.notes if copied is not None else ())]
-        if inplace and not carried and rewriter.insertions:
-            notes.append("no optimizer was given, so none has the new parameters")
-        since, found = original.inventory, []
-        with ExitStack() as stages:
-            while True:
-                application = Application(
-                    target, carried, before, twins, rewriter, original, since, clock, state_rules
-                )
-                stages.enter_context(application)
-                grade = _least(min_grade, [each for each, _ in said])
-                report, certificate, lineage = application.run(example_inputs, entry_points, grade)
-                found.append((_complete(report, said, notes), certificate))
-                if not others:
-                    break
-                before, twins, notes = application.after, application.new_twins, []
-                with clock("inventory"):
-                    since = Inventory.of(target, carried)
-                rewriter, said = rewrite(others.pop(0), before, clock)
-            return TransformResult(
-                target,
-                _as_given(optimizer, optimizers, carried),
-                _joined([each for each, _ in found], clock),
-                _chained([each for _, each in found]),
-                lineage,
-            )
+            since = Inventory.of(target, carried)
+        rewriter, said = rewrite(others.pop(0), before, clock)
+    return TransformResult(
+        target,
+        _as_given(optimizer, optimizers, carried),
+        _joined([each for each, _ in found], clock),
+        _chained([each for _, each in found]),
+        lineage,
+    )
 
 
 def _joined(reports: Sequence[Report], clock: Clock) -> Report:

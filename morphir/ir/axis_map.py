@@ -7,6 +7,7 @@ AXIS-3   a split value is read through the map as  sum over {j : source[j] = i} 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -56,14 +57,14 @@ class AxisMap:
     @classmethod
     def copies(cls, size: int, source: Sequence[int]) -> AxisMap:
         """The map with these sources and equal shares."""
-        counts = {i: source.count(i) for i in set(source)}
+        counts = Counter(source)
         share = tuple(Fraction(0) if i == FRESH else Fraction(1, counts[i]) for i in source)
         return cls(size, tuple(source), share)
 
     @property
     def is_identity(self) -> bool:
         """Whether nothing changes."""
-        return self == AxisMap.identity(self.size)
+        return self.source == tuple(range(self.size))  # then every share is 1 (AXIS-1)
 
     def apply(self, tensor: torch.Tensor, axis: int, polarity: Polarity) -> torch.Tensor:
         """Maps a tensor along one axis; fresh positions are 0 (AXIS-2, AXIS-3)."""

@@ -6,7 +6,7 @@ innermost box around both ends, where no part stands.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -18,7 +18,7 @@ Point = tuple[float, float]
 
 HEADER: Final = 28.0  # the height of a box's title
 _PADDING: Final = 14.0
-_BETWEEN_ROWS: Final = 30.0
+_BETWEEN_ROWS: Final = 24.0
 _BETWEEN_PARTS: Final = 18.0
 _LANE: Final = 9.0
 _TURN: Final = 11.0  # how far from a card a wire turns into its lane
@@ -48,12 +48,37 @@ class Rect:
 @final
 @dataclass(frozen=True)
 class Route:
-    """A wire from point to point; `lane` is where a long one goes down."""
+    """A wire from point to point.
+
+    Attributes:
+        wire: The wire.
+        start: Where it leaves its source, or turns into its lane.
+        end: Where it arrives.
+        lane: Where a long one goes down.
+        above: How far up it begins, straight above `start`.
+    """
 
     wire: Wire
     start: Point
     end: Point
-    lane: float | None
+    lane: float | None = None
+    above: float = 0.0
+
+
+@final
+@dataclass(frozen=True)
+class Lane:
+    """Where a long wire goes down: which lane of which box.
+
+    Attributes:
+        box: The key of the box.
+        number: Which of its lanes, from the right.
+        enters: Whether the wire comes from above the box, and turns into the lane inside it.
+    """
+
+    box: str
+    number: int
+    enters: bool
 
 
 @final
@@ -85,17 +110,20 @@ class _Placing:
         self._rows: dict[str, list[list[Part]]] = {}
         self._rank: dict[str, int] = {}
         self._lanes: dict[str, list[int]] = {}  # by box: the row in which each lane is free again
+        self._above: dict[str, list[str]] = {}  # what is wired straight to a part
         self._rects: dict[str, Rect] = {}
         self._wires = self._visible()
 
     def layout(self) -> Layout:
         self._arrange(self._scheme.root)
-        lanes = {wire: lane for wire in self._wires if (lane := self._lane(wire)) is not None}
+        lanes = {wire: self._lane(wire) for wire in self._wires}
+        for wire, lane in lanes.items():
+            if lane is None:
+                _, source, target = self._nesting.ends(wire)
+                self._above.setdefault(target, []).append(source)
         self._measure(self._scheme.root)
         self._place(self._scheme.root, 0, 0)
-        return Layout(
-            self._rects, tuple(self._route(wire, lanes.get(wire)) for wire in self._wires)
-        )
+        return Layout(self._rects, tuple(self._route(w, lane) for w, lane in lanes.items()))
 
     def _visible(self) -> list[Wire]:
         """Wires between what is visible, each once; those inside a closed box are not."""
@@ -121,16 +149,21 @@ class _Placing:
                 if isinstance(part, Box) and self._is_open(part):
                     self._arrange(part)
 
-    def _lane(self, wire: Wire) -> int | None:
+    def _lane(self, wire: Wire) -> Lane | None:
         """The lane of a wire that does not go straight to the next row."""
         box, source, target = self._nesting.ends(wire)
         first, last = self._rank[source], self._rank[target]
-        if (
-            last == first + 1
-            and self._is_last(wire.source, source)
-            and self._is_first(wire, target)
-        ):
-            return None
+        if last == first + 1 and self._is_last(wire.source, source):
+            inside = self._nesting.path(wire.target)
+            inner = inside[inside.index(target) + 1 :]
+            entered = next((key for key in inner if self._rank[key]), None)
+            if entered is None:
+                return None
+            box, first, last = inside[inside.index(entered) - 1], -1, self._rank[entered]
+        return Lane(box, self._free_lane(box, first, last), enters=first == -1)
+
+    def _free_lane(self, box: str, first: int, last: int) -> int:
+        """The first lane of a box that is free from one row to another."""
         lanes = self._lanes.setdefault(box, [])
         for number, free in enumerate(lanes):
             if free <= first:
@@ -145,10 +178,6 @@ class _Placing:
         inside = path[path.index(outer) :]
         pairs = zip(inside, inside[1:], strict=False)
         return all(self._rank[part] == len(self._rows[box]) - 1 for box, part in pairs)
-
-    def _is_first(self, wire: Wire, outer: str) -> bool:
-        path = self._nesting.path(wire.target)
-        return all(self._rank[part] == 0 for part in path[path.index(outer) + 1 :])
 
     def _measure(self, box: Box) -> Size:
         widths, heights = [], []
@@ -177,6 +206,8 @@ class _Placing:
             tall = max(h for _, h in sizes)
             used = sum(w for w, _ in sizes) + _BETWEEN_PARTS * (len(sizes) - 1)
             left = x + (width - used) / 2
+            room = (width - used) / 2 - self._margin(box)
+            left += min(room, max(-room, self._drift(row, sizes, left)))
             for part, (w, h) in zip(row, sizes, strict=True):
                 if isinstance(part, Box) and self._is_open(part):
                     self._place(part, left, top)
@@ -185,25 +216,42 @@ class _Placing:
                 left += w + _BETWEEN_PARTS
             top += tall + _BETWEEN_ROWS
 
-    def _route(self, wire: Wire, lane: int | None) -> Route:
+    def _drift(self, row: Sequence[Part], sizes: Sequence[Size], left: float) -> float:
+        """How far a row would have to move so that its wires from the row above are straight."""
+        found = []
+        for part, (width, _) in zip(row, sizes, strict=True):
+            for other in self._above.get(part.key, ()):
+                found.append(self._rects[other].top[0] - left - width / 2)
+            left += width + _BETWEEN_PARTS
+        return sum(found) / len(found) if found else 0.0
+
+    def _route(self, wire: Wire, lane: Lane | None) -> Route:
         start, end = self._rects[wire.source].bottom, self._rects[wire.target].top
         if lane is None:
-            return Route(wire, start, end, None)
-        box, _, _ = self._nesting.ends(wire)
-        around = self._rects[box]
-        return Route(wire, start, end, around.x + around.width - _PADDING / 2 - _LANE * lane)
+            return Route(wire, start, end)
+        around = self._rects[lane.box]
+        if lane.enters:
+            start = start[0], around.y + HEADER - _TURN - 3
+        x = around.x + around.width - _PADDING / 2 - _LANE * lane.number
+        return Route(wire, start, end, x, self._rects[wire.source].bottom[1])
 
 
 def path_of(route: Route) -> str:
     """A route as the path data of SVG."""
     (x, y), (to_x, to_y) = route.start, route.end
     if route.lane is None:
-        bend = (to_y - y) / 2
-        return f"M{x:.1f} {y:.1f}C{x:.1f} {y + bend:.1f} {to_x:.1f} {to_y - bend:.1f} {to_x:.1f} {to_y:.1f}"
-    lane, r = route.lane, min(_TURN, abs(route.lane - x), abs(route.lane - to_x))
-    return (
-        f"M{x:.1f} {y:.1f}Q{x:.1f} {y + r:.1f} {x + r:.1f} {y + r:.1f}"
-        f"H{lane - r:.1f}Q{lane:.1f} {y + r:.1f} {lane:.1f} {y + 2 * r:.1f}"
-        f"V{to_y - 2 * r - 6:.1f}Q{lane:.1f} {to_y - r - 6:.1f} {lane - r:.1f} {to_y - r - 6:.1f}"
-        f"H{to_x + r:.1f}Q{to_x:.1f} {to_y - r - 6:.1f} {to_x:.1f} {to_y - 6:.1f}V{to_y:.1f}"
+        half = (y + to_y) / 2
+        return _path("M", x, y, "C", x, half, to_x, half, to_x, to_y)
+    lane = route.lane
+    r = min(_TURN, abs(lane - x), abs(lane - to_x))
+    down, up = y + r, to_y - r - 6
+    return _path(
+        *("M", x, min(y, route.above), "V", y, "Q", x, down, x + r, down),
+        *("H", lane - r, "Q", lane, down, lane, down + r),
+        *("V", up - r, "Q", lane, up, lane - r, up),
+        *("H", to_x + r, "Q", to_x, up, to_x, to_y - 6, "V", to_y),
     )
+
+
+def _path(*parts: str | float) -> str:
+    return " ".join(part if isinstance(part, str) else f"{part:.1f}" for part in parts)

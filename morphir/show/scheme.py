@@ -122,6 +122,7 @@ class _Drawing:
         self._names = number_values(graph)
         self._made_by: dict[Value, str] = {}  # the key of a card
         self._wires: dict[Wire, None] = {}
+        self._order = {name: index for index, name in enumerate(program.state)}
         self._count = 0
 
     def scheme(self) -> Scheme:
@@ -186,11 +187,10 @@ class _Drawing:
     def _chips(self, node: Node, module: str) -> Iterator[Chip]:
         """The state of a node; entries of the same dimensions share a chip."""
         chips: dict[tuple[Dim, ...], dict[str, None]] = {}
-        for value in node.operands:
-            if value.origin == "state":
-                dims = self._census.dims(value.name, value.type)
-                own = value.name.removeprefix(f"{module}.")
-                chips.setdefault(dims, {})[own] = None
+        read = {value.name: value.type for value in node.operands if value.origin == "state"}
+        for name in sorted(read, key=self._order.__getitem__):
+            own = name.removeprefix(f"{module}.")
+            chips.setdefault(self._census.dims(name, read[name]), {})[own] = None
         yield from (Chip(tuple(names), dims) for dims, names in chips.items())
 
 

@@ -12,8 +12,8 @@ from morphir.show.folding import closed_boxes
 from morphir.show.layout import HEADER, Rect, Size, lay_out, path_of
 from morphir.show.scheme import Box, Card, Chip, Part, Scheme, Wire, scheme_of
 
-_TITLE: Final = 7.0  # widths of a letter
-_SMALL: Final = 6.2
+_TITLE: Final = 7.6  # widths of a letter
+_SMALL: Final = 6.9
 _PILL: Final = 6.6
 _LINE: Final = 21.0
 _GAP: Final = 28.0

@@ -1,0 +1,116 @@
+"""Several models that change in lockstep: an online network and its target, twins, replicas.
+
+LOCK-1   models of one structure get the same changes, from the same draws; all of them or none
+LOCK-2   models that differ are refused with the first difference, before anything changes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from morphir.errors import RefusalError
+from morphir.frontend import check_module
+from morphir.lineage import AnyStep, ResizeStep
+from morphir.result import TransformResult
+
+
+def check_lockstep(models: Sequence[Any], optimizer: Any, *, inplace: bool) -> None:
+    """Refuses models that are not of one structure, and optimizers that can't be told apart.
+
+    Raises:
+        RefusalError: Two models differ, are one, or share an optimizer that would have to be
+            copied twice (LOCK-2).
+    """
+    if not models:
+        raise RefusalError("found an empty list of models", suggestions=["[online, target]"])
+    for model in models:
+        check_module(model)
+    if len({id(model) for model in models}) < len(models):
+        raise RefusalError("a model is listed twice", suggestions=["each model once"])
+    for number, model in enumerate(models[1:], 1):
+        difference = _difference(models[0], model)
+        if difference:
+            raise RefusalError(f"models 0 and {number} are not of one structure: {difference}")
+    for each in [] if inplace else _listed(optimizer):
+        owners = [n for n, model in enumerate(models) if _holds(each, model)]
+        if len(owners) > 1:
+            raise RefusalError(
+                f"the {type(each).__name__} holds parameters of models {owners[0]} and "
+                f"{owners[1]}, and each copy of a model would get a copy of it",
+                suggestions=["inplace=True", "one module that holds both"],
+            )
+
+
+def _difference(first: nn.Module, other: nn.Module) -> str:
+    """The first way in which two models differ, in words, or ""."""
+    sides = [
+        {
+            **{name: type(module).__qualname__ for name, module in model.named_modules()},
+            **{n: (*p.shape,) for n, p in model.named_parameters(remove_duplicate=False)},
+            **{n: (*b.shape,) for n, b in model.named_buffers(remove_duplicate=False)},
+        }
+        for model in (first, other)
+    ]
+    for name in [*dict.fromkeys((*sides[0], *sides[1]))]:
+        was, now = (side.get(name, "missing") for side in sides)
+        if was != now:
+            return f"{name or 'the model itself'} is {was} in one and {now} in the other"
+    return ""
+
+
+def _listed(optimizer: Any) -> list[Any]:
+    if optimizer is None:
+        return []
+    return [*optimizer] if isinstance(optimizer, list | tuple) else [optimizer]
+
+
+def _holds(optimizer: Any, model: nn.Module) -> bool:
+    own = {id(p) for p in model.parameters()}
+    groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
+    return any(id(p) in own for group in groups for p in group["params"])
+
+
+def optimizers_by_model(models: Sequence[nn.Module], optimizer: Any) -> list[Any]:
+    """For each model the given optimizers over it: none, one, or a list.
+
+    Raises:
+        RefusalError: One is over none of the models.
+    """
+    given = _listed(optimizer)
+    for each in given:
+        if not any(_holds(each, model) for model in models):
+            kind = type(each).__name__
+            raise RefusalError(f"the {kind} holds no parameter of any of the models")
+    found = ([each for each in given if _holds(each, model)] for model in models)
+    return [own if len(own) > 1 else next(iter(own), None) for own in found]
+
+
+def check_same_changes(results: Sequence[TransformResult]) -> None:
+    """Refuses if the models did not get the same changes (LOCK-1).
+
+    Raises:
+        RefusalError: A pass decided by the numbers of the models, which are not the same.
+    """
+    first = results[0].lineage.steps
+    for number, result in enumerate(results[1:], 1):
+        for one, other in zip(first, result.lineage.steps, strict=False):
+            if _said(one) != _said(other):
+                raise RefusalError(
+                    f"models 0 and {number} would change differently: {one}, and {other}",
+                    suggestions=[
+                        "morphir.replay(result.lineage, other) of the first, where the function "
+                        "of the other need not be kept",
+                    ],
+                )
+        if len(first) != len(result.lineage.steps):
+            raise RefusalError(f"models 0 and {number} have another past: their lineages differ")
+
+
+def _said(step: AnyStep) -> object:
+    if isinstance(step, ResizeStep):
+        return step.at, step.law, dict(step.changes), step.attributes, dict(step.spec)
+    return step.anchor, step.name, step.law, dict(step.spec)

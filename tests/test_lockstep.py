@@ -1,0 +1,110 @@
+"""LOCK-1 and LOCK-2: several models change alike, or none does."""
+
+import pytest
+import torch
+from torch import nn
+
+import morphir
+from morphir import DeeperPass, PruneDormantPass, RefusalError, VerificationError, WiderPass
+from morphir.ir import Grade
+from tests.specimens import Net, fingerprint, train_a_little
+
+PASSES = [WiderPass(at="extractor.0", width=12), DeeperPass(at="extractor.1", block="residual")]
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_lock_1_models_get_the_same_changes(inplace):
+    online, target = Net(), Net()
+    optimizer = torch.optim.Adam(online.parameters())
+    train_a_little(online, optimizer)
+    x = torch.randn(5, 4)
+    wanted = [online(x), target(x)]
+    results = morphir.transform(
+        [online, target], PASSES, optimizer=optimizer, example_inputs=(x,), inplace=inplace
+    )
+    assert [result.report.grade for result in results] == [Grade.PROVED] * 2
+    for result, old, y in zip(results, (online, target), wanted, strict=True):
+        assert (result.module is old) == inplace
+        assert torch.allclose(result.module(x), y, rtol=0, atol=1e-6)
+    first, second = (result.lineage.steps for result in results)
+    assert [step.spec for step in first] == [step.spec for step in second]
+    assert first[0].changes == second[0].changes
+    assert results[1].optimizer is None
+    assert (results[0].optimizer is optimizer) == inplace
+    train_a_little(results[0].module, results[0].optimizer)
+    for one, other in zip(*(result.module.parameters() for result in results), strict=True):
+        assert one.shape == other.shape
+
+
+def test_lock_1_apply_returns_the_models_in_order():
+    nets = [Net(), Net(), Net()]
+    x = torch.randn(5, 4)
+    grown = morphir.apply(nets, PASSES, example_inputs=(x,))
+    for old, new in zip(nets, grown, strict=True):
+        assert torch.allclose(new(x), old(x), rtol=0, atol=1e-6)
+
+
+def test_lock_1_all_or_nothing_in_place(monkeypatch):
+    """The second model fails its checks: the first is as it was."""
+    nets = [Net(), Net()]
+    optimizers = [torch.optim.Adam(net.parameters()) for net in nets]
+    for net, optimizer in zip(nets, optimizers, strict=True):
+        train_a_little(net, optimizer)
+    before = [fingerprint(net, [o]) for net, o in zip(nets, optimizers, strict=True)]
+    real = morphir.pipeline.Application.run
+    runs = []
+
+    def run(self, *arguments):
+        runs.append(self)
+        if len(runs) == 4:
+            raise VerificationError("planted")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(morphir.pipeline.Application, "run", run)
+    with pytest.raises(VerificationError, match="planted"):
+        morphir.transform(nets, PASSES, optimizer=optimizers, inplace=True)
+    assert [fingerprint(net, [o]) for net, o in zip(nets, optimizers, strict=True)] == before
+
+
+def test_lock_1_what_is_decided_by_numbers_has_to_be_the_same():
+    """A unit is dead in one model only."""
+    one, other = (nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)) for _ in range(2))
+    with torch.no_grad():
+        one[2].weight[:, 3] = 0
+    before = [fingerprint(net, []) for net in (one, other)]
+    with pytest.raises(RefusalError, match=r"have another past|would change differently"):
+        morphir.transform([one, other], PruneDormantPass(at="0"), inplace=True)
+    assert [fingerprint(net, []) for net in (one, other)] == before
+
+
+def shared_optimizer():
+    nets = [Net(), Net()]
+    return nets, torch.optim.Adam([p for net in nets for p in net.parameters()])
+
+
+NET = Net()
+
+
+@pytest.mark.parametrize(
+    ("models", "optimizer", "message"),
+    [
+        ([], None, "an empty list"),
+        ([NET, NET], None, "listed twice"),
+        ([Net(), Net(9)], None, "extractor.0.weight is .8, 4. in one and .9, 4. in the other"),
+        ([Net(), nn.Linear(4, 2)], None, "the model itself is Net in one and Linear"),
+        ([Net(), "net"], None, "nn.Module"),
+        ([Net(), Net()], torch.optim.Adam(Net().parameters()), "holds no parameter of any"),
+        (*shared_optimizer(), "holds parameters of models 0 and 1"),
+    ],
+)
+def test_lock_2_what_does_not_go_together_is_refused(models, optimizer, message):
+    with pytest.raises(RefusalError, match=message):
+        morphir.transform(models, PASSES, optimizer=optimizer)
+
+
+def test_lock_1_one_optimizer_over_two_models_in_place():
+    nets, optimizer = shared_optimizer()
+    results = morphir.transform(nets, PASSES, optimizer=optimizer, inplace=True)
+    assert all(result.optimizer is optimizer for result in results)
+    for net in nets:
+        train_a_little(net, optimizer)
