@@ -5,7 +5,16 @@ from morphir.export import OnnxReport, export_onnx
 from morphir.frontend import trace
 from morphir.ir import Certificate, Grade, Program, Report
 from morphir.lineage import Lineage
-from morphir.passes import DeeperPass, MorphismPass, PruneDormantPass, Refusal, WiderPass
+from morphir.passes import (
+    CompactPass,
+    DeeperPass,
+    ExtendInputPass,
+    ExtendOutputPass,
+    MorphismPass,
+    PruneDormantPass,
+    Refusal,
+    WiderPass,
+)
 from morphir.plan import plan
 from morphir.planned import Plan
 from morphir.result import TransformResult
@@ -17,7 +26,10 @@ from morphir.versions import __version__ as __version__
 
 __all__ = [
     "Certificate",
+    "CompactPass",
     "DeeperPass",
+    "ExtendInputPass",
+    "ExtendOutputPass",
     "Grade",
     "Inspection",
     "Lineage",

@@ -65,6 +65,20 @@ def attribute_tensors(module: nn.Module, name: str) -> Iterator[tuple[str, torch
         yield from tensors_in(value, join(name, key))
 
 
+def hooks_by_attribute(module: nn.Module) -> dict[str, Callable[[nn.Module, Any], None]]:
+    """The hooks of torch.nn.utils that make an attribute anew before each forward, by its name.
+
+    Pruning and the older weight_norm and spectral_norm keep a product of parameters there.
+    """
+    found = {}
+    for hook in module._forward_pre_hooks.values():
+        name = getattr(hook, "_tensor_name", getattr(hook, "name", None))
+        is_torchs = any(k.__module__.startswith("torch.nn.utils.") for k in type(hook).__mro__)
+        if is_torchs and isinstance(name, str):
+            found[name] = hook
+    return found
+
+
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """What a module holds beside its state and what holds nothing."""
     for key, value in vars(module).items():

@@ -15,7 +15,7 @@ from typing import Any, Final, final
 from torch import nn
 
 from morphir.errors import StorageError
-from morphir.ir import AttributeChange, Edit, Resize
+from morphir.ir import AttributeChange, Edit, Fold, Resize
 from morphir.ir.change import tensors_from_json, tensors_to_json
 
 _ATTRIBUTE: Final = "_morphir_lineage"
@@ -68,6 +68,8 @@ class ResizeStep:
         changes: How the axes of every tensor changed, as `tensors_to_json` writes it.
         attributes: What followed: module, attribute, old, new.
         spec: How free positions were filled.
+        inverse: Whether the changes are those from the new axes to the old ones.
+        folds: What biases took over: weight, bias, constants.
         structure: `structure_of` the model before the application.
         before: Hash of the program before the application.
         after: Hash of the program after it.
@@ -79,6 +81,8 @@ class ResizeStep:
     changes: Mapping[str, Any]
     attributes: tuple[tuple[str, str, Any, Any], ...]
     spec: Mapping[str, Any]
+    inverse: bool
+    folds: tuple[tuple[str, str, tuple[float, ...]], ...]
     structure: str
     before: str
     after: str
@@ -93,13 +97,17 @@ class ResizeStep:
         try:
             tensors = tensors_from_json(self.changes)
             attributes = [AttributeChange(*map(_hashable, each)) for each in self.attributes]
+            folds = [Fold(*map(_hashable, each)) for each in self.folds]
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not a change of axes: {error!r}") from error
-        return Resize(self.at, self.law, tensors, attributes, self.spec)
+        return Resize(
+            self.at, self.law, tensors, attributes, self.spec, inverse=self.inverse, folds=folds
+        )
 
     def __str__(self) -> str:
         count = len(self.changes["tensors"])
-        sizes = " and ".join(f"{m['size']} to {len(m['source'])}" for m in self.changes["maps"])
+        ends = [(m["size"], len(m["source"])) for m in self.changes["maps"]]
+        sizes = " and ".join("{} to {}".format(*e[:: -1 if self.inverse else 1]) for e in ends)
         return f"{self.at}: {sizes} units in {count} tensors ({self.law})"
 
 
@@ -115,10 +123,12 @@ _TYPES: Final[Mapping[str, type]] = {
     "anchor": str,
     "name": str,
     "inside": bool,
+    "inverse": bool,
     "law": str,
     "changes": dict,
     "attributes": list,
     "spec": dict,
+    "folds": list,
     "follows": list,
     "structure": str,
     "before": str,
@@ -183,7 +193,10 @@ def _step_of(edit: Edit, application: int, about: Mapping[str, str]) -> AnyStep:
     if isinstance(edit, Resize):
         attributes = tuple((a.module, a.name, a.old, a.new) for a in edit.attributes)
         changes = tensors_to_json(edit.tensors)
-        return ResizeStep(application, edit.at, edit.law, changes, attributes, spec, **about)
+        folds = tuple((f.weight, f.bias, f.constants) for f in edit.folds)
+        return ResizeStep(
+            application, edit.at, edit.law, changes, attributes, spec, edit.inverse, folds, **about
+        )
     follows = tuple(edit.follows)
     return Step(application, edit.anchor, edit.name, edit.inside, edit.law, spec, follows, **about)
 
@@ -206,8 +219,8 @@ def _step(data: Mapping[str, Any]) -> AnyStep:
             raise ValueError(f"{name} is {value!r}, expected {_TYPES[name].__name__}")
     if kind is Step:
         return Step(**{**given, "follows": tuple(map(str, given["follows"]))})
-    attributes = tuple(tuple(map(_hashable, each)) for each in given["attributes"])
-    step = ResizeStep(**{**given, "attributes": attributes})
+    listed = {n: tuple(tuple(map(_hashable, e)) for e in given[n]) for n in ("attributes", "folds")}
+    step = ResizeStep(**{**given, **listed})
     assert step.edit is not None  # raises where it is none
     return step
 

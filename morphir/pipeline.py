@@ -6,19 +6,19 @@ BACK-6   whatever goes wrong on the way, model and optimizers are as they were
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any, final
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from morphir.backend.described import describe
 from morphir.backend.surgery import Surgery
 from morphir.checks import (
+    Commits,
+    Extended,
     Inventory,
     Original,
     check_certificate,
@@ -26,15 +26,17 @@ from morphir.checks import (
     check_learning,
     check_native,
     check_on_data,
+    check_rounding,
     check_within,
+    holding,
 )
 from morphir.checks.announced import expected
-from morphir.checks.calling import double_copy, private_copy
-from morphir.cloning import replica
 from morphir.emission import check_emission
-from morphir.errors import RefusalError, VerificationError
-from morphir.frontend import Trace, record
+from morphir.errors import VerificationError
+from morphir.frontend import Trace
+from morphir.grading import parameters_not_finite, verdict
 from morphir.ir import (
+    FRESH,
     AttributeChange,
     Certificate,
     Check,
@@ -43,102 +45,16 @@ from morphir.ir import (
     InsertionClaim,
     Program,
     Report,
+    Resize,
     ResizeClaim,
     Rewriter,
+    maps_in,
 )
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
 from morphir.ops import DEFAULT_TABLE
+from morphir.recordings import Clock, Traces, Twins
 from morphir.state.optimizer import Joining
 from morphir.state.transport import StateRules, Transport
-
-_CAN_REFUTE: Final = ("float64", "native", "kept", "original", "learning")
-
-
-@final
-@dataclass
-class Clock:
-    """Seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        """Times a phase that ends well."""
-        start = time.perf_counter()
-        yield
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Traces:
-    """A model recorded in eval mode and, where that works, in train mode.
-
-    Attributes:
-        eval: The recording in eval mode.
-        train: That in train mode, None where there is none.
-        train_failure: Why there is none.
-        are_one: Whether the same recording stands for both, as nothing in it uses the mode.
-    """
-
-    eval: Trace
-    train: Trace | None
-    train_failure: str = ""
-    are_one: bool = False
-
-    @classmethod
-    def of(cls, model: nn.Module, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
-        """Records a model in both modes."""
-        first = record(model, example_inputs=example_inputs, entry_points=entry_points)
-        without = [repr(name) for name in entry_points if name not in first.inputs]
-        if without:
-            return cls(first, None, f"there are no inputs to run {', '.join(without)} on")
-        if not first.uses_mode:
-            program = replace(first.program, mode="train")
-            return cls(first, replace(first, program=program), are_one=True)
-        try:
-            second = record(
-                model, example_inputs=dict(first.inputs), entry_points=entry_points, mode="train"
-            )
-        except RefusalError as refusal:
-            return cls(first, None, refusal.reason)
-        return cls(first, second)
-
-    def keeping(self, names: Collection[str]) -> Traces:
-        """The same, with copies of some tensors, which the model is about to change."""
-        state = self.eval.program.state
-        copies = {n: t.detach().clone() for n in names if (t := state[n].tensor) is not None}
-
-        def kept(trace: Trace) -> Trace:
-            entries = trace.program.state
-            changed = {n: replace(entries[n], tensor=t) for n, t in copies.items()}
-            return replace(trace, program=replace(trace.program, state={**entries, **changed}))
-
-        train = None if self.train is None else kept(self.train)
-        return replace(self, eval=kept(self.eval), train=train)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Twins:
-    """Copies of a model to run, so that running it changes nothing that the user holds.
-
-    Attributes:
-        native: In the stored dtype, with the model's own parameters.
-        double: In float64.
-    """
-
-    native: nn.Module
-    double: nn.Module
-
-    @classmethod
-    def of(cls, model: nn.Module) -> Twins:
-        """Copies a model; its optimizers are not copied."""
-        return cls(replica(model), double_copy(model))
-
-    def apart(self) -> Twins:
-        """The same, with parameters of their own."""
-        return Twins(private_copy(self.native), self.double)
 
 
 @final
@@ -156,6 +72,7 @@ class Application:
         since: Inventory,
         clock: Clock,
         state_rules: StateRules | None = None,
+        not_run: str = "there are no inputs to run it on",
     ) -> None:
         """Says what is known when the edits are about to be applied.
 
@@ -163,20 +80,34 @@ class Application:
             target: The model that is edited.
             optimizers: The optimizers that take the new parameters.
             before: The recordings of the model as it is.
-            twins: Copies of it as it is, None where there are no inputs to run them on.
+            twins: Copies of it as it is, None where they are not run.
             rewriter: The edits, and the program that they make.
             original: The model as it was given, with an inventory taken before anything was done.
             since: The inventory of the target as it is.
             clock: Times the phases.
             state_rules: What the state of optimizers means that are not torch's own.
+            not_run: Why there are no twins.
         """
         self.target, self.optimizers = target, optimizers
         self.before, self.twins, self.original, self.since = before, twins, original, since
         self.after, self.new_twins = before, twins
         self._followed: list[AttributeChange] = []
         self.rewriter, self.clock = rewriter, clock
+        self._not_run = not_run
         given = {name: t for edit in rewriter.resizes for name, t in edit.given.items()}
-        self._surgery = Surgery(target, rewriter.program.sequentials, given=given)
+        self._commits = Commits(
+            {
+                name: change
+                for edit in rewriter.resizes
+                for name, change in (() if edit.inverse else edit.tensors.items())
+            }
+        )
+        self._extended = Extended(
+            tuple(each for edit in rewriter.resizes for each in edit.inputs),
+            tuple(each for edit in rewriter.resizes for each in edit.outputs),
+        )
+        sequentials = rewriter.program.sequentials
+        self._surgery = Surgery(target, sequentials, given=given, watch=self._commits.check)
         self._joining = Joining(optimizers, target)
         self._transport = Transport(optimizers, target, state_rules)
         self._lineage = lineage_of(target)
@@ -217,6 +148,8 @@ class Application:
             self._followed = [*_followed(described, _described(self.target))]
         with self.clock("trace again"):
             known = dict(self.before.eval.inputs)
+            for name, arguments in known.items():
+                known[name] = self._extended.arguments(self.target, name, arguments)
             given = known if known.keys() == set(entry_points) else example_inputs
             self.after = Traces.of(self.target, given, entry_points)
             check_emission(self.target, self.rewriter, self.after.eval.program)
@@ -236,12 +169,21 @@ class Application:
         return report, certificate, lineage
 
     def _keep_what_changes(self) -> None:
-        """Copies the old numbers where the model that was recorded is the one that changes."""
+        """Copies the old numbers where the model that was recorded is the one that changes.
+
+        Only a removal asks for them: that what is left out is zero is derived from all numbers.
+        Otherwise they are compared with the new ones while both are there.
+        """
+        changes = [change for edit in self.rewriter.resizes for change in edit.tensors.values()]
         names = [name for edit in self.rewriter.resizes for name in edit.tensors]
         is_itself = self.target is self.original.model or self.since is not self.original.inventory
-        if names and is_itself:
-            self.before = self.before.keeping(names)
-            self.twins = None if self.twins is None else self.twins.apart()
+        if not names or not is_itself:
+            return
+        maps = {m for change in changes for axis in change for m in maps_in(axis)}
+        removes = any(len({*m.source} - {FRESH}) < m.size for m in maps)
+        removes = removes or any(edit.inverse for edit in self.rewriter.resizes)
+        self.before = self.before.keeping(names, copy=removes)
+        self.twins = None if self.twins is None else self.twins.apart()
 
     def _join(self) -> None:
         parameters = dict(self.target.named_parameters())
@@ -252,17 +194,18 @@ class Application:
     def _checks(self, certificate: Certificate, after: Traces) -> list[Check]:
         old, new = self.before.eval.program, after.eval.program
         with self.clock("certificate"):
-            first = check_certificate(old, new, certificate, DEFAULT_TABLE)
+            first = check_certificate(old, new, certificate, DEFAULT_TABLE, self._commits)
             checks = [first, self._train_check(after, first)]
         with self.clock("inventory"):
             follows = {edit.name: edit.follows for edit in self.rewriter.insertions}
             claims = certificate.insertions
             since = self.since
             for edit in self.rewriter.resizes:
-                since = expected(since, edit.tensors, [*edit.attributes, *self._followed])
+                shapes = {name: edit.new_shape(name) for name in edit.tensors}
+                since = expected(since, shapes, [*edit.attributes, *self._followed])
             checks += self.original.check(self.target, self.optimizers, claims, follows, since)
         if self.twins is None:
-            why = "not run: there are no inputs to run it on"
+            why = f"not run: {self._not_run}"
             return [*checks, Check("float64", Grade.UNKNOWN, why)]
         with self.clock("copy"):
             twins = self.new_twins = Twins.of(self.target)
@@ -275,11 +218,19 @@ class Application:
                 with self.clock("float64"):
                     both = self.twins.double, twins.double
                     return [*checks, check_within(*both, inputs, _bounds(old, edit.box))]
-        with self.clock("float64"):
-            checks.append(check_double(self.twins.double, twins.double, inputs, DEFAULT_TABLE))
+        exact = self._surgery.exact
+        if exact:
+            with self.clock("rounding"):
+                pairs = self.target.named_parameters(), self.target.named_buffers()
+                stored = dict(chain(*pairs))
+                both = self.twins.double, twins.double
+                checks.append(check_rounding(*both, inputs, stored, exact))
+        with self.clock("float64"), holding(twins.double, exact):
+            both = self.twins.double, twins.double
+            checks.append(check_double(*both, inputs, DEFAULT_TABLE, self._extended))
         with self.clock("native"):
-            reference = self.twins.double
-            checks.append(check_native(self.twins.native, twins.native, inputs, reference))
+            both = self.twins.native, twins.native
+            checks.append(check_native(*both, inputs, self.twins.double, self._extended))
         if certificate.insertions:
             with self.clock("learning"):
                 claims, twin = certificate.insertions, self.twins.native
@@ -297,7 +248,8 @@ class Application:
             why = f"the new model can't be recorded: {after.train_failure}"
             return Check("certificate (train)", Grade.UNKNOWN, why)
         certificate = _certificate(old, new, self.rewriter)
-        return check_certificate(old.program, new.program, certificate, DEFAULT_TABLE)
+        programs = old.program, new.program
+        return check_certificate(*programs, certificate, DEFAULT_TABLE, self._commits)
 
     def _report(self, certificate: Certificate, checks: Sequence[Check]) -> Report:
         program = self.before.eval.program
@@ -307,9 +259,27 @@ class Application:
             entry_points=tuple(program.graphs),
             not_covered=program.unreached,
             checks=tuple(checks),
-            notes=(*program.notes, *parameters_not_finite(self.target), *self._joining.notes),
+            notes=(
+                *self._longer(),
+                *program.notes,
+                *parameters_not_finite(self.target),
+                *self._joining.notes,
+            ),
             seconds=dict(self.clock.seconds),
         )
+
+    def _longer(self) -> Iterator[str]:
+        """What the new model takes and returns, where that is something else."""
+        for name, graph in self.after.eval.program.graphs.items():
+            taken = {value.name: value for value in graph.inputs}
+            for verb, claims, values in (
+                ("takes", self._extended.inputs, taken),
+                ("returns", self._extended.outputs, dict(graph.outputs)),
+            ):
+                for each in claims:
+                    if each.entry_point == name and each.path in values:
+                        what = f"{each.path} " if each.path else ""
+                        yield f"{name} now {verb} {what}{values[each.path].type}"
 
 
 Described = Mapping[str, Mapping[str, Any]]
@@ -332,39 +302,6 @@ def _followed(before: Described, after: Described) -> Iterator[AttributeChange]:
                 yield AttributeChange(name, key, old, value)
 
 
-def parameters_not_finite(model: nn.Module) -> list[str]:
-    """A note if a parameter holds infinities or NaN, for which no run can show anything."""
-    names = [name for name, parameter in model.named_parameters() if not _is_finite(parameter)]
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return [f"a parameter is not finite: {names[0]}{more}"] if names else []
-
-
-def _is_finite(tensor: torch.Tensor) -> bool:
-    if not tensor.is_floating_point() or tensor.element_size() == 1:  # torch can't tell for float8
-        return True
-    detached = tensor.detach()  # a sum takes a third of the time, but may overflow
-    return math.isfinite(detached.sum().item()) or bool(detached.isfinite().all())
-
-
-def verdict(checks: Sequence[Check]) -> Grade:
-    """The grade of an application: any refutation, else the certificate, else the runs (GRADE-1).
-
-    A change that does not claim to keep the function is graded by what was measured (GRADE-2).
-    Where the certificate holds in eval mode only, nothing is known: nothing runs in train mode.
-    """
-    grades = {check.name: check.grade for check in checks}
-    if any(grades.get(name) is Grade.REFUTED for name in _CAN_REFUTE):
-        return Grade.REFUTED
-    if "data" in grades and grades.get("certificate") is Grade.UNKNOWN:
-        return grades["data"]
-    if grades.get("certificate") in (Grade.PROVED, Grade.PROVED_ON_BOX):
-        return max(
-            grades["certificate"], grades.get("certificate (train)", Grade.PROVED), key=_rank
-        )
-    ran = any(grades.get(name) is Grade.TESTED for name in ("float64", "native"))
-    return Grade.TESTED if ran else Grade.UNKNOWN
-
-
 def _bounds(
     program: Program, box: Mapping[str, tuple[float, float]]
 ) -> dict[str, list[tuple[float, float]]]:
@@ -375,12 +312,18 @@ def _bounds(
     }
 
 
-def _rank(grade: Grade) -> int:
-    return grade.rank
-
-
 def _new_parameters(edits: Sequence[Insertion]) -> Mapping[str, nn.Parameter]:
     return {f"{e.name}.{key}": p for e in edits for key, p in e.module.named_parameters()}
+
+
+def _claim(edit: Resize, program: Program) -> ResizeClaim:
+    """What an edit says about a program of one mode; some outputs are returned in the other."""
+    outputs = tuple(
+        each
+        for each in edit.outputs
+        if any(path == each.path for path, _ in program.graphs[each.entry_point].outputs)
+    )
+    return ResizeClaim(edit.law, edit.at, edit.tensors, edit.inverse, tuple(edit.inputs), outputs)
 
 
 def _certificate(before: Trace, after: Trace, rewriter: Rewriter) -> Certificate:
@@ -388,6 +331,6 @@ def _certificate(before: Trace, after: Trace, rewriter: Rewriter) -> Certificate
         before.program.hash,
         after.program.hash,
         tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in rewriter.insertions),
-        tuple(ResizeClaim(edit.law, edit.at, edit.tensors) for edit in rewriter.resizes),
+        tuple(_claim(edit, before.program) for edit in rewriter.resizes),
         box=next((edit.box for edit in rewriter.resizes), None),
     )

@@ -20,7 +20,7 @@ from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
 from morphir.ir import AttributeChange, Grade, Resize, Rewriter
 from morphir.passes.base import MorphismPass
-from morphir.pipeline import Application, Clock, Traces, Twins
+from morphir.pipeline import Application
 from morphir.planned import (
     Plan,
     PlannedStage,
@@ -28,6 +28,7 @@ from morphir.planned import (
     planned_module,
     planned_tensors,
 )
+from morphir.recordings import Clock, Traces, Twins
 from morphir.stages import Passes, as_passes, check_model, rewrite, stages_of, told
 from morphir.state.optimizer import optimizers_over
 from morphir.state.transport import StateRules, Transport
@@ -74,6 +75,11 @@ def plan(
         0.bias f32[8 -> 16 copy]
         2.weight f32[2, 8 -> 16 split]
     """
+    if isinstance(model, list | tuple):
+        raise RefusalError(
+            "found a list of models, expected one",
+            suggestions=["one of them: models that change in lockstep have the same plan"],
+        )
     check_model(model)
     passes = as_passes(pass_)
     with torch.inference_mode(False), torch.enable_grad():
@@ -188,9 +194,9 @@ def _resized(module: nn.Module, owner: str, edit: Resize) -> nn.Module:
     def resized(tensors: Mapping[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
         found = dict(tensors)
         for key, tensor in tensors.items():
-            change = edit.tensors.get(f"{owner}.{key}".removeprefix("."))
-            if tensor is not None and change is not None:
-                shape = [axis.new_size for axis in change]
+            name = f"{owner}.{key}".removeprefix(".")
+            if tensor is not None and name in edit.tensors:
+                shape = edit.new_shape(name)
                 found[key] = torch.empty(shape, dtype=tensor.dtype, device="meta")
         return found
 

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from torch import nn
-
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
 from morphir.ir import Rewriter, both_modes
 from morphir.passes.base import MorphismPass, run_pass
-from morphir.pipeline import Clock, Traces
+from morphir.recordings import Clock, Traces
 
 Passes = MorphismPass | Sequence[MorphismPass]
 Said = Sequence[tuple[MorphismPass, Sequence[str]]]

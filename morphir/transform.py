@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, Unpack, final, overload
+from typing import Any, Final, TypedDict, Unpack, final, overload
 
 import torch
 from torch import nn
@@ -17,11 +17,14 @@ from morphir.errors import RefusalError
 from morphir.ir import Certificate, Grade, Report
 from morphir.lockstep import check_lockstep, check_same_changes, optimizers_by_model
 from morphir.passes.base import MorphismPass
-from morphir.pipeline import Application, Clock, Traces, Twins
+from morphir.pipeline import Application
+from morphir.recordings import Clock, Traces, Twins
 from morphir.result import TransformResult
 from morphir.stages import Passes, Said, as_passes, check_model, rewrite, stages_of, told
 from morphir.state.optimizer import optimizers_over
 from morphir.state.transport import StateRules
+
+_COPIED: Final = 64_000_000  # parameters up to which a model is copied where it changes in place
 
 
 class _Options(TypedDict, total=False):
@@ -33,6 +36,7 @@ class _Options(TypedDict, total=False):
 
 class _MoreOptions(_Options, total=False):
     min_grade: Grade | None
+    checks: Sequence[str] | None
     state_rules: StateRules | None
 
 
@@ -122,6 +126,7 @@ def transform(
     entry_points: Sequence[str] = ("forward",),
     inplace: bool = False,
     min_grade: Grade | None = None,
+    checks: Sequence[str] | None = None,
     state_rules: StateRules | None = None,
 ) -> TransformResult | list[TransformResult]:
     """Applies passes and returns the model with its optimizer, report, certificate and lineage.
@@ -141,6 +146,9 @@ def transform(
         inplace: Edit the caller's model and optimizers instead of copies. A failure undoes
             everything.
         min_grade: Raise below this grade; by default below what the passes claim.
+        checks: `("certificate",)` leaves out the runs, for which the model is copied in its own
+            dtype and in float64; `("certificate", "runs")` makes them. By default they are made,
+            except in place for a model of more than 64 million parameters.
         state_rules: For optimizers that are not torch's own, and passes that change sizes: the
             optimizer's class to what each entry of its state is (`{"exp_avg": "gradient"}`), as
             spec/state.md lists it.
@@ -155,7 +163,10 @@ def transform(
     """
     passes = as_passes(pass_)
     _least(min_grade, passes)
-    settings = _Settings(passes, example_inputs, entry_points, inplace, min_grade, state_rules)
+    _check_checks(checks)
+    settings = _Settings(
+        passes, example_inputs, entry_points, inplace, min_grade, checks, state_rules
+    )
     # The caller may be in the middle of acting, where tensors that are made can't be trained.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stages:
         if not isinstance(model, Sequence):
@@ -178,7 +189,20 @@ class _Settings:
     entry_points: Sequence[str]
     inplace: bool
     min_grade: Grade | None
+    checks: Sequence[str] | None
     state_rules: StateRules | None
+
+    def why_not_run(self, model: nn.Module, before: Traces) -> str:
+        """Why the model is not run before and after, or ""."""
+        if not before.eval.inputs:
+            return "there are no inputs to run it on"
+        if self.checks is not None:
+            return "" if "runs" in self.checks else "checks= leaves it out"
+        size = sum(parameter.numel() for parameter in model.parameters())
+        if not self.inplace or size <= _COPIED:
+            return ""
+        millions = f"{size / 1e6:,.0f} million"
+        return f"a model of {millions} parameters is not copied in place; checks=(..., 'runs') does"
 
 
 def _transform(
@@ -197,7 +221,8 @@ def _transform(
     rewriter, said = rewrite(first, before, clock)
     with clock("copy"):
         copied = None if settings.inplace else duplicate(model, optimizers)
-        twins = Twins.of(model) if before.eval.inputs else None
+        not_run = settings.why_not_run(model, before)
+        twins = None if not_run else Twins.of(model)
     target = model if copied is None else copied.model
     carried = optimizers if copied is None else copied.optimizers
     notes = [*(copied.notes if copied is not None else ())]
@@ -206,8 +231,9 @@ def _transform(
     since, found = original.inventory, []
     while True:
         application = Application(
-            target, carried, before, twins, rewriter, original, since, clock, settings.state_rules
-        )
+            target, carried, before, twins, rewriter, original, since, clock,
+            settings.state_rules, not_run,
+        )  # fmt: skip
         stages.enter_context(application)
         grade = _least(settings.min_grade, [each for each, _ in said])
         report, certificate, lineage = application.run(inputs, entry_points, grade)
@@ -249,6 +275,15 @@ def _chained(certificates: Sequence[Certificate]) -> Certificate:
 
 def _complete(report: Report, said: Said, notes: Sequence[str]) -> Report:
     return replace(report, passes=told(said), notes=(*report.notes, *notes))
+
+
+def _check_checks(checks: Any) -> None:
+    known = ("certificate", "runs")
+    if checks is None or (not isinstance(checks, str) and {"certificate"} <= {*checks} <= {*known}):
+        return
+    raise RefusalError(
+        f"checks={checks!r}, expected ('certificate',) or {known}", suggestions=[f"checks={known}"]
+    )
 
 
 def _least(min_grade: Any, passes: Sequence[MorphismPass]) -> Grade:

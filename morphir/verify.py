@@ -19,9 +19,10 @@ from morphir.checks import (
 from morphir.checks.kept import other_python
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
+from morphir.grading import parameters_not_finite, verdict
 from morphir.ir import Certificate, Check, Grade, Program, Report
 from morphir.ops import DEFAULT_TABLE
-from morphir.pipeline import Clock, Traces, Twins, parameters_not_finite, verdict
+from morphir.recordings import Clock, Traces, Twins
 
 CHECKS: Final = ("certificate", "float64", "native")
 _KNOWN: Final = (*CHECKS, "kept", "learning")

@@ -45,14 +45,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # What users call.
     "emission": {"errors", "ir"},
+    "recordings": {"errors", "cloning", "frontend", "checks"},
+    "grading": {"ir"},
     "pipeline": {
-        "errors", "cloning", "ir", "ops", "frontend", "checks", "backend", "lineage", "state",
-        "emission",
+        "errors", "ir", "ops", "frontend", "checks", "backend", "lineage", "state", "emission",
+        "recordings", "grading",
     },
+    "lockstep": {"errors", "frontend", "lineage", "result"},
+    "stages": {"errors", "frontend", "ir", "passes", "recordings"},
     "transform": {
-        "errors", "ir", "frontend", "checks", "passes", "backend", "result", "state", "pipeline",
+        "errors", "ir", "checks", "passes", "backend", "lockstep", "pipeline", "recordings",
+        "result", "stages", "state",
     },
-    "verify": {"errors", "ir", "ops", "frontend", "checks", "pipeline"},
+    "planned": {"errors", "ir"},
+    "plan": {
+        "errors", "ir", "checks", "passes", "backend", "pipeline", "planned", "recordings",
+        "stages", "state",
+    },
+    "show": {"errors", "ir", "ops", "axes", "passes"},
+    "cli": {"errors", "frontend", "ir", "show", "state"},
+    "verify": {"errors", "ir", "ops", "frontend", "checks", "recordings", "grading"},
     "export": {
         "errors", "randomness", "tensors", "versions", "cloning", "ir", "frontend", "checks",
         "lineage", "state",

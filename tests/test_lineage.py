@@ -32,7 +32,7 @@ STEP = Step(
 WIDER = Mapped(2, AxisMap.copies(2, (0, 1, 1)), "copy")
 RESIZED = ResizeStep(
     1, "a", "WIDER-1", tensors_to_json({"a.weight": (WIDER, Mapped(3))}), (("a", "heads", 2, 3),),
-    {"init": "copy"}, "s", "b", "c",
+    {"init": "copy"}, False, (("b.weight", "b.bias", (0.0, 0.5, 0.0)),), "s", "b", "c",
 )  # fmt: skip
 
 
@@ -66,6 +66,10 @@ resizes = st.builds(
     ),
     attributes=st.lists(st.tuples(st.text(), st.text(), st.integers(), st.integers())).map(tuple),
     spec=specs,
+    inverse=st.booleans(),
+    folds=st.lists(
+        st.tuples(st.text(), st.text(), st.lists(st.floats(-2, 2), max_size=3).map(tuple)), max_size=2
+    ).map(tuple),
     structure=st.text(),
     before=st.text(),
     after=st.text(),

@@ -11,12 +11,14 @@ import morphir
 from morphir import DeeperPass, Grade
 from morphir import pipeline as pipeline_module
 from morphir import transform as transform_function
+from morphir.grading import verdict
 from morphir.ir import Check
 from morphir.lineage import Lineage
-from morphir.pipeline import Clock, Traces, Twins, verdict
+from morphir.recordings import Clock, Traces, Twins
 from tests.specimens import Attributes, Net, fingerprint, train_a_little
 
 transform_module = __import__(transform_function.__module__, fromlist=["transform"])
+stages_module = __import__("morphir.stages", fromlist=["rewrite"])
 
 PASSES = {
     Net: [DeeperPass(at="extractor.1"), DeeperPass(at="extractor.3", block="residual")],
@@ -46,8 +48,8 @@ def fail_at(monkeypatch, owner, name: str, call: int, error: type[BaseException]
 
 PHASES = [
     (Traces, "of", 1),
-    (transform_module, "run_pass", 1),
-    (transform_module, "run_pass", 2),
+    (stages_module, "run_pass", 1),
+    (stages_module, "run_pass", 2),
     (Twins, "of", 1),
     (pipeline_module.Surgery, "_insert", 1),
     (pipeline_module.Surgery, "_insert", 2),

@@ -66,7 +66,7 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
         )
     for row in rows["growth"]:
         axes.axvline(row["step"], color="#55a868", linestyle="--", linewidth=1.2)
-        sizes = [f"{before} → {after} {_UNITS[name]}" for name, before, after in sizes_changed(row)]
+        sizes = [f"{old} → {new} {_UNITS[name]}" for name, old, new in sizes_changed(row)]
         axes.annotate(
             "\n".join([*sizes, row["grade"]]),
             (row["step"], 1.0),
@@ -82,7 +82,7 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("share of episodes solved" if solves else "return")
     if solves:
-        axes.set_ylim(-0.03, 1.13)
+        axes.set_ylim(-0.03, 1.2)  # room for three lines above the curve
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=8)

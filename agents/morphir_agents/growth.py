@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 GrowthKind = Literal["deeper", "wider", "both"]
-_SIZES = ("layers", "width")
 
 
 @final
@@ -137,7 +136,7 @@ class GrowthConfig:
 @final
 @dataclass(frozen=True)
 class GrowthEvent:
-    """At a step, some changes: morphir's passes, or `Widen` and `Deepen`, which name theirs later."""
+    """At a step, some changes: morphir's passes, or `Widen` and `Deepen`, which name them later."""
 
     step: int
     changes: tuple[Any, ...]
@@ -174,8 +173,11 @@ def sizes_changed(row: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     Args:
         row: A record as the logbook has it. Runs that could only deepen noted no width.
     """
-    sizes = [(name, row.get(f"{name}_before"), row.get(f"{name}_after")) for name in _SIZES]
-    return [(name, before, after) for name, before, after in sizes if before != after]
+    return [
+        (name, row[f"{name}_before"], row[f"{name}_after"])
+        for name in ("layers", "width")
+        if row.get(f"{name}_before") != row.get(f"{name}_after")
+    ]
 
 
 def as_schedule(pairs: Sequence[tuple[int, Any]]) -> tuple[GrowthEvent, ...]:

@@ -43,8 +43,8 @@ def write_page(
         cards.append((value, f"{outcome.policy} policy, {outcome.episodes} episodes"))
     cards += [
         (
-            f"{summary.hidden_layers} × {summary.hidden_width}",
-            f"hidden layers × units, {summary.parameters:,} parameters",
+            f"{summary.hidden_layers} layers",
+            f"up to {summary.hidden_width} units wide, {summary.parameters:,} parameters",
         ),
         (
             f"{summary.growth_events} growth events",

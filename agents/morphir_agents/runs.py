@@ -123,7 +123,7 @@ class Recorder(Observer):
         self._layers, self._width = record.layers_after, record.width_after
         row = asdict(record)
         self.logbook.add("growth", row)
-        sizes = [f"{before} -> {after} {_UNITS[name]}" for name, before, after in sizes_changed(row)]
+        sizes = [f"{old} -> {new} {_UNITS[name]}" for name, old, new in sizes_changed(row)]
         self._display.console.print(
             f"[bold green]grew[/] at step {record.step:,}: {', '.join(sizes)}  "
             f"[bold]{record.grade}[/]  {record.milliseconds:.0f} ms",

@@ -41,7 +41,7 @@ def _multiplicities(form: Form, maps: AtomMaps) -> tuple[frozenset[int], bool]:
             return frozenset([1]), False
         copies = Counter(maps[form].source)
         fresh = copies.pop(FRESH, 0) > 0
-        missing = [0] * (len(copies) < form.size)
+        missing = [0] * (len(copies) < maps[form].size)
         return frozenset([*copies.values(), *missing]), fresh
     parts = [_multiplicities(part, maps) for part in parts_of(form)]
     if not isinstance(form, Product):

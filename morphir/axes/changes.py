@@ -45,7 +45,7 @@ def _axis_change(
     if isinstance(form, Atom):
         place = seen[form]
         seen[form] += 1
-        return Mapped(form.size, maps[form], polarities[form].of(Spot(name, axis, place)))
+        return Mapped(maps[form].size, maps[form], polarities[form].of(Spot(name, axis, place)))
     parts = tuple(_axis_change(p, maps, polarities, name, axis, seen) for p in parts_of(form))
     return Multiplied(parts) if isinstance(form, Product) else Added(parts)
 

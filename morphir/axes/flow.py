@@ -4,14 +4,15 @@ Every graph is walked once. A node with a declared op has a layout, whose forms 
 dimensions that they describe; what has none fixes everything it touches.
 
     PLAN-4   the axes of inputs, outputs and constants are fixed, and those of what undeclared ops
-             touch, of what leaves torch, of unknown shapes and of sizes used as numbers
+             touch, of what leaves torch, of unknown shapes and of sizes used as numbers; an axis of
+             an input or output that is freed can change, and its units are copied there
     PLAN-5   a state entry has the same axes wherever it is read, by whatever entry point, under
              whatever name
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, final
@@ -99,6 +100,20 @@ class Written:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Axes that may change although they are what a model and its callers agreed on.
+
+    Attributes:
+        inputs: Inputs of graphs, each with one of its axes.
+        outputs: Values that graphs return, each with one of its axes.
+    """
+
+    inputs: frozenset[tuple[Value, int]] = frozenset()
+    outputs: frozenset[tuple[Value, int]] = frozenset()
+
+
+@final
 class Flow:
     """The axes of a program.
 
@@ -108,19 +123,24 @@ class Flow:
         values: The dimensions of every other value, of all graphs.
         steps: What the walk saw of the nodes of all graphs, in program order.
         writes: What was written to.
+        ends: The freed axes of inputs and outputs, and what they are.
     """
 
-    def __init__(self, program: Program, table: OpTable = DEFAULT_TABLE) -> None:
+    def __init__(
+        self, program: Program, table: OpTable = DEFAULT_TABLE, freed: Freed | None = None
+    ) -> None:
         self.atoms = AtomTable()
         self.state: dict[str, Dims] = {}
         self.values: dict[Value, Dims] = {}
         self.steps: list[Step] = []
         self.writes: list[Written] = []
+        self.ends: list[tuple[Dims, int, Reason]] = []
         self._cache = LayoutCache()
         # By root: the values of a residual stream have many dimensions and one form.
         self._forms: dict[Atom, tuple[Form, tuple[Atom, ...]]] = {}
         self._program = program
         self._table = table
+        self._freed = freed or Freed()
         for graph in program.graphs.values():
             self._walk(graph)
         every = (*self.state.values(), *self.values.values())
@@ -171,15 +191,26 @@ class Flow:
 
     def _walk(self, graph: Graph) -> None:
         for value in graph.inputs:
-            self._fix(self.dims(value), Reason(f"it is an axis of the input {value.name!r}"))
+            reason = Reason(f"it is an axis of the input {value.name!r}")
+            self._hold(value, self._freed.inputs, reason)
         for calls, item in graph.walk():
             if isinstance(item, Node):
                 self._visit(item, calls[-1].module if calls else "")
         for path, value in graph.outputs:
             where = f"the output {path!r}" if path else "the output"
-            self._fix(self.dims(value), Reason(f"it is an axis of {where} of {graph.name!r}"))
+            reason = Reason(f"it is an axis of {where} of {graph.name!r}")
+            self._hold(value, self._freed.outputs, reason)
         for name, value in graph.updates:
             self._tie(self._state_dims(name), self.dims(value), Reason(f"{name} is written"))
+
+    def _hold(self, value: Value, freed: Collection[tuple[Value, int]], reason: Reason) -> None:
+        """Fixes the axes of an input or output that are not freed."""
+        dims = self.dims(value)
+        for axis, atom in enumerate(dims.atoms):
+            if (value, axis) in freed:
+                self.ends.append((dims, axis, reason))
+            else:
+                self.atoms.fix(atom, reason)
 
     def _visit(self, node: Node, module: str) -> None:
         place = Reason("", node.op, module, node.source)

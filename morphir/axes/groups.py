@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import final
 
 from morphir.axes.atoms import Reason, show_sizes
-from morphir.axes.flow import Flow
+from morphir.axes.flow import Flow, Freed
+from morphir.axes.polarity import Polarities
 from morphir.axes.resizing import Effect, Resizing
 from morphir.errors import RefusalError
 from morphir.ir import AttributeChange, AxisMap, Call, Program, TensorChange, Value
@@ -62,9 +63,23 @@ class Group:
 class AxisGroups:
     """The groups of a program, over all of its entry points."""
 
-    def __init__(self, program: Program, table: OpTable = DEFAULT_TABLE) -> None:
+    def __init__(
+        self, program: Program, table: OpTable = DEFAULT_TABLE, freed: Freed | None = None
+    ) -> None:
+        """Unifies the axes of a program.
+
+        Args:
+            program: The program.
+            table: The op declarations.
+            freed: The axes of inputs and outputs that may change; by default none (PLAN-4).
+        """
         self._program = program
-        self._flow = Flow(program, table)
+        self._flow = Flow(program, table, freed)
+
+    @property
+    def program(self) -> Program:
+        """Whose groups they are."""
+        return self._program
 
     @cached_property
     def groups(self) -> Mapping[Atom, Group]:
@@ -121,8 +136,12 @@ class AxisGroups:
             )
         return forms[0]
 
+    def axis(self, value: Value, axis: int) -> Form:
+        """What one axis of an input or of the result of a node is made of."""
+        return self._flow.form(self._flow.dims(value).atoms[axis])
+
     def resize(
-        self, maps: Mapping[Atom, AxisMap]
+        self, maps: Mapping[Atom, AxisMap], *, inverse: bool = False
     ) -> tuple[dict[str, TensorChange], tuple[AttributeChange, ...]]:
         """What changes when leaves change by these maps, all of them together (PLAN-13).
 
@@ -130,6 +149,8 @@ class AxisGroups:
 
         Args:
             maps: Leaves, as the groups of a module have them, to the maps of their units.
+            inverse: Whether these are maps from the new units to the old ones, and so are the
+                changes; the attributes are not.
 
         Returns:
             How each state entry changes that does, and the attributes that follow.
@@ -139,7 +160,7 @@ class AxisGroups:
                 accept its map, a number in the code cannot follow, or a module that would change
                 has state about which nothing is known.
         """
-        return self._resizing.resize(maps)
+        return self._resizing.resize(maps, inverse=inverse)
 
     def explain(self, maps: Mapping[Atom, AxisMap]) -> tuple[Effect, ...]:
         """What `resize` would do to each axis of the state, and by which op it follows.
@@ -148,6 +169,14 @@ class AxisGroups:
             RefusalError: `resize` would refuse.
         """
         return self._resizing.explain(maps)
+
+    def polarities(self, leaf: Atom) -> Polarities:
+        """How the calls read a leaf, and in which of its places it is copied and in which split.
+
+        Raises:
+            RefusalError: Its polarities contradict one another.
+        """
+        return self._resizing.polarities(leaf)
 
     def companions(self, sizes: Mapping[Atom, int]) -> Mapping[Atom, int]:
         """The joint change that new sizes of leaves are part of (PLAN-12).

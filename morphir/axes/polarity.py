@@ -88,6 +88,10 @@ class Polarities:
             for spot in self._spots(written.before):
                 after = spot._replace(tensor=written.after.tensor)
                 self._relate(Edge(spot, after, False, written.place))
+        for dims, axis, reason in flow.ends:
+            for spot in self._spots(dims):
+                if spot.axis == axis:
+                    self._relate(Edge(spot, _COPY, False, reason))
         self._orient()
 
     def of(self, spot: Spot) -> Polarity:

@@ -60,16 +60,16 @@ class Resizing:
         self._solved: dict[Atom, Polarities] = {}
 
     def resize(
-        self, maps: Mapping[Atom, AxisMap]
+        self, maps: Mapping[Atom, AxisMap], *, inverse: bool = False
     ) -> tuple[dict[str, TensorChange], tuple[AttributeChange, ...]]:
         """See `AxisGroups.resize`."""
         changed = {leaf: m for leaf, m in maps.items() if not m.is_identity}
+        sizes = {leaf: m.size if inverse else len(m.source) for leaf, m in changed.items()}
         for leaf, axis_map in changed.items():
-            self._check(leaf, axis_map)
-        polarities = {leaf: self._polarities(leaf) for leaf in changed}
+            self._check(leaf, len(axis_map.source) if inverse else axis_map.size, sizes[leaf])
+        polarities = {leaf: self.polarities(leaf) for leaf in changed}
         for found in polarities.values():
             check_maps(self._flow, found.readings, changed)
-        sizes = {leaf: len(axis_map.source) for leaf, axis_map in changed.items()}
         obligations = Obligations(self._flow, self._incidence, sizes)
         unmet = obligations.meet()
         if unmet is not None:
@@ -96,7 +96,7 @@ class Resizing:
         for name, change in self.resize(maps)[0].items():
             old, new = (tuple(getattr(c, size) for c in change) for size in ("size", "new_size"))
             for leaf in maps:
-                solved = self._polarities(leaf)
+                solved = self.polarities(leaf)
                 spots: dict[int, dict[str, None]] = {}
                 places: dict[int, Reason] = {}
                 for reading in solved.readings:
@@ -113,26 +113,28 @@ class Resizing:
     def _incidence(self) -> Incidence:
         return Incidence(self._flow)
 
-    def _polarities(self, leaf: Atom) -> Polarities:
+    def polarities(self, leaf: Atom) -> Polarities:
+        """See `AxisGroups.polarities`."""
         if leaf not in self._solved:
             self._solved[leaf] = Polarities(self._flow, self._incidence, leaf)
         return self._solved[leaf]
 
-    def _check(self, leaf: Atom, axis_map: AxisMap) -> None:
-        if axis_map.size != leaf.size:
-            raise ValueError(f"a map of {axis_map.size} units cannot change {leaf}")
+    def _check(self, leaf: Atom, old: int, new: int) -> None:
+        if old != leaf.size:
+            raise ValueError(f"a map of {old} units cannot change {leaf}")
         reason = self._flow.atoms.reason(leaf)
         if reason is not None:
             nodes = [reason.module] if reason.module else []
             raise RefusalError(f"the axis cannot change: {reason}", nodes=nodes)
-        if not axis_map.source:
+        if not new:
             raise RefusalError("the axis would have no units left", nodes=self._show(leaf))
 
     def _check_known(self, tensors: Mapping[str, TensorChange]) -> None:
         """Refuses where a module has state that nobody read, of a size that changes in it."""
         for name, change in tensors.items():
             module = name.rpartition(".")[0]
-            sizes = {axis.size for axis in change if not axis.relation.is_identity}
+            both = zip(self._program.state[name].type.shape, change, strict=True)
+            sizes = {size for size, axis in both if not axis.relation.is_identity}
             for other in self._unread.get(module, ()):
                 if not sizes.isdisjoint(self._program.state[other].type.shape):
                     raise RefusalError(

@@ -2,7 +2,8 @@
 
 BACK-10  a free position of a matrix or kernel is drawn from the normal distribution with the mean
          and the standard deviation of the old numbers, one of a vector is the mean of the old
-         ones, given ones are as given; where a split axis is fresh too it is 0 (AXIS-9)
+         ones, all of them are 0 if that is asked for, given ones are as given; where a split axis
+         is fresh too it is 0 (AXIS-9)
 
 Nothing here knows what a layer is. The numbers of a layer's weights have mean 0 nearly, so what is
 drawn has the scale that its neighbours have by now, trained or not. A vector is a bias, a scale or
@@ -37,8 +38,8 @@ def fill_free(
         old: The tensor that it was.
         change: How its axes changed.
         name: Its state entry, from which the draws derive.
-        spec: `init`, which is "copy" where there are no free positions and "fresh" where there are;
-            and `seed`.
+        spec: `init`, which is "copy" where there are no free positions and "fresh" or "zero" where
+            there are; and `seed`.
         given: The numbers themselves: a tensor like the new one that has only the free positions
             of the one axis that has any.
 
@@ -48,7 +49,7 @@ def fill_free(
     free = [(axis, found) for axis in range(new.dim()) if (found := _places(change, axis, FREE))]
     if given is not None:
         _check_given(given, new, free, name)
-    elif free and spec.get("init") != "fresh":
+    elif free and spec.get("init") not in ("fresh", "zero"):
         raise ValueError(f"{name} has free positions, and init={spec.get('init')!r} has none")
     for axis, positions in free:
         index = torch.tensor(positions, device=new.device)
@@ -68,6 +69,8 @@ def _places(change: TensorChange, axis: int, kind: int) -> list[int]:
 def _drawn(
     old: torch.Tensor, shape: list[int], name: str, axis: int, spec: Mapping[str, Any]
 ) -> torch.Tensor:
+    if spec["init"] == "zero":
+        return old.new_zeros(shape)
     if not old.is_floating_point():
         raise RefusalError(
             f"{name!r} holds {old.dtype}, and what a new unit's would be is not known",

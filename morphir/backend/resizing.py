@@ -4,7 +4,8 @@ BACK-11  every parameter and buffer is the same object as before, under all its 
          hooks, attributes and flags; its gradient is that of the new numbers (STATE-11)
 BACK-12  attributes that describe a module's tensors still do after these changed
 BACK-13  while tensors change, and when they change back, no more than one of them is there twice,
-         and what is between the changes of two of its axes
+         and what is between the changes of two of its axes; only sums, which can't be taken apart,
+         keep the numbers that they are of
 """
 
 from __future__ import annotations
@@ -17,18 +18,24 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from morphir.backend.described import describe
+from morphir.backend.folding import folded
 from morphir.backend.initial import fill_free
-from morphir.backend.scaling import scaled
-from morphir.backend.splitting import merge, split
+from morphir.backend.scaling import pulled_back, scaled
+from morphir.backend.splitting import merge, merged, split
+from morphir.cloning import hooks_by_attribute
 from morphir.errors import RefusalError
-from morphir.ir import AttributeChange, Resize, TensorChange
+from morphir.ir import AttributeChange, Resize
 
 Undo = Callable[[], None]
 Watch = Callable[[str, torch.Tensor, torch.Tensor], None]
 
 
 def resize(
-    model: nn.Module, edit: Resize, given: Mapping[str, torch.Tensor], watch: Watch | None
+    model: nn.Module,
+    edit: Resize,
+    given: Mapping[str, torch.Tensor],
+    watch: Watch | None,
+    exact: dict[str, torch.Tensor],
 ) -> Iterator[Undo]:
     """Makes an edit step by step; what undoes a step comes before it.
 
@@ -38,24 +45,32 @@ def resize(
         given: State entry to the numbers of its free positions, where they are not drawn.
         watch: Called with name, old and new numbers while both are there; if it raises, the new
             ones are not taken.
+        exact: Is given the numbers in float64 that had to be rounded.
 
     Raises:
         RefusalError: The model is not as the edit says, or a tensor can't be changed.
     """
     tensors = {name: _find(model, name) for name in edit.tensors}
-    for name, change in edit.tensors.items():
-        _check_tensor(name, tensors[name], change)
+    for name in edit.tensors:
+        _check_tensor(name, tensors[name], edit.old_shape(name))
     _check_apart(model, tensors)
     for attribute in edit.attributes:
         _check_attribute(model, attribute)
     modules = _holding(model, [*tensors.values()])
     described = [(module, describe(module)) for module in modules]
-    for name, change in edit.tensors.items():
-        tensor = _Resized(name, tensors[name], change)
+    biases = folded(edit.folds, {name: tensor.data for name, tensor in tensors.items()})
+    for name in edit.tensors:
+        tensor = _Resized(name, tensors[name], edit)
         yield tensor.undo
-        tensor.commit(edit.spec, given.get(name), watch)
+        tensor.commit(biases.get(name), given.get(name), watch)
+        if tensor.exact is not None:
+            exact[name] = tensor.exact
     for attribute in edit.attributes:
         yield from _set(model.get_submodule(attribute.module), {attribute.name: attribute.new})
+    for module in modules:
+        for name, hook in hooks_by_attribute(module).items():
+            yield from _set(module, {name: getattr(module, name)})
+            hook(module, None)
     for module, before in described:
         after = describe(module)
         # One that was something else before means something else.
@@ -74,30 +89,54 @@ def _set(module: nn.Module, values: Mapping[str, Any]) -> Iterator[Undo]:
 
 @final
 class _Resized:
-    """One tensor; what it was is computed from what it is."""
+    """One tensor; what it was is computed from what it is, where that is possible.
 
-    def __init__(self, name: str, tensor: torch.Tensor, change: TensorChange) -> None:
-        self._name, self._tensor, self._change = name, tensor, change
+    Attributes:
+        exact: The new numbers in float64, where they had to be rounded.
+    """
+
+    def __init__(self, name: str, tensor: torch.Tensor, edit: Resize) -> None:
+        self._name, self._tensor, self._edit = name, tensor, edit
+        self._change = edit.tensors[name]
+        self.exact: torch.Tensor | None = None
+        self._kept: torch.Tensor | None = None
         self._grad = tensor.grad if tensor.is_leaf else None
         self._old_grad = None if self._grad is None else self._grad.data
         self._lost: list[torch.Tensor] | None = None
         self._barrier: Any = None
 
     def commit(
-        self, spec: Mapping[str, Any], given: torch.Tensor | None, watch: Watch | None
+        self, bias: torch.Tensor | None, given: torch.Tensor | None, watch: Watch | None
     ) -> None:
         tensor, old = self._tensor, self._tensor.data
-        new, lost = split(old, self._change)
-        fill_free(new, old, self._change, self._name, spec, given)
+        lost: list[torch.Tensor] | None = None
+        if bias is not None or self._edit.inverse:
+            new = self._rounded(old if bias is None else bias)
+        else:
+            new, lost = split(old, self._change)
+            fill_free(new, old, self._change, self._name, self._edit.spec, given)
         if watch is not None:
             watch(self._name, old, new)
         if self._grad is not None and self._old_grad is not None:
-            self._grad.data = scaled(self._old_grad, self._change, "gradient")
+            transport = pulled_back if self._edit.inverse else scaled
+            self._grad.data = transport(self._old_grad, self._change, "gradient")
         self._barrier = _close_graphs(self._name, tensor)
         _set_data(tensor, new)
-        self._lost = lost
+        self._lost, self._kept = lost, old if lost is None else None
+
+    def _rounded(self, old: torch.Tensor) -> torch.Tensor:
+        """The new numbers where they are sums."""
+        inverse = self._edit.inverse
+        exact = merged(old, self._change) if inverse else split(old, self._change)[0]
+        new = exact.to(self._tensor.dtype)
+        if not torch.equal(new.double(), exact):
+            self.exact = exact
+        return new
 
     def undo(self) -> None:
+        if self._kept is not None:  # a sum can't be taken apart again
+            _set_data(self._tensor, self._kept)
+            self._kept = None
         if self._lost is not None:
             _set_data(self._tensor, merge(self._tensor.data, self._change, self._lost))
             self._lost = None
@@ -152,8 +191,7 @@ def _find(model: nn.Module, name: str) -> torch.Tensor:
     return tensor
 
 
-def _check_tensor(name: str, tensor: torch.Tensor, change: TensorChange) -> None:
-    expected = tuple(each.size for each in change)
+def _check_tensor(name: str, tensor: torch.Tensor, expected: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != expected:
         raise RefusalError(
             f"{name!r} has the shape {tuple(tensor.shape)}, and a change of {expected} was planned",

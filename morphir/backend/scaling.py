@@ -7,6 +7,8 @@ part of a split one has all of it.
               has degree d in the gradient is scaled as that: squares by share^2, sizes by |share|,
               updates by the sign of the share, sizes of updates not at all; fresh positions hold
               what a fresh optimizer has, mostly 0
+    STATE-18  where copies are merged, a gradient is the sum over what was copied and that of any
+              part of what was split; what has another degree is what it was before the copies
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from typing import Final, Literal
 import numpy as np
 import torch
 
+from morphir.backend.splitting import along, copies_of
 from morphir.backend.strides import laid_out_as
-from morphir.ir import TensorChange
+from morphir.ir import Mapped, TensorChange
 from morphir.ir.change import Shares
 from morphir.ir.relation import Indices
 
@@ -30,6 +33,14 @@ _SCALE: Final[Mapping[ScaledKind, Callable[[Shares], Shares]]] = {
     "magnitude": np.abs,
     "update": np.sign,
     "update_size": np.ones_like,
+}
+# What the copies of a unit come to, along the last axis, with the signs of their shares.
+_MERGED: Final[Mapping[ScaledKind, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
+    "gradient": lambda each, sign: each.sum(-1),
+    "squared": lambda each, sign: (each.sqrt() * sign).sum(-1).square(),
+    "magnitude": lambda each, sign: (each * sign).sum(-1).abs(),
+    "update": lambda each, sign: (each * sign).mean(-1),
+    "update_size": lambda each, sign: each.mean(-1),
 }
 
 
@@ -55,6 +66,32 @@ def scaled(
     for axis, each in changed:
         places = (each.relation.source < 0).nonzero()[0]
         new.index_fill_(axis, _index(places, new), fresh)
+    return laid_out_as(new, tensor)
+
+
+def pulled_back(tensor: torch.Tensor, change: TensorChange, kind: ScaledKind) -> torch.Tensor:
+    """A tensor with a number for each of a parameter's, after its copies were merged (STATE-18).
+
+    Args:
+        tensor: As it was.
+        change: How the axes of the parameter as it is now would become what they were.
+        kind: What its numbers are.
+    """
+
+    def part(tensor: torch.Tensor, atom: Mapped, axis: int) -> torch.Tensor:
+        assert atom.map is not None
+        copies = copies_of(atom.map)
+        found = _select(tensor, axis, np.array([each[0] for each in copies]))
+        for unit, positions in enumerate(copies if atom.polarity == "copy" else []):
+            if len(positions) > 1:
+                share = torch.tensor([float(atom.map.share[p]) for p in positions]).to(tensor)
+                several = _select(tensor, axis, np.array(positions)).movedim(axis, -1)
+                found.select(axis, unit).copy_(_MERGED[kind](several, share.sign()))
+        return found
+
+    new = tensor
+    for axis, each in reversed([*enumerate(change)]):
+        new = along(new, each, axis, part, reverse=True)
     return laid_out_as(new, tensor)
 
 

@@ -3,6 +3,7 @@
     BACK-8    what is copied is gathered; the parts of what is split sum to the old number exactly,
               as real numbers, in every floating dtype
     BACK-9    `merge` undoes `split` to the bit
+    BACK-15   `merged` sums the copies of a unit exactly, and rounds that once to float64
 
 Shares times a number do not sum to it: three times `fl(w/3)` is hardly ever `w`. So a number is
 halved by subtraction. One half is `a = fl(f w)` with a factor f between 1/2 and 2, the other is
@@ -29,7 +30,7 @@ from morphir.backend.strides import laid_out_as
 from morphir.errors import RefusalError
 from morphir.ir import FRESH, Added, AxisChange, AxisMap, Mapped, Multiplied, TensorChange
 
-_Part = Callable[[torch.Tensor, Mapped, int], torch.Tensor]
+Part = Callable[[torch.Tensor, Mapped, int], torch.Tensor]
 
 
 def split(tensor: torch.Tensor, change: TensorChange) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -54,7 +55,7 @@ def split(tensor: torch.Tensor, change: TensorChange) -> tuple[torch.Tensor, lis
         return _split_atom(tensor, atom, axis)
 
     for axis, each in enumerate(change):
-        new = _along(new, each, axis, part)
+        new = along(new, each, axis, part)
     return laid_out_as(new, tensor), lost
 
 
@@ -76,14 +77,37 @@ def merge(
         return found
 
     for axis, each in reversed([*enumerate(change)]):
-        old = _along(old, each, axis, part, reverse=True)
+        old = along(old, each, axis, part, reverse=True)
     return laid_out_as(old, tensor)
 
 
-def _along(
-    tensor: torch.Tensor, change: AxisChange, axis: int, part: _Part, *, reverse: bool = False
+def merged(tensor: torch.Tensor, change: TensorChange) -> torch.Tensor:
+    """The tensor whose copies these are, in float64, whoever made them in what order (BACK-15).
+
+    Where copies were split from a number, however many times, their exact sum is that number.
+    """
+
+    def part(tensor: torch.Tensor, atom: Mapped, axis: int) -> torch.Tensor:
+        return _sum_atom(tensor, atom, axis)
+
+    found = tensor.double()
+    for axis, each in reversed([*enumerate(change)]):
+        found = along(found, each, axis, part, reverse=True)
+    return laid_out_as(found, tensor)
+
+
+def along(
+    tensor: torch.Tensor, change: AxisChange, axis: int, part: Part, *, reverse: bool = False
 ) -> torch.Tensor:
-    """Does something to every atom of an axis that changes, from left to right or in reverse."""
+    """Does something to every atom of an axis that changes, from left to right or in reverse.
+
+    Args:
+        tensor: The tensor.
+        change: How the axis changes.
+        axis: Which it is.
+        part: What is done, given a tensor in which the atom is an axis of its own.
+        reverse: Whether the tensor is as the change would leave it.
+    """
     if change.relation.is_identity:
         return tensor
     if isinstance(change, Mapped):
@@ -94,11 +118,11 @@ def _along(
     if isinstance(change, Multiplied):
         tensor = tensor.reshape(*tensor.shape[:axis], *sizes, *tensor.shape[axis + 1 :])
         for number, each in order:
-            tensor = _along(tensor, each, axis + number, part, reverse=reverse)
+            tensor = along(tensor, each, axis + number, part, reverse=reverse)
         return tensor.flatten(axis, axis + len(parts) - 1)
     found = [*torch.split(tensor, sizes, axis)]
     for number, each in order:
-        found[number] = _along(found[number], each, axis, part, reverse=reverse)
+        found[number] = along(found[number], each, axis, part, reverse=reverse)
     return torch.cat(found, axis)
 
 
@@ -149,6 +173,38 @@ def _merge_atom(tensor: torch.Tensor, atom: Mapped, axis: int) -> torch.Tensor:
     tops = levels[0].whole
     sums = _select(parts, axis, [at[position] for position in tops])
     return old.index_copy_(axis, _index([atom.map.source[p] for p in tops], old), sums)
+
+
+def copies_of(axis_map: AxisMap) -> list[list[int]]:
+    """The positions of the copies of each unit."""
+    copies: list[list[int]] = [[] for _ in range(axis_map.size)]
+    for position, unit in enumerate(axis_map.source):
+        if unit != FRESH:
+            copies[unit].append(position)
+    return copies
+
+
+def _sum_atom(tensor: torch.Tensor, atom: Mapped, axis: int) -> torch.Tensor:
+    """The units of an atom: of copies the first, or the sum (Neumaier 1974)."""
+    assert atom.map is not None
+    copies = copies_of(atom.map)
+    total = _select(tensor, axis, [positions[0] for positions in copies])
+    if atom.polarity == "copy":
+        return total
+    rest = torch.zeros_like(total)
+    for turn in range(1, max(map(len, copies), default=0)):
+        units = [unit for unit, positions in enumerate(copies) if len(positions) > turn]
+        index = _index(units, tensor)
+        a, b = (
+            total.index_select(axis, index),
+            _select(tensor, axis, [copies[unit][turn] for unit in units]),
+        )
+        both = a + b
+        shadow = both - a
+        total.index_copy_(axis, index, both)
+        rest.index_add_(axis, index, (a - (both - shadow)) + (b - shadow))
+    # A rest of 0 would make 0 of -0, and that of an infinity is NaN.
+    return torch.where((rest == 0) | total.isinf(), total, total + rest)
 
 
 @final

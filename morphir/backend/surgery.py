@@ -23,7 +23,11 @@ from morphir.ir import Edit, Insertion, Resize
 
 @final
 class Surgery:
-    """Edits one model; `undo` restores it exactly."""
+    """Edits one model; `undo` restores it exactly.
+
+    Attributes:
+        exact: State entry to its numbers in float64, where the edits had to round them.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Surgery:
         self._sequentials = sequentials
         self._given, self._watch = given or {}, watch
         self._undo: list[Callable[[], None]] = []
+        self.exact: dict[str, torch.Tensor] = {}
 
     def apply(self, edits: Sequence[Edit]) -> None:
         """Applies edits in order; if one fails, those before it are undone.
@@ -70,7 +75,7 @@ class Surgery:
             self._undo.pop()()
 
     def _resize(self, edit: Resize) -> None:
-        for undo in resize(self._model, edit, self._given, self._watch):
+        for undo in resize(self._model, edit, self._given, self._watch, self.exact):
             self._undo.append(undo)
 
     def _insert(self, edit: Insertion) -> None:

@@ -11,24 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from morphir.checks.inventory import Facts, Group, Inventory
-from morphir.ir import AttributeChange, TensorChange
+from morphir.ir import AttributeChange
 
 
 def expected(
-    before: Inventory, tensors: Mapping[str, TensorChange], attributes: Sequence[AttributeChange]
+    before: Inventory,
+    shapes: Mapping[str, tuple[int, ...]],
+    attributes: Sequence[AttributeChange],
 ) -> Inventory:
     """The inventory that was taken before, as it should be now (KEPT-6).
 
     Args:
         before: Taken before anything was done.
-        tensors: State entry to how its axes changed.
+        shapes: State entry to the shape that it has now, for those that changed.
         attributes: What followed.
     """
-    shapes = {
-        name: tuple(axis.new_size for axis in change)
-        for first, change in tensors.items()
-        for name in before.shared[first][0]
-    }
+    shapes = {n: shape for first, shape in shapes.items() for n in before.shared[first][0]}
     modules = {name: dict(facts) for name, facts in before.modules.items()}
     for each in attributes:
         new = each.new if isinstance(each.new, int) else ("tuple", *each.new)

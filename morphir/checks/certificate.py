@@ -5,9 +5,12 @@
              programs return the same tensors for all inputs that take the recorded path
     CERT-6   state that only one program has is new state of the second, finite, inside claimed
              modules
-    CERT-13  no axis of an output changed, and an update of state changed as that state did
+    CERT-13  no axis of an input or output changed, but for those that are claimed to be longer and
+             are by exactly that; and an update of state changed as that state did
     CERT-8   nothing is proved about programs without entry points, or where no output depends on
              the content of an input
+    CERT-15  a change of axes may be claimed the other way round, as that from the new program to
+             the old one
 
 It reads two programs, both recorded from modules, and the certificate; it imports nothing from the
 passes, the frontend or the backend. A rejection names the law and the node. It is never a
@@ -25,6 +28,8 @@ import torch
 
 from morphir.checks.bits import digest, equal_bits
 from morphir.checks.claims import check_calls, check_insertions, is_inside
+from morphir.checks.commits import Commits
+from morphir.checks.ends import check_claims, check_ends, input_axes
 from morphir.checks.following import Axes, Following
 from morphir.checks.forms import FormTable
 from morphir.checks.numbering import GraphForms
@@ -48,7 +53,11 @@ from morphir.ops.box import Box, propagate_boxes
 
 
 def check_certificate(
-    before: Program, after: Program, certificate: Certificate | None, table: OpTable
+    before: Program,
+    after: Program,
+    certificate: Certificate | None,
+    table: OpTable,
+    commits: Commits | None = None,
 ) -> Check:
     """Checks that two programs are equal (CERT-5).
 
@@ -58,13 +67,16 @@ def check_certificate(
         certificate: Which programs are meant, and what was inserted where. Without one, new state
             may be anywhere, and only what the programs compute is checked.
         table: The op declarations; they are part of what is trusted.
+        commits: What was found of tensors when they changed, whose old numbers are gone.
 
     Returns:
         A check with the grade `PROVED`, or `UNKNOWN` with the first thing that stands in the way.
     """
+    if certificate is not None and certificate.is_inverse:  # equality is symmetric (CERT-15)
+        return check_certificate(after, before, certificate.inverted, table, commits)
     name = "certificate" if after.mode == "eval" else f"certificate ({after.mode})"
     try:
-        proof = _Proof(before, after, certificate, table)
+        proof = _Proof(before, after, certificate, table, commits)
         for entry_point in before.graphs:
             proof.compare(entry_point)
         return Check(name, proof.grade, proof.summary(), figures=proof.figures())
@@ -77,7 +89,12 @@ class _Proof:
     """One attempt; whatever does not hold is raised as a rejection."""
 
     def __init__(
-        self, before: Program, after: Program, certificate: Certificate | None, table: OpTable
+        self,
+        before: Program,
+        after: Program,
+        certificate: Certificate | None,
+        table: OpTable,
+        commits: Commits | None,
     ) -> None:
         self._before, self._after, self._table = before, after, table
         self._certificate = certificate
@@ -86,8 +103,9 @@ class _Proof:
         self._is_random = False
         _check_identity(before, after, certificate)
         if certificate is not None:
+            check_claims(before, certificate)
             check_insertions(before, after, certificate)
-        self._changed = _check_state(before, after, certificate)
+        self._changed = _check_state(before, after, certificate, commits)
         self._calls = self._assumed = self._draws = 0
         self._fresh = _new_state(before, after, certificate)
         self._inserted = (
@@ -99,14 +117,15 @@ class _Proof:
     def compare(self, entry_point: str) -> None:
         """Compares one entry point."""
         old, new = self._before.graphs[entry_point], self._after.graphs[entry_point]
-        if [(v.name, v.type) for v in old.inputs] != [(v.name, v.type) for v in new.inputs]:
-            raise Rejection("CERT-5: the inputs differ", new.name)
+        given = self._certificate
+        inputs = input_axes(old, new, () if given is None else given.inputs)
+        outputs = () if given is None else given.outputs
         forms = FormTable()
         none: frozenset[str] = frozenset()
         tensors = {n: e.tensor for n, e in self._before.state.items() if e.tensor is not None}
         following = None
-        if self._changed:
-            following = Following(self._changed, tensors, self._boxes(old, tensors))
+        if self._changed or inputs or outputs:
+            following = Following(self._changed, tensors, self._boxes(old, tensors), inputs)
         was = GraphForms(old, self._before, self._old_atoms, {}, none, forms, self._table)
         now = GraphForms(
             new,
@@ -120,7 +139,7 @@ class _Proof:
             following,
         )
         if following is not None:
-            _check_ends(new, following)
+            check_ends(new, following, outputs)
             self._calls += following.calls
             self._draws += following.draws
             self._assumed = max(self._assumed, following.assumed)
@@ -216,7 +235,7 @@ def _check_identity(before: Program, after: Program, certificate: Certificate | 
 
 
 def _check_state(
-    before: Program, after: Program, certificate: Certificate | None
+    before: Program, after: Program, certificate: Certificate | None, commits: Commits | None
 ) -> dict[str, Axes]:
     """Checks the state of CERT-5 and CERT-10: equal bit for bit, or related as claimed.
 
@@ -235,7 +254,7 @@ def _check_state(
         if other is None:
             raise Rejection("CERT-6: a tensor is missing", f"@{name}")
         if name in claimed:
-            changed[name] = _check_related(entry, other, claimed[name])
+            changed[name] = _check_related(entry, other, claimed[name], commits)
             continue
         if entry != other:
             found, expected = (f"{e.kind} {e.type} {e.aliases}" for e in (other, entry))
@@ -248,31 +267,24 @@ def _check_state(
     return changed
 
 
-def _check_related(entry: StateEntry, other: StateEntry, change: TensorChange) -> Axes:
+def _check_related(
+    entry: StateEntry, other: StateEntry, change: TensorChange, commits: Commits | None
+) -> Axes:
     where = f"@{entry.name}"
     if (entry.kind, entry.aliases) != (other.kind, other.aliases):
         found = f"{other.kind} {other.aliases}"
         raise Rejection(f"CERT-10: another kind or other names: {found}", where)
-    if entry.tensor is None or other.tensor is None:
-        raise Rejection("CERT-10: a tensor has no numbers", where)
     relations = [axis.relation for axis in change]
-    if len(relations) != entry.tensor.dim():
+    if len(relations) != len(entry.type.shape):
         raise Rejection(f"CERT-10: {len(relations)} axes are claimed of {entry.type}", where)
-    problem = unrelated(entry.tensor, other.tensor, relations)
+    problem = None if commits is None else commits.outcome(entry.name, change, other.tensor)
+    if problem is None:
+        if entry.tensor is None or other.tensor is None:
+            raise Rejection("CERT-10: a tensor has no numbers", where)
+        problem = unrelated(entry.tensor, other.tensor, relations)
     if problem:
         raise Rejection(f"CERT-10: {problem}", where)
     return tuple(None if relation.is_identity else relation for relation in relations)
-
-
-def _check_ends(graph: Graph, following: Following) -> None:
-    """Checks CERT-13: nothing that the world sees has changed, and the state as was claimed."""
-    for path, value in graph.outputs:
-        if following.is_changed(value):
-            raise Rejection("CERT-13: an axis of an output changed", f"{graph.name}: {path!r}")
-    for name, value in graph.updates:
-        known, claimed = following.axes(value), following.state.get(name, ())
-        if any(known) != any(claimed) or (any(known) and known != claimed):
-            raise Rejection("CERT-13: this is updated by something of other units", f"@{name}")
 
 
 def _new_state(

@@ -170,15 +170,18 @@ class Following:
             return relate_call(before, after, known)
         except Rejection as rejection:
             reason = rejection
-        for number, boxes in enumerate(self.boxes, 1):
+        for assumed, boxes in enumerate(self.boxes, 1):
             pairs = zip(known, values(), strict=True)
-            struck = [_without_zeros(axes, self._box(value, boxes)) for axes, value in pairs]
+            struck = [
+                _without_zeros(axes, self._box(value, boxes), _apart(before, number))
+                for number, (axes, value) in enumerate(pairs)
+            ]
             if struck != [*known]:
                 try:
                     found = relate_call(before, after, struck)
                 except Rejection:
                     continue
-                self.assumed = max(self.assumed, number)
+                self.assumed = max(self.assumed, assumed)
                 return found
         raise reason
 
@@ -240,15 +243,39 @@ def relate_call(before: Layout, after: Layout, known: Sequence[Axes]) -> dict[At
     return results
 
 
-def _without_zeros(axes: Axes, box: Box | None) -> Axes:
-    """The relations of a value without parts that nobody takes of units that are 0 (CERT-14)."""
+def _apart(layout: Layout, operand: int) -> list[bool]:
+    """For each axis of an operand whether what differs along it stays apart in all results."""
+    return [
+        all(any(site.output for site in layout.sites[atom]) for atom in _atoms(form))
+        for form in layout.operands[operand]
+    ]
+
+
+def _without_zeros(axes: Axes, box: Box | None, apart: Sequence[bool]) -> Axes:
+    """The relations of a value without parts that nobody takes of units that are 0 (CERT-14).
+
+    That is so along an axis whose units are summed. Where the results keep the units of another
+    axis apart, those that are left out there do not count.
+    """
     if box is None or box.low.dim() != len(axes):
         return axes
+    counted = [
+        np.unique(known.source[known.source >= 0])
+        if keeps and isinstance(known, Relation)
+        else None
+        for known, keeps in zip(axes, apart, strict=True)
+    ]
     found = []
     for axis, known in enumerate(axes):
-        others = [each for each in range(box.low.dim()) if each != axis]
-        zero = box.is_zero.all(dim=others) if others else box.is_zero
-        found.append(_struck(known, zero) if isinstance(known, Relation) else known)
+        if not isinstance(known, Relation) or apart[axis]:
+            found.append(known)
+            continue
+        zero = box.is_zero
+        for other, units in enumerate(counted):
+            if other != axis and units is not None and zero.shape[other] == axes[other].size:
+                zero = zero.index_select(other, torch.from_numpy(units).to(zero.device))
+        others = [each for each in range(zero.dim()) if each != axis]
+        found.append(_struck(known, zero.all(dim=others) if others else zero))
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from morphir.checks.bits import digest
+from morphir.cloning import hooks_by_attribute
 
 _OWN_ATTRIBUTES: Final = "_morphir"  # what surgery leaves on a module
 _LISTED: Final = ("_parameters", "_buffers", "_modules", "training")  # looked at elsewhere
@@ -95,10 +96,11 @@ def _module_facts(module: nn.Module) -> dict[str, object]:
         "training flag": module.training,
         "non-persistent buffers": tuple(sorted(module._non_persistent_buffers_set)),
     }
+    made = hooks_by_attribute(module)  # by each forward, before anyone reads it
     for key, value in vars(module).items():
         if key.endswith("_hooks") and isinstance(value, dict):
             facts[key.strip("_").replace("_", " ")] = tuple(map(_name, value.values()))
-        elif key not in (*_LISTED, _COMPILED) and not key.startswith(_OWN_ATTRIBUTES):
+        elif key not in (*_LISTED, _COMPILED, *made) and not key.startswith(_OWN_ATTRIBUTES):
             facts[f"attribute {key}"] = _plain(value)
     return facts
 

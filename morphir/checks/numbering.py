@@ -93,9 +93,10 @@ class GraphForms:
         self._paddings: dict[Form, Padding] = {}
         self._graph, self._program, self._atoms = graph, program, atoms
         self._fresh, self._forms, self._table = fresh, forms, table
+        olds = {} if old is None else {value.name: value for value in old._graph.inputs}
         for value in graph.inputs:
-            key = ("input", value.name)
-            self._values[value] = forms.atom(key, value.type, on=None)
+            kind = olds.get(value.name, value).type  # a longer one stands for the old one
+            self._values[value] = forms.atom(("input", value.name), kind, on=None)
         for position, (node, fixed) in enumerate(_with_trust(graph, inserted, table)):
             if not self._follows(node, position):
                 before = self.random

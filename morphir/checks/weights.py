@@ -10,13 +10,16 @@ fractions for the few that do. Plain float64 sums would accept 1 + 1e-30 = 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 import torch
 
 from morphir.ir.relation import ZERO, Indices, Relation
+
+_BLOCK: Final = 1 << 20  # numbers that are looked at together
 
 
 def unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation]) -> str:
@@ -24,6 +27,26 @@ def unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation
     shapes = [relation.size for relation in relations], [r.new_size for r in relations]
     if [[*old.shape], [*new.shape]] != [*shapes] or old.dtype != new.dtype:
         return f"a {old.dtype} of shape {[*old.shape]} became a {new.dtype} of {[*new.shape]}"
+    found = (_unrelated(*block, relations) for block in _blocks(old, new, relations))
+    return next(filter(None, found), "")
+
+
+def _blocks(
+    old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Cuts two large tensors along an axis that does not change, so that little memory is needed."""
+    kept = [axis for axis, relation in enumerate(relations) if relation.is_identity]
+    if not kept or new.numel() <= _BLOCK:
+        yield old, new
+        return
+    axis = max(kept, key=lambda each: old.shape[each])
+    length = max(1, old.shape[axis] * _BLOCK // new.numel())
+    for start in range(0, old.shape[axis], length):
+        stop = min(length, old.shape[axis] - start)
+        yield old.narrow(axis, start, stop), new.narrow(axis, start, stop)
+
+
+def _unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation]) -> str:
     changed = [axis for axis, relation in enumerate(relations) if not relation.is_identity]
     for axis in changed:
         if _select(new, axis, np.flatnonzero(relations[axis].take == ZERO)).any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -24,24 +24,18 @@ _HELD: Final = frozenset(
 _STORAGES: Final = (torch.UntypedStorage, torch.TypedStorage)
 
 
-def operands_in(value: Any) -> list[_T]:
+def operands_in(value: Any) -> Iterator[_T]:
     """The tensors in the arguments or results of a torch function."""
-    found: list[_T] = []
-    _collect(value, found)
-    return found
-
-
-def _collect(value: Any, found: list[_T]) -> None:
     if isinstance(value, _T):
-        found.append(value)
+        yield value
     elif isinstance(value, list | tuple):
         for part in value:
-            _collect(part, found)
+            yield from operands_in(part)
     elif isinstance(value, dict):
         for part in value.values():
-            _collect(part, found)
+            yield from operands_in(part)
     elif isinstance(value, slice):
-        _collect((value.start, value.stop, value.step), found)
+        yield from operands_in((value.start, value.stop, value.step))
 
 
 def hold(value: Any, node_of: Callable[[_T], fx.Node], missing: list[str]) -> Any:

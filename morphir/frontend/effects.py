@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from morphir.cloning import attribute_tensors, join
+from morphir.cloning import attribute_tensors, hooks_by_attribute, join
 from morphir.errors import RefusalError
 from morphir.frontend.isolation import Scratch
 
@@ -134,9 +134,10 @@ class Effects:
                     yield join(name, key), now
 
     def kept_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Tensors in attributes of modules."""
+        """Tensors in attributes of modules, but for those that each forward makes anew."""
         for name, module, *_ in self._modules:
-            yield from attribute_tensors(module, name)
+            made = {join(name, key) for key in hooks_by_attribute(module)}
+            yield from (each for each in attribute_tensors(module, name) if each[0] not in made)
 
     def changed_attributes(self) -> list[str]:
         """Attributes that the call changed: state of Python, which no graph holds."""

@@ -143,7 +143,7 @@ class Recorder(TorchFunctionMode):
                 "values that are read",
                 suggestions=["entry_points= with a method that only computes values"],
             )
-        operands = operands_in((args, kwargs))
+        operands = [*operands_in(args), *operands_in(kwargs)]
         if func == _T.__deepcopy__:
             func, args = _T.clone, args[:1]
         if func is _LIFT and not self.ledger.reads(operands[0]):
@@ -159,7 +159,7 @@ class Recorder(TorchFunctionMode):
         if func == ASSIGNS_DATA:
             self.ledger.mark_changed(args[0], self._emit_marker(marks.alias, fx_args[1:], args[:1]))
             return result
-        results = operands_in(result)
+        results = [*operands_in(result)]
         known = {id(tensor) for tensor in operands}
         if not operands and not witness.drew and self._is_data((fx_args, fx_kwargs)):
             for tensor in results:

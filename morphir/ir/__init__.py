@@ -5,6 +5,8 @@ from morphir.ir.change import (
     Added,
     AttributeChange,
     AxisChange,
+    Extension,
+    Fold,
     Mapped,
     Multiplied,
     Resize,
@@ -25,7 +27,7 @@ from morphir.ir.graph import (
     values_in,
     whole_number,
 )
-from morphir.ir.modes import both_modes, is_of_train_mode
+from morphir.ir.modes import both_modes, in_eval_mode, is_of_train_mode
 from morphir.ir.parser import parse_program
 from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
 from morphir.ir.program import Mode, Program, StateEntry
@@ -38,12 +40,14 @@ from morphir.ir.view import to_networkx
 
 __all__ = [
     "FREE",
+    "Fold",
     "FRESH",
     "ZERO",
     "Added",
     "AttributeChange",
     "AxisChange",
     "AxisMap",
+    "Extension",
     "Mapped",
     "Multiplied",
     "Polarity",
@@ -77,6 +81,7 @@ __all__ = [
     "Value",
     "both_modes",
     "check_structure",
+    "in_eval_mode",
     "is_of_train_mode",
     "number_values",
     "parse_program",

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from morphir.ir.axis_map import AxisMap, Polarity
-from morphir.ir.relation import Relation
+from morphir.ir.relation import FREE, Relation
 
 Shares = npt.NDArray[np.float64]
 
@@ -149,12 +149,54 @@ class AttributeChange:
 
 
 @final
+@dataclass(frozen=True)
+class Extension:
+    """An axis of an input or an output that gets longer at its end, in both modes.
+
+    Attributes:
+        entry_point: Whose input or output it is.
+        path: Its path among the arguments, or in the returned object.
+        axis: Which of its dimensions.
+        size: How many positions that had; they stay what and where they are.
+        new_size: How many it has. Behind the old ones may be anything that is finite.
+    """
+
+    entry_point: str
+    path: str
+    axis: int
+    size: int
+    new_size: int
+
+    @property
+    def relation(self) -> Relation:
+        """What this says about old and new."""
+        take = [*range(self.size), *[FREE] * (self.new_size - self.size)]
+        return Relation.of(self.size, take, range(self.size))
+
+
+@final
+@dataclass(frozen=True)
+class Fold:
+    """Units that are constants, whatever the input, and that a bias carries from now on.
+
+    Attributes:
+        weight: State entry of a linear map or convolution that reads the units.
+        bias: State entry of its bias.
+        constants: For each feature that it reads the number to fold, 0 where there is none.
+    """
+
+    weight: str
+    bias: str
+    constants: tuple[float, ...]
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Resize:
     """Axes that change size together.
 
     Attributes:
-        at: Qualified name of the module that was asked for.
+        at: Qualified name of the module that was asked for, or the name of an input.
         law: The law by which the function is kept.
         tensors: State entry to how its axes change; only entries that do.
         attributes: What follows.
@@ -163,6 +205,12 @@ class Resize:
         box: Bounds of inputs by name, if the function is kept for inputs within them only.
         data: Entry point to the arguments on which the change of the function is measured, if it is
             not kept.
+        inverse: Whether `tensors` says how to get from the new axes to the old ones: what is undone
+            is a widening, whose copies are merged and whose fresh units go.
+        folds: What biases take over first. They are among `tensors`, if only to say that no axis of
+            theirs changes.
+        inputs: The inputs that get longer.
+        outputs: The outputs that do.
     """
 
     at: str
@@ -173,6 +221,18 @@ class Resize:
     given: Mapping[str, torch.Tensor] = field(default_factory=dict)
     box: Mapping[str, tuple[float, float]] | None = None
     data: Mapping[str, Any] | None = None
+    inverse: bool = False
+    folds: Sequence[Fold] = ()
+    inputs: Sequence[Extension] = ()
+    outputs: Sequence[Extension] = ()
+
+    def old_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a state entry before."""
+        return tuple(a.new_size if self.inverse else a.size for a in self.tensors[name])
+
+    def new_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a state entry afterwards."""
+        return tuple(a.size if self.inverse else a.new_size for a in self.tensors[name])
 
 
 def tensors_to_json(tensors: Mapping[str, TensorChange]) -> dict[str, Any]:

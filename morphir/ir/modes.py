@@ -41,6 +41,11 @@ def is_of_train_mode(entry_point: str) -> bool:
     return entry_point.endswith(_TRAIN)
 
 
+def in_eval_mode(entry_point: str) -> str:
+    """The entry point of the model that one of `both_modes` stands for."""
+    return entry_point.removesuffix(_TRAIN)
+
+
 def _renamed(graph: Graph, name: str, constants: set[str]) -> Graph:
     table = {
         value: replace(value, name=f"{value.name}{_TRAIN}")

@@ -9,7 +9,7 @@ from enum import Enum
 from textwrap import indent
 from typing import Any, Final, final
 
-from morphir.ir.change import TensorChange, tensors_from_json, tensors_to_json
+from morphir.ir.change import Extension, TensorChange, tensors_from_json, tensors_to_json
 
 _MARGIN: Final = "  "
 _SHOWN: Final = 4
@@ -70,11 +70,17 @@ class ResizeClaim:
         law: The law by which the function is kept.
         at: Module whose output features were asked for.
         tensors: State entry to how each of its axes changed; the others are as they were.
+        inverse: Whether that is how to get from the new ones to the old.
+        inputs: The inputs that got longer; the others are as they were.
+        outputs: The outputs that did.
     """
 
     law: str
     at: str
     tensors: Mapping[str, TensorChange]
+    inverse: bool = False
+    inputs: tuple[Extension, ...] = ()
+    outputs: tuple[Extension, ...] = ()
 
 
 @final
@@ -107,6 +113,27 @@ class Certificate:
         """How the axes of every state entry changed."""
         return {name: change for claim in self.resizes for name, change in claim.tensors.items()}
 
+    @property
+    def inputs(self) -> tuple[Extension, ...]:
+        """The inputs that got longer."""
+        return tuple(each for claim in self.resizes for each in claim.inputs)
+
+    @property
+    def outputs(self) -> tuple[Extension, ...]:
+        """The outputs that got longer."""
+        return tuple(each for claim in self.resizes for each in claim.outputs)
+
+    @property
+    def is_inverse(self) -> bool:
+        """Whether it says how the old program comes from the new one."""
+        return any(claim.inverse for claim in self.resizes)
+
+    @property
+    def inverted(self) -> Certificate:
+        """The same, about the way back: equality is symmetric."""
+        resizes = tuple(replace(claim, inverse=not claim.inverse) for claim in self.resizes)
+        return replace(self, before=self.after, after=self.before, resizes=resizes)
+
     def to_json(self) -> str:
         """The certificate as JSON."""
         return json.dumps(self._plain(), indent=2)
@@ -117,7 +144,14 @@ class Certificate:
             "after": self.after,
             "insertions": [asdict(claim) for claim in self.insertions],
             "resizes": [
-                {"law": claim.law, "at": claim.at, **tensors_to_json(claim.tensors)}
+                {
+                    "law": claim.law,
+                    "at": claim.at,
+                    "inverse": claim.inverse,
+                    "inputs": [asdict(each) for each in claim.inputs],
+                    "outputs": [asdict(each) for each in claim.outputs],
+                    **tensors_to_json(claim.tensors),
+                }
                 for claim in self.resizes
             ],
             "steps": [step._plain() for step in self.steps],
@@ -136,7 +170,14 @@ class Certificate:
             data["after"],
             tuple(InsertionClaim(**claim) for claim in data["insertions"]),
             tuple(
-                ResizeClaim(claim["law"], claim["at"], tensors_from_json(claim))
+                ResizeClaim(
+                    claim["law"],
+                    claim["at"],
+                    tensors_from_json(claim),
+                    claim["inverse"],
+                    tuple(Extension(**each) for each in claim["inputs"]),
+                    tuple(Extension(**each) for each in claim["outputs"]),
+                )
                 for claim in data["resizes"]
             ),
             tuple(map(cls._read, data["steps"])),

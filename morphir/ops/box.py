@@ -205,7 +205,15 @@ def _multiply(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     if one is None or other is None:
         return None
     corners = torch.stack([_product(a, b) for a in one for b in other])
-    return Box(corners.amin(0), corners.amax(0)).outward()
+    found = Box(corners.amin(0), corners.amax(0))
+    wide = found.outward()
+    exact = _is_sign(one) | _is_sign(other)  # a mask rounds nothing
+    return Box(*(torch.where(exact, a, b) for a, b in zip(found, wide, strict=True)))
+
+
+def _is_sign(box: Box) -> torch.Tensor:
+    """Which elements are -1, 0 or 1 and nothing else."""
+    return (box.low == box.high) & ((box.low.abs() == 1) | (box.low == 0))
 
 
 def _as_box(argument: Any) -> Box | None:

@@ -72,8 +72,9 @@ class MorphismPass(ABC):
 
 
 def _shown(value: Any) -> str:
-    """An option as it could be typed; of tensors only how large they are."""
-    return "..." if next(tensors_in(value), None) is not None else repr(value)
+    """An option as it could be typed; of data and functions only that they are there."""
+    holds_data = next(tensors_in(value), None) is not None
+    return "..." if holds_data or callable(value) else repr(value)
 
 
 def run_pass(

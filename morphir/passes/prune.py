@@ -6,6 +6,7 @@
     PRUNE-2   a unit that is dormant on data is removed; what that changes is measured on the data
     PRUNE-3   a unit that is dormant on data is started anew, with random incoming numbers, zero
               outgoing ones and fresh optimizer state
+    PRUNE-4   a unit that is a constant is removed, and a bias takes the constant over
 
 The score is that of ReDo (Sokar et al. 2023, eq. 1): the mean size of a unit's activations over data,
 relative to the mean over the layer.
@@ -14,19 +15,31 @@ relative to the mean over the layer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, Literal, final, get_args
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal, final
 
 import numpy as np
 
 from morphir.axes import AxisGroups
 from morphir.errors import RefusalError
 from morphir.frontend.inputs import given_inputs
-from morphir.ir import FRESH, AxisMap, Grade, Program, Resize, Rewriter, is_of_train_mode
+from morphir.ir import (
+    FRESH,
+    AxisMap,
+    Fold,
+    Grade,
+    Mapped,
+    Program,
+    Resize,
+    Rewriter,
+    is_of_train_mode,
+)
 from morphir.ops.forms import Atom, atoms_in
+from morphir.passes.activity import Data, Scores, Values, scores_of, values_on
 from morphir.passes.base import MorphismPass, Refusal
+from morphir.passes.constants import Constants
 from morphir.passes.sites import resolve
-from morphir.passes.units import Data, Units, boxes_of, unconstrained, without
+from morphir.passes.units import Known, Units, some, without
 
 Bounds = tuple[float, float]
 
@@ -44,6 +57,9 @@ class PruneDormantPass(MorphismPass):
             function is then measured on them and graded `EMPIRICAL`.
         threshold: With data, the largest score of a unit that is dormant; 0 is silence.
         mode: `"remove"`, or `"reseed"`: random incoming and zero outgoing numbers (with data).
+        fold: Whether units that are a constant, and not zero, are removed too, and biases take the
+            constants over. These are then rounded: the change is `TESTED`, and the report says how
+            far that moves the outputs.
         box: Bounds of the inputs, for all or by name: what is dead only within them is removed too,
             and graded `PROVED_ON_BOX`.
         max_fraction: The largest share of the units of one axis to remove or reseed.
@@ -62,6 +78,7 @@ class PruneDormantPass(MorphismPass):
     data: Any = None
     threshold: float = 0.0
     mode: Literal["remove", "reseed"] = "remove"
+    fold: bool = False
     box: Bounds | Mapping[str, Bounds] | None = None
     max_fraction: float = 1.0
     min_width: int = 1
@@ -89,6 +106,7 @@ class PruneDormantPass(MorphismPass):
             and 0 < self.max_fraction <= 1,
             "min_width": type(self.min_width) is int and self.min_width > 0,
             "seed": type(self.seed) is int,
+            "fold": type(self.fold) is bool and not (self.fold and self.mode == "reseed"),
             "data": self.data is not None or (self.threshold == 0 and self.mode == "remove"),
         }
         for name, holds in checks.items():
@@ -100,9 +118,11 @@ class PruneDormantPass(MorphismPass):
 
     @property
     def claim(self) -> Grade:
-        """`EMPIRICAL` where data decide, `PROVED_ON_BOX` within a box, else `PROVED`."""
+        """`EMPIRICAL` where data decide, `TESTED` where constants are folded, else proved."""
         if self.data is not None:
             return Grade.EMPIRICAL
+        if self.fold:
+            return Grade.TESTED
         return Grade.PROVED if self.box is None else Grade.PROVED_ON_BOX
 
     def requires(self, program: Program) -> Refusal | None:
@@ -115,60 +135,70 @@ class PruneDormantPass(MorphismPass):
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
-        groups, chosen, box, data = self._plan(program)
-        if not chosen:
+        groups, known, sites = self._plan(program)
+        if not sites:
             return ["no unit does nothing"]
-        maps = {each.leaf: self._map(each, gone) for each, gone in chosen}
+        maps = {site.units.leaf: self._map(site) for site in sites}
         tensors, attributes = groups.resize(maps)
-        is_exact = all(each.dead[gone].all() for each, gone in chosen)
-        for each, gone in chosen:
-            for name in each.loaded(gone):
-                if self.mode == "remove":
-                    tensors[name] = unconstrained(tensors[name], maps[each.leaf])
-        law = "PRUNE-3" if self.mode == "reseed" else "PRUNE-1" if is_exact else "PRUNE-2"
-        needs_data = not is_exact or self.mode == "reseed"
+        if self.mode == "remove":
+            for site in sites:
+                tensors = site.units.claims(tensors, maps[site.units.leaf], known)
+        folds = [fold for site in sites for fold in site.folds]
+        for fold in folds:
+            for name in (fold.weight, fold.bias):
+                same = tuple(map(Mapped, program.state[name].type.sizes(1)))
+                tensors.setdefault(name, same)
+        needs_data = self.mode == "reseed" or any(site.dormant for site in sites)
+        law = (
+            "PRUNE-3" if self.mode == "reseed"
+            else "PRUNE-2" if needs_data
+            else "PRUNE-4" if folds
+            else "PRUNE-1"
+        )  # fmt: skip
         at = self.at if isinstance(self.at, str) else ", ".join(self.at or ["the model"])
         rewriter.resize(
             Resize(
                 at, law, tensors, attributes, {"init": "fresh", "seed": self.seed},
-                box=box, data=data if needs_data else None,
+                box=self._box(program), data=self._data(program) if needs_data else None,
+                folds=folds,
             )
         )  # fmt: skip
         verb = "started anew" if self.mode == "reseed" else "removed"
         return [
-            f"{len(gone)} of {each.leaf.size} units of {next(iter(each.tensors))} {verb}: "
-            f"{_some(gone)} ({law})"
-            for each, gone in chosen
+            f"{len(each.gone)} of {each.units.leaf.size} units of {each.units.name} {verb}: "
+            f"{some(each.gone)} ({law})"
+            for each in sites
         ]
 
-    def _map(self, units: Units, gone: Sequence[int]) -> AxisMap:
-        size = units.leaf.size
+    def _map(self, site: _Site) -> AxisMap:
+        size = site.units.leaf.size
         if self.mode == "remove":
-            return without(size, gone)
-        return AxisMap.copies(size, [FRESH if unit in gone else unit for unit in range(size)])
+            return without(size, site.gone)
+        return AxisMap.copies(size, [FRESH if u in site.gone else u for u in range(size)])
 
-    def _plan(
-        self, program: Program
-    ) -> tuple[AxisGroups, list[tuple[Units, list[int]]], dict[str, Bounds] | None, Data | None]:
+    def _data(self, program: Program) -> Data | None:
+        names = [name for name in program.graphs if not is_of_train_mode(name)]
+        return None if self.data is None else given_inputs(self.data, names)
+
+    def _plan(self, program: Program) -> tuple[AxisGroups, Known, list[_Site]]:
         groups = AxisGroups(program)
-        box = self._box(program)
-        named = [name for name in program.graphs if not is_of_train_mode(name)]
-        data = None if self.data is None else given_inputs(self.data, named)
-        boxes = boxes_of(program, box)
-        chosen = []
+        known = Known(program, self._box(program))
+        data = self._data(program)
+        values = None if data is None else values_on(program, data)
+        sites = []
         for leaf in self._leaves(program, groups):
             try:
-                units = Units(program, groups, leaf, boxes)
+                units = Units(program, groups, leaf)
             except RefusalError:
                 if self.at is None:  # not every axis can change
                     continue
                 raise
-            gone = self._chosen(units, data)
-            if gone:
-                chosen.append((units, gone))
-        if chosen:
-            groups.resize({each.leaf: self._map(each, gone) for each, gone in chosen})
-        return groups, chosen, box, data
+            site = self._site(program, units, known, values)
+            if site.gone:
+                sites.append(site)
+        if sites:
+            groups.resize({site.units.leaf: self._map(site) for site in sites})
+        return groups, known, sites
 
     def _leaves(self, program: Program, groups: AxisGroups) -> Iterator[Atom]:
         if self.at is None:
@@ -194,26 +224,44 @@ class PruneDormantPass(MorphismPass):
                 )
         yield from dict.fromkeys(leaf for form in forms for leaf in atoms_in(form))
 
-    def _chosen(self, units: Units, data: Data | None) -> list[int]:
+    def _site(self, program: Program, units: Units, known: Known, values: Values | None) -> _Site:
         """The units that go, most dormant first where not all may."""
         size = units.leaf.size
-        score = np.where(units.dead, -1.0, np.inf)
-        if data is not None:
-            activity = units.activity(data)
-            score = np.where((activity <= self.threshold) & ~units.dead, activity, score)
+        dead = units.dead(known)
+        score = np.where(dead, -2.0, np.inf)
+        constants = Constants(program, units, known) if self.fold else None
+        if constants is not None:
+            score[[unit for unit, reason in constants.reasons.items() if not reason]] = -1.0
+        activity = None if values is None else scores_of(units, values)
+        if activity is not None:
+            score = np.where((activity <= self.threshold) & (score > 0), activity, score)
         if self.units is not None:
-            alive = [unit for unit in self.units if np.isinf(score[unit])]
-            if alive:
-                raise RefusalError(
-                    f"unit {alive[0]} is not known to do nothing"
-                    + ("" if data is None else f": its score is {activity[alive[0]]:.3g}"),
-                    nodes=[str(self.at)],
-                    suggestions=["data= on which it is dormant", "a larger threshold="],
-                )
+            self._check_known(score, activity, constants)
             score[[unit for unit in range(size) if unit not in self.units]] = np.inf
         most = min(int(self.max_fraction * size), size - self.min_width)
         order = [int(unit) for unit in np.argsort(score, kind="stable") if score[unit] < np.inf]
-        return sorted(order[: max(most, 0)])
+        gone = sorted(order[: max(most, 0)])
+        folded = [unit for unit in gone if score[unit] == -1]
+        folds = () if constants is None or not folded else constants.folds(folded)
+        return _Site(units, gone, folds, any(score[unit] >= 0 for unit in gone))
+
+    def _check_known(
+        self, score: Scores, activity: Scores | None, constants: Constants | None
+    ) -> None:
+        for unit in self.units or ():
+            if score[unit] < np.inf:
+                continue
+            reason = constants.reasons.get(unit) if constants is not None else None
+            found = "" if activity is None else f": its score is {activity[unit]:.3g}"
+            raise RefusalError(
+                f"unit {unit} is a constant that can't be folded: {reason}"
+                if reason
+                else f"unit {unit} is not known to do nothing{found}",
+                nodes=[str(self.at)],
+                suggestions=["data= on which it is dormant"]
+                if activity is None
+                else ["a larger threshold="],
+            )
 
     def _box(self, program: Program) -> dict[str, Bounds] | None:
         names = [value.name for graph in program.graphs.values() for value in graph.inputs]
@@ -232,9 +280,22 @@ class PruneDormantPass(MorphismPass):
         return {name: (float(low), float(high)) for name, (low, high) in given.items()}
 
 
-def _some(units: Sequence[int]) -> str:
-    shown = ", ".join(map(str, units[:8]))
-    return f"{shown}, ..." if len(units) > 8 else shown
+@final
+@dataclass(frozen=True, eq=False)
+class _Site:
+    """What is done on one axis.
+
+    Attributes:
+        units: Its units.
+        gone: Those that are removed or started anew.
+        folds: What biases take over.
+        dormant: Whether that any of them does nothing is known from data only.
+    """
+
+    units: Units
+    gone: Sequence[int]
+    folds: Sequence[Fold]
+    dormant: bool
 
 
 _EXPECTED: Final = {
@@ -242,6 +303,7 @@ _EXPECTED: Final = {
     "units": "unit numbers, with at= the name of one module",
     "threshold": "a number that is not negative",
     "mode": "'remove' or 'reseed'",
+    "fold": "True or False, and False with mode='reseed'",
     "max_fraction": "a number above 0, at most 1",
     "min_width": "a positive integer",
     "seed": "an integer",
@@ -252,6 +314,7 @@ _EXAMPLES: Final = {
     "units": "at='extractor.0', units=[3, 5]",
     "threshold": "threshold=0.025",
     "mode": "mode='remove'",
+    "fold": "fold=True",
     "max_fraction": "max_fraction=0.5",
     "min_width": "min_width=8",
     "seed": "seed=0",

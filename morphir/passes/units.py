@@ -1,8 +1,8 @@
 """Which units of an axis do nothing: provably, or on some data.
 
-A unit contributes through the tensors that split it, its outgoing weights. It is dead if, wherever
-one of them is read, the weights of the unit are zero or what they are multiplied with is zero
-whatever the input (FACT-4).
+A unit reaches the rest of a model only where units are summed: in the columns of a Linear, in
+`q @ k`, in a plain sum. It is dead if in each of these places something is zero that it is
+multiplied with: stored numbers, or a value that is zero whatever the input (FACT-4).
 """
 
 from __future__ import annotations
@@ -10,184 +10,250 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from morphir.axes import AxisGroups
-from morphir.errors import RefusalError
 from morphir.ir import (
     Added,
     AxisChange,
     AxisMap,
-    Graph,
     Mapped,
     Multiplied,
+    Node,
     Program,
     TensorChange,
     Value,
-    is_of_train_mode,
 )
 from morphir.ops import DEFAULT_TABLE
 from morphir.ops.box import Box, propagate_boxes
 from morphir.ops.forms import Atom, Form, Product, parts_of
-from morphir.ops.replay import Unreplayable, replay
-from morphir.tensors import tensors_in
 
 Labels = npt.NDArray[np.int64]  # the unit at each position of an axis, -1 for none
 Flags = npt.NDArray[np.bool_]
-Data = Mapping[str, tuple[tuple[Any, ...], dict[str, Any]]]  # entry point to arguments
+Bounds = Mapping[str, tuple[float, float]]
+
+
+@final
+class Known:
+    """What is known about the numbers of a program, some of which may be taken for zero."""
+
+    def __init__(self, program: Program, inputs: Bounds | None = None) -> None:
+        """Knows the stored numbers, and what follows from them.
+
+        Args:
+            program: The program.
+            inputs: Bounds of inputs by name; the others may be anything.
+        """
+        self._program, self._inputs = program, inputs
+        entries = program.state.items()
+        self.state = {name: e.tensor.detach() for name, e in entries if e.tensor is not None}
+        self._stored, self._cleared = dict(self.state), dict[tuple[str, int], set[int]]()
+        self._boxes: dict[Value, Box] | None = None
+
+    def box(self, tensor: str | Value) -> Box | None:
+        """Between which numbers the elements of a tensor lie."""
+        if isinstance(tensor, str):
+            found = self.state.get(tensor)
+            return None if found is None else Box(found, found)
+        if self._boxes is None:
+            self._boxes = {}
+            if len(self.state) == len(self._program.state):
+                for graph in self._program.graphs.values():
+                    found = propagate_boxes(graph, self.state, DEFAULT_TABLE, self._inputs)
+                    self._boxes |= found
+        return self._boxes.get(tensor)
+
+    def clear(self, name: str, axis: int, positions: Sequence[int]) -> None:
+        """Takes stored numbers for zero: those of units that do nothing."""
+        index = torch.tensor([*positions], dtype=torch.int64, device=self.state[name].device)
+        self.state[name] = self.state[name].index_fill(axis, index, 0)
+        self._cleared.setdefault((name, axis), set()).update(positions)
+
+    def stored(self, name: str, axis: int) -> torch.Tensor:
+        """The numbers that are stored, where none is taken for zero because of another axis."""
+        found = self._stored[name]
+        for other in range(found.dim()):
+            gone = self._cleared.get((name, other))
+            if gone and other != axis:
+                left = [each for each in range(found.shape[other]) if each not in gone]
+                found = found.index_select(other, torch.tensor(left, device=found.device))
+        return found
+
+    def forget(self) -> None:
+        """Lets boxes follow from the numbers as they are taken to be now."""
+        self._boxes = None
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """One place where the outgoing weights of an axis are read.
+class Term:
+    """A tensor that is multiplied with others wherever units are summed.
 
     Attributes:
-        graph: The entry point.
-        tensor: The weights: a state entry.
-        axis: Which of its dimensions.
-        units: The unit at each position of that dimension.
-        partner: What they are multiplied with, None where they are not.
+        tensor: The name of a state entry, or a value.
+        axis: The dimension of the units.
+        units: The unit at each of its positions.
+        is_split: Whether it is the one whose copies would have to sum to the old number.
     """
 
-    graph: Graph
-    tensor: str
+    tensor: str | Value
     axis: int
     units: Labels
-    partner: tuple[Value, int, Labels] | None
+    is_split: bool
+
+    def over(self, flags: torch.Tensor, size: int) -> Flags | None:
+        """For each unit whether a flag of it is set; None if the tensor is not shaped like it."""
+        if flags.dim() <= self.axis or flags.shape[self.axis] != len(self.units):
+            return None
+        others = [each for each in range(flags.dim()) if each != self.axis]
+        found = np.zeros(size, bool)
+        along = (flags.any(dim=others) if others else flags).numpy(force=True)
+        np.logical_or.at(found, self.units[self.units >= 0], along[self.units >= 0])
+        return found
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Total:
+    """A place where units are summed.
+
+    Attributes:
+        node: The call.
+        terms: What is multiplied there, unit by unit, as far as the call shows.
+        is_hidden: Whether there is more: a recurrent layer multiplies with a state of its own.
+    """
+
+    node: Node
+    terms: tuple[Term, ...]
+    is_hidden: bool
 
 
 @final
 class Units:
     """The units of one axis of a program."""
 
-    def __init__(
-        self,
-        program: Program,
-        groups: AxisGroups,
-        leaf: Atom,
-        boxes: Mapping[str, Mapping[Value, Box]],
-    ) -> None:
+    def __init__(self, program: Program, groups: AxisGroups, leaf: Atom) -> None:
         """Looks at an axis.
 
         Args:
             program: The program.
             groups: Its axes.
             leaf: The axis.
-            boxes: Entry point to what is known about elements.
 
         Raises:
             RefusalError: The axis can't lose a unit.
         """
         self.leaf = leaf
-        self._program, self._groups, self._boxes = program, groups, boxes
-        self._probe = without(leaf.size, [leaf.size - 1])
-        self.tensors, _ = groups.resize({leaf: self._probe})
+        self._program, self._groups = program, groups
+        self.tensors, _ = groups.resize({leaf: without(leaf.size, [leaf.size - 1])})
+
+    @property
+    def name(self) -> str:
+        """The state entry that has the units first."""
+        return next(iter(self.tensors))
 
     @cached_property
-    def readings(self) -> tuple[Reading, ...]:
-        """Where the outgoing weights are read."""
-        return tuple(self._readings())
+    def totals(self) -> tuple[Total, ...]:
+        """Where the units are summed."""
+        return tuple(self._totals())
 
-    def _readings(self) -> Iterator[Reading]:
-        found = {}
-        for place in self._groups.groups[self.leaf].values:
-            found[place.tensor] = place.axis, _labels_of_form(place.form, self.leaf)
-        for name, axis, units in self.outgoing:
-            for graph in self._program.graphs.values():
-                for node in graph.nodes:
-                    if not any(v.origin == "state" and v.name == name for v in node.operands):
-                        continue
-                    partners = [v for v in node.operands if v in found and v.origin != "state"]
-                    reached = any(v in found for v in node.results)
-                    partner = (partners[0], *found[partners[0]]) if partners else None
-                    yield Reading(graph, name, axis, units, None if reached else partner)
+    def _totals(self) -> Iterator[Total]:
+        polarities = self._groups.polarities(self.leaf)
+        for reading in polarities.readings:
+            inside, splits = [], []
+            for site, spot in zip(reading.sites, reading.spots, strict=True):
+                is_split = polarities.of(spot) == "split"
+                if site.output:
+                    splits.append(is_split)
+                else:
+                    units = _labels(self._forms[spot.tensor, spot.axis], self.leaf, spot.place)
+                    inside.append(Term(spot.tensor, spot.axis, units, is_split))
+            if any(term.is_split for term in inside) and not any(splits):
+                terms = [term for term in inside if term.is_split or not splits]
+                yield Total(reading.step.node, tuple(terms), bool(splits))
 
     @cached_property
-    def outgoing(self) -> list[tuple[str, int, Labels]]:
-        """The tensors that are split, the dimension, and the unit at each of its positions."""
+    def _forms(self) -> dict[tuple[str | Value, int], Form]:
+        group = self._groups.groups[self.leaf]
+        return {(p.tensor, p.axis): p.form for p in (*group.state, *group.values)}
+
+    @cached_property
+    def stored(self) -> list[Term]:
+        """The stored numbers of each unit."""
+        polarities = self._groups.polarities(self.leaf)
+        spots = dict.fromkeys(s for r in polarities.readings for s in r.spots)
         return [
-            (name, axis, units)
-            for name, change in self.tensors.items()
-            for axis, each in enumerate(change)
-            if (units := _labels_of_change(each, self._probe)).max(initial=-1) >= 0
-        ]
+            Term(
+                spot.tensor, spot.axis,
+                _labels(self._forms[spot.tensor, spot.axis], self.leaf, spot.place),
+                polarities.of(spot) == "split",
+            )
+            for spot in spots
+            if isinstance(spot.tensor, str)
+        ]  # fmt: skip
 
-    @cached_property
-    def dead(self) -> Flags:
+    def dead(self, known: Known) -> Flags:
         """Which units contribute nothing, whatever the input."""
         used = np.zeros(self.leaf.size, bool)
-        for reading in self.readings:
-            alive = ~self._is_zero(reading.tensor, reading.axis, reading.units)
-            used |= alive & ~self._is_silent(reading)
+        for total in self.totals:
+            used |= self.alive(total, known)
         return ~used
 
-    def loaded(self, units: Sequence[int]) -> set[str]:
-        """The tensors whose weights of some of these units are not zero."""
-        return {
-            name
-            for name, axis, labels in self.outgoing
-            if not self._is_zero(name, axis, labels)[[*units]].all()
-        }
+    def alive(self, total: Total, known: Known) -> Flags:
+        """Which units may contribute something to a sum."""
+        is_hidden = any(each.is_hidden for each in self.totals)
+        terms = [t for t in total.terms if not is_hidden or _is_stored_split(t)]
+        found = np.ones(self.leaf.size, bool)
+        for term in terms:
+            found &= self._nonzero(term, known)
+        return found
 
-    def _is_zero(self, name: str, axis: int, units: Labels) -> Flags:
-        tensor = self._program.state[name].tensor
-        if tensor is None:
-            return np.zeros(self.leaf.size, bool)
-        others = [each for each in range(tensor.dim()) if each != axis]
-        nonzero = (tensor != 0).any(dim=others) if others else tensor != 0
-        return ~_by_unit(nonzero, units, self.leaf.size)
+    def _nonzero(self, term: Term, known: Known) -> Flags:
+        """For each unit whether anything of it in a tensor may differ from zero."""
+        box = known.box(term.tensor)
+        found = None if box is None else term.over(~box.is_zero, self.leaf.size)
+        return np.ones(self.leaf.size, bool) if found is None else found
 
-    def _is_silent(self, reading: Reading) -> Flags:
-        box = None
-        if reading.partner is not None:
-            box = self._boxes[reading.graph.name].get(reading.partner[0])
-        if box is None or reading.partner is None:
-            return np.zeros(self.leaf.size, bool)
-        _, axis, units = reading.partner
-        others = [each for each in range(box.low.dim()) if each != axis]
-        awake = ~(box.is_zero.all(dim=others) if others else box.is_zero)
-        return ~_by_unit(awake, units, self.leaf.size)
+    def unread(self, known: Known) -> Flags:
+        """Of which units all stored outgoing numbers are zero."""
+        read = np.zeros(self.leaf.size, bool)
+        for term in self.stored:
+            if term.is_split and isinstance(term.tensor, str):
+                found = term.over(known.stored(term.tensor, term.axis) != 0, self.leaf.size)
+                read |= np.ones(self.leaf.size, bool) if found is None else found
+        return ~read
 
-    def activity(self, data: Data) -> npt.NDArray[np.float64]:
-        """The ReDo score of each unit: its mean size, relative to that of all (Sokar et al. 2023).
+    def clear(self, known: Known, units: Sequence[int]) -> None:
+        """Takes all stored numbers of units that do nothing for zero."""
+        for term in self.stored:
+            assert isinstance(term.tensor, str)
+            known.clear(term.tensor, term.axis, np.flatnonzero(np.isin(term.units, units)).tolist())
 
-        Where its output is read in several places it is the largest.
+    def claims(
+        self, tensors: Mapping[str, TensorChange], axis_map: AxisMap, known: Known
+    ) -> dict[str, TensorChange]:
+        """How tensors change that lose units that do nothing.
 
-        Raises:
-            RefusalError: The data do not fit, or nothing that is computed on them is read.
+        What is split has to be 0 where a unit is left out. Where it is not, as the unit is 0
+        itself, nothing is said about it: it is said to be copied.
+
+        Args:
+            tensors: As the planner has it.
+            axis_map: Which units stay.
+            known: The numbers of those.
         """
-        scores = np.zeros(self.leaf.size)
-        seen = False
-        for name, graph in self._program.graphs.items():
-            if is_of_train_mode(name) or name not in data:
-                continue
-            values = _replayed(graph, self._program, data[name])
-            for reading in self.readings:
-                if reading.graph is not graph or reading.partner is None:
-                    continue
-                value, axis, units = reading.partner
-                tensor = values[value].detach().double().abs()
-                others = [each for each in range(tensor.dim()) if each != axis]
-                mean = (tensor.mean(dim=others) if others else tensor).numpy()
-                total = np.bincount(units[units >= 0], mean[units >= 0], minlength=self.leaf.size)
-                each_unit = total / np.bincount(units[units >= 0], minlength=self.leaf.size)
-                whole = each_unit.mean()
-                scores = np.maximum(scores, each_unit / whole if whole > 0 else each_unit)
-                seen = True
-        if not seen:
-            first = self.outgoing[0][0] if self.outgoing else "the model"
-            raise RefusalError(
-                "no activations of these units can be measured: nothing that the data reach is "
-                f"multiplied with {first!r}",
-                nodes=[first],
-                suggestions=["data= for an entry point that reads them", "no data"],
-            )
-        return scores
+        gone = sorted({*range(axis_map.size)} - {*axis_map.source})
+        if self.unread(known)[gone].all():
+            return dict(tensors)
+        return {name: _copied(change, axis_map) for name, change in tensors.items()}
+
+
+def _is_stored_split(term: Term) -> bool:
+    return term.is_split and isinstance(term.tensor, str)
 
 
 def without(size: int, units: Sequence[int]) -> AxisMap:
@@ -196,8 +262,14 @@ def without(size: int, units: Sequence[int]) -> AxisMap:
     return AxisMap.copies(size, [unit for unit in range(size) if unit not in gone])
 
 
-def unconstrained(change: TensorChange, axis_map: AxisMap) -> TensorChange:
-    """The change of a tensor whose weights of the units that are removed need not be zero."""
+def some(units: Sequence[int]) -> str:
+    """The first of some units, for a report."""
+    shown = ", ".join(map(str, units[:8]))
+    return f"{shown}, ..." if len(units) > 8 else shown
+
+
+def _copied(change: TensorChange, axis_map: AxisMap) -> TensorChange:
+    """The change of a tensor all of whose places of a map are copied."""
 
     def flipped(each: AxisChange) -> AxisChange:
         match each:
@@ -213,29 +285,21 @@ def unconstrained(change: TensorChange, axis_map: AxisMap) -> TensorChange:
     return tuple(map(flipped, change))
 
 
-def _by_unit(flags: torch.Tensor, units: Labels, size: int) -> Flags:
-    """Whether a flag is set at any position of each unit."""
-    found = np.zeros(size, bool)
-    np.logical_or.at(found, units[units >= 0], flags.numpy()[units >= 0])
-    return found
+def _labels(form: Form, leaf: Atom, place: int) -> Labels:
+    """The unit at each position of an axis, in one of the leaf's places, counted from the left."""
+    count = 0
 
+    def read(form: Form) -> Labels:
+        nonlocal count
+        if isinstance(form, Atom):
+            if form is not leaf:
+                return np.full(form.size, -1)
+            count += 1
+            return np.arange(form.size) if count - 1 == place else np.full(form.size, -1)
+        each = [read(part) for part in parts_of(form)]
+        return _multiplied(each) if isinstance(form, Product) else np.concatenate(each)
 
-def _labels_of_change(change: AxisChange, probe: AxisMap) -> Labels:
-    match change:
-        case Mapped(size=size, map=own, polarity=polarity):
-            is_it = own is probe and polarity == "split"
-            return np.arange(size) if is_it else np.full(size, -1)
-        case Multiplied(factors=factors):
-            return _multiplied([_labels_of_change(factor, probe) for factor in factors])
-        case Added(terms=terms):
-            return np.concatenate([_labels_of_change(term, probe) for term in terms])
-
-
-def _labels_of_form(form: Form, leaf: Atom) -> Labels:
-    if isinstance(form, Atom):
-        return np.arange(form.size) if form is leaf else np.full(form.size, -1)
-    each = [_labels_of_form(part, leaf) for part in parts_of(form)]
-    return _multiplied(each) if isinstance(form, Product) else np.concatenate(each)
+    return read(form)
 
 
 def _multiplied(factors: Sequence[Labels]) -> Labels:
@@ -243,38 +307,3 @@ def _multiplied(factors: Sequence[Labels]) -> Labels:
     for factor in factors:
         found = np.maximum(found[:, None], factor[None, :]).ravel()
     return found
-
-
-def boxes_of(
-    program: Program, inputs: Mapping[str, tuple[float, float]] | None
-) -> dict[str, dict[Value, Box]]:
-    """What is known about the elements of every entry point's values (FACT-4)."""
-    state = {name: entry.tensor for name, entry in program.state.items()}
-    if any(tensor is None for tensor in state.values()):
-        return {name: {} for name in program.graphs}
-    held = {name: tensor for name, tensor in state.items() if tensor is not None}
-    return {
-        name: propagate_boxes(graph, held, DEFAULT_TABLE, inputs)
-        for name, graph in program.graphs.items()
-    }
-
-
-def _replayed(
-    graph: Graph, program: Program, arguments: tuple[tuple[Any, ...], dict[str, Any]]
-) -> Mapping[Value, torch.Tensor]:
-    given = [tensor for _, tensor in tensors_in(arguments)]
-    if len(given) != len(graph.inputs):
-        expected = ", ".join(value.name for value in graph.inputs)
-        raise RefusalError(
-            f"data has {len(given)} tensors for {graph.name!r}, which takes {expected}",
-            suggestions=["data= in the form of example_inputs="],
-        )
-    state = {name: e.tensor for name, e in program.state.items() if e.tensor is not None}
-    try:
-        with torch.no_grad():
-            return replay(graph, state, given).values
-    except (Unreplayable, RuntimeError, ValueError, TypeError) as error:
-        raise RefusalError(
-            f"{graph.name!r} can't be run on the data: {error}",
-            suggestions=["data= in the form of example_inputs="],
-        ) from error

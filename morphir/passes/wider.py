@@ -3,29 +3,33 @@
     WIDER-1   units are copied, and what reads them is split into parts that sum to the old numbers
               exactly:  sum_j w'[j] x'[j] = sum_i w[i] x[i]
     WIDER-2   units are fresh, with random incoming numbers, and what reads them is 0 there
-    WIDER-3   the outgoing numbers of fresh units receive a gradient at once, copies in all numbers
+    WIDER-3   the outgoing numbers of fresh units receive a gradient at once, copies in all numbers;
+              pairs of copies become different with the first step of SGD or Adam
+    WIDER-5   `heads=` changes how many heads attention has, and `width=` never does by itself
 
 Copies are Net2WiderNet (Chen et al. 2016) with shares that are unequal, since equal copies never
 part. Fresh units are the zero-initialised expansion of Net2Net's successors: nothing is computed
-with them until the first step.
+with them until the first step. Their directions may be those of GradMax (WIDER-4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final, get_args
+from typing import Any, ClassVar, Literal, final, get_args
 
 from morphir.axes import AxisGroups
 from morphir.errors import RefusalError
-from morphir.ir import FRESH, AxisMap, Program, Resize, Rewriter
-from morphir.ops.forms import Atom, Form, Sum, atoms_in, parts_of
+from morphir.ir import FRESH, AxisMap, Program, Resize, Rewriter, TensorChange
+from morphir.ops.forms import Atom
 from morphir.passes.base import MorphismPass, Refusal
+from morphir.passes.chains import Chains
+from morphir.passes.gradmax import Loss, Search
 from morphir.passes.sites import resolve
+from morphir.passes.target import Target
 from morphir.shares import widened
 
-Init = Literal["copy", "fresh"]
-_LAWS: Mapping[str, str] = {"copy": "WIDER-1", "fresh": "WIDER-2"}
+Init = Literal["copy", "fresh", "gradmax"]
 
 
 @final
@@ -37,14 +41,20 @@ class WiderPass(MorphismPass):
         at: Qualified name of the module whose output features get more units, a glob, or a list of
             them.
         width: How many output features each of these modules has afterwards.
-        init: `"copy"` (units are copied, and their consumers split among the copies) or `"fresh"`
-            (random incoming numbers, zero outgoing ones).
+        init: `"copy"` (units are copied, and their consumers split among the copies), `"fresh"`
+            (random incoming numbers, zero outgoing ones) or `"gradmax"` (fresh, with incoming
+            numbers for which the outgoing ones receive a large gradient on data).
         shares: `"unequal"` (copies become different under any optimizer) or `"equal"` (they stay
             the same; only then is optimizer state carried over exactly where a mean runs over the
             units, as in LayerNorm).
         joint: Whether other axes may change that have to change with these, in proportion: the
             heads of a transformer with its width.
         seed: Seed of the choice of units to copy, of their shares, and of fresh numbers.
+        heads: In place of `width`: how many attention heads there are afterwards; `at` is then a
+            projection of queries, keys or values, or a module with one attention in it.
+        data: With `"gradmax"`, inputs in the form of `example_inputs`, for some entry points.
+        loss: With `"gradmax"`, a function from what an entry point returns to a number; it is given
+            one tensor, or a tuple if there are several.
 
     Raises:
         RefusalError: An option has a value that no model could fit.
@@ -54,29 +64,37 @@ class WiderPass(MorphismPass):
     resizes: ClassVar[bool] = True
 
     at: str | Sequence[str]
-    width: int
+    width: int | None = None
     init: Init = "copy"
     shares: Literal["unequal", "equal"] = "unequal"
     joint: bool = False
     seed: int = 0
+    heads: int | None = None
+    data: Any = None
+    loss: Loss | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.at, list):
             object.__setattr__(self, "at", tuple(self.at))
         patterns = self.at if isinstance(self.at, tuple) else (self.at,)
+        on_data = self.init == "gradmax"
         fits = {
             "at": bool(patterns) and all(isinstance(pattern, str) for pattern in patterns),
-            "width": type(self.width) is int and self.width > 0,
+            "width": _is_size(self.width) or (self.width is None and self.heads is not None),
+            "heads": self.heads is None or (self.width is None and _is_size(self.heads)),
             "init": self.init in get_args(Init),
             "shares": self.shares in ("unequal", "equal"),
             "joint": type(self.joint) is bool,
             "seed": type(self.seed) is int,
+            "data": (self.data is not None) == on_data,
+            "loss": callable(self.loss) if on_data else self.loss is None,
         }
         for name, holds in fits.items():
             if not holds:
+                value = getattr(self, name)
+                found = repr(value) if name != "data" or value is None else "..."
                 raise RefusalError(
-                    f"{name}={getattr(self, name)!r}, expected {_EXPECTED[name]}",
-                    suggestions=[_EXAMPLES[name]],
+                    f"{name}={found}, expected {_EXPECTED[name]}", suggestions=[_EXAMPLES[name]]
                 )
 
     def requires(self, program: Program) -> Refusal | None:
@@ -90,17 +108,26 @@ class WiderPass(MorphismPass):
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
         names, groups, maps = self._plan(program)
-        if not maps:
-            return [f"{', '.join(map(repr, names))} already has {self.width} features"]
-        tensors, attributes = groups.resize(maps)
-        spec = {"init": self.init, "seed": self.seed}
         at = ", ".join(names)
-        rewriter.resize(Resize(at, _LAWS[self.init], tensors, attributes, spec))
-        count = len(tensors)
-        return [
-            f"{at}: {axis_map.size} units became {len(axis_map.source)} ({_LAWS[self.init]})"
-            for axis_map in maps.values()
-        ] + [f"{count} tensors changed their shape"]
+        if not maps:
+            size = f"{self.width} features" if self.heads is None else f"{self.heads} heads"
+            return [f"{', '.join(map(repr, names))} already has {size}"]
+        tensors, attributes = groups.resize(maps)
+        law = "WIDER-1" if self.init == "copy" else "WIDER-2"
+        # A replay of the lineage has no data: where these decide, it draws.
+        spec = {"init": "copy" if self.init == "copy" else "fresh", "seed": self.seed}
+        given: dict[str, Any] = {}
+        notes = [f"{at}: {m.size} units became {len(m.source)} ({law})" for m in maps.values()]
+        for chains in self._chains(groups, maps, tensors):
+            search = Search(program, chains, tensors)
+            found = search.directions(self.data, self.loss, self.seed)
+            given |= found.given
+            notes.append(
+                f"{chains.weight}: what reads the new units has a gradient {found.gain:.2g} times "
+                "as large as for random directions (WIDER-4)"
+            )
+        rewriter.resize(Resize(at, law, tensors, attributes, spec, given))
+        return [*notes, f"{len(tensors)} tensors changed their shape"]
 
     def _plan(self, program: Program) -> tuple[list[str], AxisGroups, dict[Atom, AxisMap]]:
         names = resolve(self.at, program)
@@ -121,92 +148,83 @@ class WiderPass(MorphismPass):
         """
         maps: dict[Atom, AxisMap] = {}
         for name in names:
-            maps |= self._site(groups, name, groups.features(name))
+            maps |= self._site(groups, Target.of(groups, name, self.width, self.heads))
         if maps:
-            groups.resize(maps)
+            tensors, _ = groups.resize(maps)
+            self._chains(groups, maps, tensors)
         return maps
 
-    def _site(self, groups: AxisGroups, name: str, form: Form) -> dict[Atom, AxisMap]:
-        """The maps that give one module its new width."""
-        if form.size == self.width:
-            return {}
-        if form.size > self.width:
-            raise RefusalError(
-                f"{name!r} has {form.size} output features, more than width={self.width}",
-                nodes=[name],
-                suggestions=[f"width={2 * form.size}", "morphir.PruneDormantPass(at=...)"],
-            )
+    def _site(self, groups: AxisGroups, target: Target) -> dict[Atom, AxisMap]:
+        """The maps that give one module its new width, or its new heads."""
         first: RefusalError | None = None
-        for leaf, size in _choices(form, self.width):
+        for leaf, size in target.choices(groups, joint=self.joint):
             try:
-                return self._maps(groups, name, {leaf: size})
+                return self._maps(groups, target, {leaf: size}, joint=self.joint)
             except RefusalError as refusal:
                 first = first or refusal
-        raise first or _no_choice(name, form, self.width)
+        if first is None:
+            return {}
+        hint = ["joint=True"] if not self.joint and self._works_jointly(groups, target) else []
+        suggestions = [*first.suggestions, *hint]
+        with_hint = RefusalError(first.reason, nodes=first.nodes, suggestions=suggestions)
+        raise target.advised(groups, with_hint)
 
     def _maps(
-        self, groups: AxisGroups, name: str, sizes: Mapping[Atom, int]
+        self, groups: AxisGroups, target: Target, sizes: Mapping[Atom, int], *, joint: bool
     ) -> dict[Atom, AxisMap]:
-        if self.joint:
-            sizes = groups.companions(sizes)
-        maps = {leaf: self._map(name, leaf.size, size) for leaf, size in sizes.items()}
+        every = groups.companions(sizes) if joint else sizes
+        target.check(every)
+        maps = {leaf: self._map(target.module, leaf.size, size) for leaf, size in every.items()}
         groups.resize(maps)
         return maps
 
+    def _works_jointly(self, groups: AxisGroups, target: Target) -> bool:
+        for leaf, size in target.choices(groups, joint=True):
+            try:
+                self._maps(groups, target, {leaf: size}, joint=True)
+            except RefusalError:
+                continue
+            return True
+        return False
+
     def _map(self, name: str, size: int, new: int) -> AxisMap:
-        if self.init == "fresh":
+        if self.init != "copy":
             return AxisMap.copies(size, (*range(size), *[FRESH] * (new - size)))
         return widened(size, new, seed=self.seed, name=name, equal=self.shares == "equal")
 
-
-def _choices(form: Form, width: int) -> Iterator[tuple[Atom, int]]:
-    """The atoms of an axis, and how large each would have to be to give the axis its new width."""
-    for leaf in dict.fromkeys(atoms_in(form)):
-        each = _each(form, leaf)
-        if each and (width - form.size) % each == 0:
-            yield leaf, leaf.size + (width - form.size) // each
-
-
-def _each(form: Form, leaf: Atom) -> int:
-    """How many positions of an axis one more unit of an atom makes, 0 where that is not linear."""
-    if form is leaf:
-        return 1
-    if isinstance(form, Sum):
-        return sum(_each(term, leaf) for term in form.terms)
-    inside = [part for part in parts_of(form) if leaf in {*atoms_in(part)}]
-    if len(inside) != 1:
-        return 0
-    return _each(inside[0], leaf) * (form.size // inside[0].size)
+    def _chains(
+        self,
+        groups: AxisGroups,
+        maps: Mapping[Atom, AxisMap],
+        tensors: Mapping[str, TensorChange],
+    ) -> list[Chains]:
+        """How the units are made and read, where the directions of fresh ones come from that."""
+        return [Chains(groups, leaf, tensors) for leaf in maps if self.init == "gradmax"]
 
 
-def _no_choice(name: str, form: Form, width: int) -> RefusalError:
-    steps = sorted({_each(leaf_form, leaf) for leaf_form, leaf in _leaves(form)} - {0})
-    near = sorted({form.size + step * -(-(width - form.size) // step) for step in steps})
-    return RefusalError(
-        f"{name!r} has {form.size} output features in blocks, which can't become {width}",
-        nodes=[name],
-        suggestions=[f"width={each}" for each in near],
-    )
-
-
-def _leaves(form: Form) -> Iterator[tuple[Form, Atom]]:
-    for leaf in dict.fromkeys(atoms_in(form)):
-        yield form, leaf
+def _is_size(value: object) -> bool:
+    return type(value) is int and value > 0
 
 
 _EXPECTED = {
     "at": "a qualified module name, a glob, or a list of them",
-    "width": "a positive integer",
+    "width": "a positive integer, or heads= in its place",
+    "heads": "a positive integer in place of width=",
     "init": f"one of {', '.join(map(repr, get_args(Init)))}",
     "shares": "'unequal' or 'equal'",
     "joint": "True or False",
     "seed": "an integer",
+    "data": "inputs with init='gradmax', and only then",
+    "loss": "a function from outputs to a number with init='gradmax', and only then",
 }
 _EXAMPLES = {
     "at": "at='extractor.0'",
     "width": "width=256",
+    "heads": "heads=8",
     "init": "init='copy'",
     "shares": "shares='unequal'",
     "joint": "joint=True",
     "seed": "seed=0",
+    "data": "init='gradmax', data=(x,), loss=lambda output: (output - y).square().mean()",
+    "loss": "init='gradmax', data=(x,), loss=lambda output: (output - y).square().mean()",
 }

@@ -8,17 +8,18 @@ SHOW-2   the pass that is shown as an example for a group is one that `transform
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
-from math import prod
+from itertools import islice
 from typing import Final, final
 
 from morphir.axes import AxisGroups, Effect, Group
 from morphir.errors import RefusalError
-from morphir.ir import AxisMap, Program, TensorType, Value
+from morphir.ir import Program, TensorType, Value
 from morphir.ops import Atom, Form
-from morphir.ops.forms import Product, Sum, atoms_in, parts_of
+from morphir.ops.forms import Product, Sum, atoms_in
+from morphir.passes.base import Refusal
+from morphir.passes.sites import resolve
 from morphir.passes.wider import WiderPass
 
 Tensor = str | Value
@@ -97,13 +98,20 @@ class Census:
             for place in (*group.state, *group.values):
                 self._forms[place.tensor, place.axis] = place.form
 
-    def names_at(self, module: str) -> tuple[str, ...]:
+    def names_at(self, at: str) -> tuple[str, ...]:
         """The names of the groups of a module's output features.
 
+        Args:
+            at: A qualified name, or a glob, for several.
+
         Raises:
-            RefusalError: It has none.
+            RefusalError: There is no such module, or one of them has no output features.
         """
-        return tuple(dict.fromkeys(self._names[group.atom] for group in self._groups.of(module)))
+        modules = resolve(at, self.program)
+        if isinstance(modules, Refusal):
+            raise RefusalError(modules.reason, nodes=modules.nodes, suggestions=modules.suggestions)
+        groups = (group for module in modules for group in self._groups.of(module))
+        return tuple(dict.fromkeys(self._names[group.atom] for group in groups))
 
     def dims(self, tensor: Tensor, type: TensorType | None) -> tuple[Dim, ...]:
         """The dimensions of a state entry (by name) or of another value."""
@@ -163,11 +171,10 @@ class Census:
         """A pass that changes a group, or why none was found; and what the pass does."""
         obstacle = ""
         for module, features in islice(self._producers(group), _TRIES):
-            for width, joint in product(_widths(features, group.atom), (False, True)):
-                wider = WiderPass(at=module, width=width, joint=joint)
+            for wider in _candidates(module, features, group.atom):
                 try:
                     maps = wider.maps(self._groups, [module])
-                    if group.atom in maps and _new_size(features, maps) == width:
+                    if group.atom in maps:
                         return wider.describe(), "", self._groups.explain(maps)
                 except RefusalError as refusal:
                     obstacle = obstacle or refusal.reason
@@ -186,24 +193,18 @@ class Census:
                 yield module, form
 
 
-def _widths(features: Form, leaf: Atom) -> Iterator[int]:
-    """Widths to try: everything doubled, then the units of the leaf, then one unit of it more.
+def _candidates(module: str, features: Form, leaf: Atom) -> Iterator[WiderPass]:
+    """Passes that may change a leaf: twice the features, the leaf, the heads; or one unit more.
 
     A pass takes the first leaf that a width fits, so another width may mean another leaf.
     """
     terms = features.terms if isinstance(features, Sum) else (features,)
     each = sum(term.size // leaf.size for term in terms if leaf in {*atoms_in(term)})
-    yield from dict.fromkeys(
-        features.size + more for more in (features.size, each * leaf.size, each)
-    )
-
-
-def _new_size(form: Form, maps: Mapping[Atom, AxisMap]) -> int:
-    """The size of an axis when its leaves have changed."""
-    if isinstance(form, Atom):
-        return len(maps[form].source) if form in maps else form.size
-    sizes = [_new_size(part, maps) for part in parts_of(form)]
-    return sum(sizes) if isinstance(form, Sum) else prod(sizes)
+    for more in dict.fromkeys((features.size, each * leaf.size)):
+        for joint in (False, True):
+            yield WiderPass(at=module, width=features.size + more, joint=joint)
+    yield WiderPass(at=module, heads=2 * leaf.size)
+    yield WiderPass(at=module, width=features.size + each)
 
 
 def free_names(dims: Iterable[Dim]) -> tuple[str, ...]:

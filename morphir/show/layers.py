@@ -84,7 +84,8 @@ def _ordered(rows: list[list[Part]], edges: Iterable[tuple[str, str]]) -> list[l
     for _ in range(_SWEEPS):
         for neighbours, order in ((before, rows), (after, rows[::-1])):
             for row in order:
-                row.sort(key=lambda part, known=neighbours: _mean(part.key, known, place))
+                wanted = {part.key: _mean(part.key, neighbours, place) for part in row}
+                row.sort(key=lambda part, wanted=wanted: wanted[part.key])  # type: ignore[misc]
                 _put(row, place)
     return rows
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, final
 
 from morphir.show.layers import Nesting
@@ -21,7 +22,8 @@ _PADDING: Final = 14.0
 _BETWEEN_ROWS: Final = 24.0
 _BETWEEN_PARTS: Final = 18.0
 _LANE: Final = 9.0
-_TURN: Final = 11.0  # how far from a card a wire turns into its lane
+_TURN: Final = 11.0  # the radius with which a wire turns into its lane
+_STRAIGHT: Final = 13.0  # how far above a card every wire to it is upright
 
 
 @final
@@ -55,14 +57,14 @@ class Route:
         start: Where it leaves its source, or turns into its lane.
         end: Where it arrives.
         lane: Where a long one goes down.
-        above: How far up it begins, straight above `start`.
+        origin: The source of one that turns into its lane inside another box.
     """
 
     wire: Wire
     start: Point
     end: Point
     lane: float | None = None
-    above: float = 0.0
+    origin: Point | None = None
 
 
 @final
@@ -176,8 +178,7 @@ class _Placing:
         """Whether nothing stands below a part inside of the outer one."""
         path = self._nesting.path(key)
         inside = path[path.index(outer) :]
-        pairs = zip(inside, inside[1:], strict=False)
-        return all(self._rank[part] == len(self._rows[box]) - 1 for box, part in pairs)
+        return all(self._rank[p] == len(self._rows[box]) - 1 for box, p in pairwise(inside))
 
     def _measure(self, box: Box) -> Size:
         widths, heights = [], []
@@ -220,8 +221,8 @@ class _Placing:
         """How far a row would have to move so that its wires from the row above are straight."""
         found = []
         for part, (width, _) in zip(row, sizes, strict=True):
-            for other in self._above.get(part.key, ()):
-                found.append(self._rects[other].top[0] - left - width / 2)
+            above = (self._rects[other].top[0] for other in self._above.get(part.key, ()))
+            found += [x - left - width / 2 for x in above]
             left += width + _BETWEEN_PARTS
         return sum(found) / len(found) if found else 0.0
 
@@ -230,27 +231,35 @@ class _Placing:
         if lane is None:
             return Route(wire, start, end)
         around = self._rects[lane.box]
-        if lane.enters:
-            start = start[0], around.y + HEADER - _TURN - 3
         x = around.x + around.width - _PADDING / 2 - _LANE * lane.number
-        return Route(wire, start, end, x, self._rects[wire.source].bottom[1])
+        if not lane.enters:
+            return Route(wire, start, end, x)
+        first = self._rows[lane.box][0]
+        middle = sum(self._rects[part.key].top[0] for part in first) / len(first)
+        return Route(wire, (middle, around.y + HEADER - _STRAIGHT), end, x, start)
 
 
 def path_of(route: Route) -> str:
     """A route as the path data of SVG."""
     (x, y), (to_x, to_y) = route.start, route.end
     if route.lane is None:
-        half = (y + to_y) / 2
-        return _path("M", x, y, "C", x, half, to_x, half, to_x, to_y)
+        return _path(*_curve(route.start, (to_x, to_y - _STRAIGHT)), "V", to_y)
     lane = route.lane
     r = min(_TURN, abs(lane - x), abs(lane - to_x))
     down, up = y + r, to_y - r - 6
+    before = _curve(route.origin or route.start, route.start)
     return _path(
-        *("M", x, min(y, route.above), "V", y, "Q", x, down, x + r, down),
+        *(*before, "Q", x, down, x + r, down),
         *("H", lane - r, "Q", lane, down, lane, down + r),
         *("V", up - r, "Q", lane, up, lane - r, up),
         *("H", to_x + r, "Q", to_x, up, to_x, to_y - 6, "V", to_y),
     )
+
+
+def _curve(start: Point, end: Point) -> tuple[str | float, ...]:
+    (x, y), (to_x, to_y) = start, end
+    half = (y + to_y) / 2
+    return ("M", x, y, "C", x, half, to_x, half, to_x, to_y)
 
 
 def _path(*parts: str | float) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from html import escape
+from importlib.resources import files
 from typing import Final
 
 from morphir.show.census import Axis, Census, Dim
 from morphir.show.colours import hue
 from morphir.show.folding import closed_boxes
-from morphir.show.layout import HEADER, Rect, Size, lay_out, path_of
+from morphir.show.layout import Rect, Size, lay_out, path_of
 from morphir.show.scheme import Box, Card, Chip, Part, Scheme, Wire, scheme_of
 
 _TITLE: Final = 7.6  # widths of a letter
@@ -18,21 +19,7 @@ _PILL: Final = 6.6
 _LINE: Final = 21.0
 _GAP: Final = 28.0
 _SHOWN_GROUPS: Final = 12
-
-_STYLE: Final = """\
-svg{--bg:#fff;--ink:#1f2430;--soft:#6b7280;--line:#cbd2dc;--box:#f5f7fa;--card:#fff;--t:88%;--s:45%;--x:26%;--c:72%}
-@media (prefers-color-scheme:dark){svg{--bg:#14171d;--ink:#e6e9ef;--soft:#98a1b0;--line:#3b4352;--box:#1b1f27;\
---card:#232833;--t:24%;--s:62%;--x:86%;--c:50%}}
-text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:var(--ink)}
-.bg{fill:var(--bg)}.box{fill:var(--box);stroke:var(--line)}.card{fill:var(--card);stroke:var(--line)}
-.end{fill:none;stroke:var(--soft)}.b{font-weight:600}.soft{fill:var(--soft)}.n{font-size:11px}
-.pill rect{fill:none;stroke:var(--line)}.pill text{font:11px ui-monospace,Menlo,Consolas,monospace;fill:var(--soft)}
-.g rect{fill:hsl(var(--h) var(--c) var(--t));stroke:hsl(var(--h) 60% var(--s))}
-.g text{fill:hsl(var(--h) 70% var(--x));font-weight:600}
-.g.open rect{fill:none;stroke-dasharray:3 2}
-.w{fill:none;stroke:var(--line);stroke-width:1.6}.w.g{stroke:hsl(var(--h) 60% var(--s));stroke-width:2.2}
-.dot{fill:hsl(var(--h) 60% var(--s))}.hatch{stroke:hsl(var(--h) 60% var(--s));stroke-width:2.4;opacity:.55}
-"""
+_LEGEND: Final = 400.0  # the width that the legend needs
 
 
 def show_svg(
@@ -70,12 +57,13 @@ class _Picture:
         root = self._layout.rects[self._scheme.root.key]
         legend = [*self._legend(root)]
         height = root.height + 2 * _GAP / 2 + _LINE * len(legend) + 4
-        width = max(root.width, 430) + _GAP
+        width = root.width + _GAP
+        style = files("morphir.show").joinpath("svg.css").read_text(encoding="utf8")
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{-_GAP / 2:.0f} {-_GAP / 2:.0f} '
             f'{width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" role="img" '
             f'aria-label="{escape(self._scheme.root.subtitle)}, {escape(self._scheme.name)}">\n'
-            f"<style>{_STYLE}{self._hues()}</style>\n<defs>"
+            f"<style>\n{style}{self._hues()}</style>\n<defs>"
         )
         yield from (_hatch(name) for name in self._coloured)
         yield (
@@ -86,7 +74,8 @@ class _Picture:
         yield from (self._wire(route.wire, path_of(route)) for route in self._layout.routes)
         yield from self._cards(self._scheme.root)
         for number, line in enumerate(legend):
-            yield f'<g transform="translate(0 {root.height + 14 + _LINE * number:.0f})">{line}</g>\n'
+            down = root.height + _GAP / 2 + _LINE * number
+            yield f'<g transform="translate(0 {down:.0f})">{line}</g>\n'
         yield "</svg>\n"
 
     def _hues(self) -> str:
@@ -100,16 +89,17 @@ class _Picture:
     def _size(self, part: Part) -> Size:
         head = _TITLE * len(part.title) + _SMALL * len(part.subtitle) + 28
         if isinstance(part, Box):
-            return max(head, 60 + 12 * min(len(part.names), _SHOWN_GROUPS)), 48
+            if part.key in self._closed:
+                return max(head, 60 + 12 * min(len(part.names), _SHOWN_GROUPS)), 48
+            least = _LEGEND if part is self._scheme.root else 0.0
+            return max(2 * head - 40, least), 0  # wires enter in the middle, beside the title
         if part.kind in ("input", "output"):
             return head + _pills(part.dims) + 6, 26
         lines = [_SMALL * len(chip.label) + _pills(chip.dims) + 28 for chip in part.chips]
         return max([head, *lines]), (28 if part.kind == "layer" else 24) + _LINE * len(lines)
 
     def _boxes(self, box: Box) -> Iterator[str]:
-        rect = self._layout.rects[box.key]
-        yield _rect("box", rect, 10)
-        yield _title(rect, box.title, box.subtitle, box.module or box.title)
+        yield _rect("box", self._layout.rects[box.key], 10)
         for part in box.parts:
             if isinstance(part, Box) and part.key not in self._closed:
                 yield from self._boxes(part)
@@ -118,6 +108,8 @@ class _Picture:
         return f'<path class="w{self._mark(wire.names)}" d="{path}"/>\n'
 
     def _cards(self, box: Box) -> Iterator[str]:
+        rect = self._layout.rects[box.key]  # its title stands above the wires that enter
+        yield _title(rect, box.title, box.subtitle, box.module or box.title, kind="halo")
         for part in box.parts:
             if isinstance(part, Card):
                 yield from self._card(part)
@@ -148,7 +140,13 @@ class _Picture:
             yield _text(rect.x + 13, rect.y + 17, card.title, "b")
             yield from self._dims(rect.x + 21 + _TITLE * len(card.title), rect.y + 5, card.dims)
         else:
-            yield _title(rect, card.title, card.subtitle, "", is_bold=card.kind == "layer")
+            yield _title(
+                rect,
+                card.title,
+                card.subtitle,
+                is_bold=card.kind == "layer",
+                is_centred=not card.chips,
+            )
         for number, chip in enumerate(card.chips):
             yield from self._chip(chip, rect.x + 12, rect.y + 26 + _LINE * number)
         yield "</g>\n"
@@ -185,8 +183,8 @@ class _Picture:
         yield found
         for axis in self._axes:
             dims = self._dims(0, 0, [Dim(axis.name, "", (axis.name,), "copy")])
-            words = f"{axis.sizes[0]} units  {axis.example or axis.obstacle}"
-            room = max(10, int((max(root.width, 430) - 50) / _SMALL))
+            words = f"{axis.sizes[0]} units  {axis.example or axis.reason or axis.obstacle}"
+            room = max(10, int((root.width - 50) / _SMALL))
             words = words if len(words) <= room else words[: room - 1] + "…"
             yield "".join(dims) + _text(40, 12, words, "soft n")
         if self._more > 0:
@@ -215,13 +213,26 @@ def _text(x: float, y: float, text: str, kind: str = "") -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
-def _title(rect: Rect, title: str, subtitle: str, tip: str, is_bold: bool = True) -> str:
+def _title(
+    rect: Rect,
+    title: str,
+    subtitle: str,
+    tip: str = "",
+    *,
+    is_bold: bool = True,
+    is_centred: bool = False,
+    kind: str = "",
+) -> str:
     hint = f"<title>{escape(tip)}</title>" if tip else ""
     weight = ' class="b"' if is_bold else ""
     soft = f'<tspan class="soft n" dx="6">{escape(subtitle)}</tspan>' if subtitle else ""
-    x, y = rect.x + 12, rect.y + min(HEADER, 34) - 11
+    x, mark = rect.x + 12, f' class="{kind}"' if kind else ""
+    if is_centred:
+        x, mark = rect.x + rect.width / 2, ' text-anchor="middle"'
+    y = rect.y + (17 if not is_centred else rect.height / 2 + 4)
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}">{hint}<tspan{weight}>{escape(title)}</tspan>{soft}</text>\n'
+        f'<text x="{x:.1f}" y="{y:.1f}"{mark}>{hint}<tspan{weight}>{escape(title)}</tspan>'
+        f"{soft}</text>\n"
     )
 
 

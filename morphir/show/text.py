@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from morphir.axes import Effect
-from morphir.ir import Graph, Node, Value, number_values
+from morphir.ir import Graph, Node, TensorType, Value, number_values
 from morphir.ir.graph import Item
 from morphir.ir.printer import print_argument, print_call, quote_name
 from morphir.ir.types import dtype_name
@@ -41,6 +41,7 @@ def show_text(census: Census, *, at: str = "", depth: int | None = None) -> Rend
     for graph in program.graphs.values():
         parts += [Text(), *_graph(census, graph, depth)]
     parts += [Text(), _groups(census.axes)]
+    parts += [Text(f"note: {note}", "dim") for note in program.notes]
     for axis in census.axes:
         if axis.name in names:
             parts += [Text(), *_at(at, axis)]
@@ -53,11 +54,9 @@ def _state(census: Census) -> Iterator[Text]:
         yield line.append_text(_type(census, name, entry.type))
 
 
-def _type(census: Census, tensor: Tensor, type: object) -> Text:
-    if type is None:
-        return Text("?")
-    text = Text(dtype_name(type.dtype) + "[")  # type: ignore[attr-defined]
-    for index, dim in enumerate(census.dims(tensor, type)):  # type: ignore[arg-type]
+def _type(census: Census, tensor: Tensor, type: TensorType) -> Text:
+    text = Text(f"{dtype_name(type.dtype)}[")
+    for index, dim in enumerate(census.dims(tensor, type)):
         text.append(", " if index else "")
         text.append_text(_dim(dim))
     return text.append("]")

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from morphir.backend.scaling import ScaledKind, scaled
-from morphir.backend.splitting import split
+from morphir.backend.scaling import ScaledKind, pulled_back, scaled
+from morphir.backend.splitting import merged, split
 from morphir.errors import RefusalError
 from morphir.ir import FREE, ZERO, Resize, TensorChange
 from morphir.state.forgotten import check_none_forgotten
@@ -118,7 +118,11 @@ class Transport:
         """
         for state, entry, parameter, change, kind, fresh in [*self._entries(edit)]:
             old = state[entry]
-            new = _transported(old, parameter, change, kind, fresh)
+            new = (
+                _merged(old, change, kind)
+                if edit.inverse
+                else _transported(old, parameter, change, kind, fresh)
+            )
             self._old.append((state, entry, old))
             state[entry] = new
 
@@ -144,7 +148,7 @@ class Transport:
                     kind = self._kind(optimizer, base, entry)
                     if kind == "scalar" or value is None:
                         continue
-                    _check_shape(optimizer, entry, value, name, change)
+                    _check_shape(optimizer, entry, value, name, edit.old_shape(name))
                     option = _STARTS_AT.get((base, entry))
                     fresh = 0.0 if option is None else float(group[option])
                     yield state, entry, parameter, change, kind, fresh
@@ -206,6 +210,15 @@ def _transported(
         return new
 
 
+def _merged(old: torch.Tensor, change: TensorChange, kind: StateKind) -> torch.Tensor:
+    if kind == "scalar":
+        return old
+    with torch.no_grad():
+        if kind == "value":
+            return merged(old, change).to(old.dtype)
+        return pulled_back(old, change, kind)
+
+
 def _check_rule(kind: Any, entries: Mapping[str, Any]) -> None:
     if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
         raise RefusalError(f"state_rules= maps classes of optimizers to kinds, found {kind!r}")
@@ -218,9 +231,8 @@ def _check_rule(kind: Any, entries: Mapping[str, Any]) -> None:
 
 
 def _check_shape(
-    optimizer: Optimizer, entry: str, value: Any, name: str, change: TensorChange
+    optimizer: Optimizer, entry: str, value: Any, name: str, expected: tuple[int, ...]
 ) -> None:
-    expected = tuple(each.size for each in change)
     found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
     if found != expected:
         raise RefusalError(

@@ -22,7 +22,13 @@ def test_help_of_a_recipe_explains_every_setting(capsys):
         main(["run", "grownn-minihack-room", "--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    for text in ("--growth {deeper,wider,both}", "--growth.widths", "--ppo.learning-rate", "--env.size", "Side of the square room"):
+    for text in (
+        "--growth {deeper,wider,both}",
+        "--growth.widths",
+        "--ppo.learning-rate",
+        "--env.size",
+        "Side of the square room",
+    ):
         assert text in shown
 
 

@@ -104,9 +104,9 @@ def test_impossible_schedules_are_refused_at_once(arguments, message):
 
 
 def test_growth_can_not_start_at_the_size_it_has():
-    with pytest.raises(ConfigError, match="begins with 2, but network.depth is 2"):
+    with pytest.raises(ConfigError, match=r"begins with 2, but network.depth is 2"):
         GrowthConfig(depths=(2, 4)).schedule(NetworkConfig(depth=2), total_steps=100)
-    with pytest.raises(ConfigError, match="begins with 16, but network.width is 16"):
+    with pytest.raises(ConfigError, match=r"begins with 16, but network.width is 16"):
         GrowthConfig("wider", widths=(16, 24)).schedule(START, total_steps=100)
 
 
@@ -189,7 +189,7 @@ def test_widening_keeps_policy_and_value_and_carries_adam_s_moments(space, netwo
     for name, parameter in grown.named_parameters():
         assert states[name]["exp_avg"].shape == states[name]["exp_avg_sq"].shape == parameter.shape
         assert states[name]["step"] == 3
-    # The gradients of the copies of a unit sum to that of the unit; whoever reads them sees it whole.
+    # The gradients of the copies of a unit sum to that of the unit; what reads them has it whole.
     torch.testing.assert_close(
         states[layer]["exp_avg"].sum(0), old[layer].sum(0), rtol=1e-12, atol=1e-15
     )

@@ -249,3 +249,38 @@ def test_run_2_says_unknown_where_the_old_model_cannot_run():
     check = native(broken, copy.deepcopy(broken))
     assert check.grade is Grade.UNKNOWN
     assert "AttributeError" in check.summary
+
+
+class Entropy(nn.Module):
+    """Of a policy that is sure: tiny, from large numbers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(4, width), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self.head(self.hidden(x).relu())
+        return torch.distributions.Categorical(logits=logits).entropy()
+
+
+def test_run_1_rounding_that_moves_the_old_model_as_far_refutes_nothing():
+    """RUN-1: the same sums in another order, where few bits of them are left"""
+    for seed in range(5):
+        torch.manual_seed(seed)
+        net = Entropy(64)
+        with torch.no_grad():
+            net.head.weight *= 30
+            net.head.bias += 100
+        other = copy.deepcopy(net)
+        order = torch.randperm(64)
+        with torch.no_grad():
+            for tensor in (other.hidden.weight, other.hidden.bias):
+                tensor.copy_(tensor[order])
+            other.head.weight.copy_(other.head.weight[:, order])
+        inputs = {"forward": ((torch.randn(16, 4),), {})}
+        found = check_double(double_copy(net), double_copy(other), inputs, DEFAULT_TABLE)
+        assert found.grade is Grade.TESTED, found
+        with torch.no_grad():
+            other.head.weight[0, 0] *= 1 + 1e-6
+        found = check_double(double_copy(net), double_copy(other), inputs, DEFAULT_TABLE)
+        assert found.grade is Grade.REFUTED

@@ -333,7 +333,7 @@ def test_a_claim_of_several_steps_is_about_several_models():
     assert Certificate.from_json(chain.to_json()) == chain
 
 
-# -- units that are zero ----------------------------------------------------------------------------
+# -- units that are zero --------------------------------------------------------------------------
 
 
 def dead_unit(bias: float) -> tuple[nn.Module, dict, torch.Tensor]:

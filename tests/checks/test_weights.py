@@ -106,3 +106,13 @@ def test_cert_10_integers_are_copied():
     old = torch.tensor([3, 4])
     assert related(old, old[[0, 1, 1, 0]], [COPY])
     assert not related(old, old[[0, 1, 0, 0]], [COPY])
+
+
+def test_cert_10_large_tensors_are_looked_at_in_blocks(monkeypatch):
+    monkeypatch.setattr("morphir.checks.weights._BLOCK", 8)
+    change = (Mapped(5), SPLIT, Mapped(3))
+    old = short(5, 2, 3)
+    new = mapped(old, change)
+    assert related(old, new, change)
+    new[4, 1, 2] += 1
+    assert not related(old, new, change)

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 from morphir import DeeperPass, transform
 from morphir.frontend import record
 from morphir.frontend.mode import ModeWatch, switches_plainly
-from morphir.pipeline import Traces
+from morphir.recordings import Traces
 from tests.frontend.models import ZOO, Mlp, One, X, build
 
 

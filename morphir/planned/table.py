@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from morphir.ir import AttributeChange
-from morphir.planned import Plan, PlannedModule, PlannedStage, PlannedTensor
+from morphir.planned.rows import Plan, PlannedModule, PlannedStage, PlannedTensor
 
 _WIDE: Final = 4000  # nothing is wrapped in what is not a terminal
 _POLARITY: Final = {"copy": "blue", "split": "dark_orange", "fresh": "green", "zero": "green"}

@@ -40,8 +40,8 @@ class PlannedTensor:
         kind: Parameter or buffer.
         old: Its type.
         new: Its type afterwards.
-        how: For each axis how its units are carried over: `copy`, `split`, `fresh`, `zero`; empty
-            for one that does not change.
+        how: For each axis how its units are carried over: `copy`, `split`, `fresh`, `zero`,
+            `merge`; empty for one that does not change.
         op: The op that reads it first.
         module: The module whose call that op runs in.
         source: `file:line` in the model's code.
@@ -151,19 +151,19 @@ class Plan:
         return tuple(each for stage in self.stages for each in stage.modules)
 
     def __str__(self) -> str:
-        from morphir.plan_table import plain
+        from morphir.planned.table import plain
 
         return plain(self)
 
     def __rich__(self) -> RenderableType:
         """For `rich.print`."""
-        from morphir.plan_table import table
+        from morphir.planned.table import table
 
         return table(self)
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        from morphir.plan_table import html
+        from morphir.planned.table import html
 
         return html(self)
 
@@ -179,8 +179,10 @@ def planned_tensors(program: Program, edit: Resize) -> Iterator[PlannedTensor]:
     for name, entry in program.state.items():
         if name in edit.tensors:
             change = edit.tensors[name]
-            new = TensorType(entry.type.dtype, tuple(axis.new_size for axis in change))
+            new = TensorType(entry.type.dtype, edit.new_shape(name))
             how = tuple(map(_carried, change))
+            if edit.inverse:
+                how = tuple("merge" if each else "" for each in how)
             op, module, source = readers.get(name, ("", "", ""))
             yield PlannedTensor(name, entry.kind, entry.type, new, how, op, module, source)
 

@@ -1,0 +1,51 @@
+"""From the outcomes of the checks to one grade."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import nn
+
+from morphir.ir import Check, Grade
+
+_CAN_REFUTE: Final = ("float64", "native", "rounding", "kept", "original", "learning")
+
+
+def parameters_not_finite(model: nn.Module) -> list[str]:
+    """A note if a parameter holds infinities or NaN, for which no run can show anything."""
+    names = [name for name, parameter in model.named_parameters() if not _is_finite(parameter)]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return [f"a parameter is not finite: {names[0]}{more}"] if names else []
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    if not tensor.is_floating_point() or tensor.element_size() == 1:  # torch can't tell for float8
+        return True
+    detached = tensor.detach()  # a sum takes a third of the time, but may overflow
+    return math.isfinite(detached.sum().item()) or bool(detached.isfinite().all())
+
+
+def verdict(checks: Sequence[Check]) -> Grade:
+    """The grade of an application: any refutation, else the certificate, else the runs (GRADE-1).
+
+    A change that does not claim to keep the function is graded by what was measured (GRADE-2).
+    Where the certificate holds in eval mode only, nothing is known: nothing runs in train mode.
+    """
+    grades = {check.name: check.grade for check in checks}
+    if any(grades.get(name) is Grade.REFUTED for name in _CAN_REFUTE):
+        return Grade.REFUTED
+    if "data" in grades and grades.get("certificate") is Grade.UNKNOWN:
+        return grades["data"]
+    if grades.get("certificate") in (Grade.PROVED, Grade.PROVED_ON_BOX):
+        return max(
+            grades["certificate"], grades.get("certificate (train)", Grade.PROVED), key=_rank
+        )
+    ran = any(grades.get(name) is Grade.TESTED for name in ("float64", "native"))
+    return Grade.TESTED if ran else Grade.UNKNOWN
+
+
+def _rank(grade: Grade) -> int:
+    return grade.rank

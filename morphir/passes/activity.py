@@ -1,0 +1,101 @@
+"""How active the units of an axis are on data: the score of ReDo.
+
+    PRUNE-2   s[i] = mean |x[i]| / (mean over all units k of mean |x[k]|), over rows and positions
+
+It is that of Sokar et al. 2023, eq. 1. Where units are read in several places the largest counts:
+a unit that is silent in one of them is not dormant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from morphir.errors import RefusalError
+from morphir.ir import Graph, Program, Value, is_of_train_mode
+from morphir.ops.replay import Unreplayable, replay
+from morphir.passes.units import Term, Units
+from morphir.tensors import tensors_in
+
+Data = Mapping[str, tuple[tuple[Any, ...], dict[str, Any]]]  # entry point to arguments
+Scores = npt.NDArray[np.float64]
+Values = Mapping[Value, torch.Tensor]
+
+
+def values_on(program: Program, data: Data) -> Values:
+    """All values that the entry points compute on data, in eval mode.
+
+    Raises:
+        RefusalError: The data do not fit an entry point.
+    """
+    found: dict[Value, torch.Tensor] = {}
+    for name, graph in program.graphs.items():
+        if name in data and not is_of_train_mode(name):
+            found |= _replayed(graph, program, data[name])
+    return found
+
+
+def scores_of(units: Units, values: Values) -> Scores:
+    """The score of each unit (PRUNE-2).
+
+    Args:
+        units: The units.
+        values: What was computed on data.
+
+    Raises:
+        RefusalError: Nothing that was computed on them is read.
+    """
+    read = [*_read(units, values)]
+    if not read:
+        raise RefusalError(
+            f"no activations of the units of {units.name!r} can be measured: nothing that the data "
+            "reach reads them",
+            nodes=[units.name],
+            suggestions=["data= for an entry point that reads them", "no data="],
+        )
+    return np.asarray(np.maximum.reduce([_score(t, x, units.leaf.size) for t, x in read]))
+
+
+def _read(units: Units, values: Values) -> Iterator[tuple[Term, torch.Tensor]]:
+    for total in units.totals:
+        terms = [term for term in total.terms if term.tensor in values]
+        for term in [term for term in terms if not term.is_split] or terms:
+            assert isinstance(term.tensor, Value)
+            tensor = values[term.tensor]
+            if tensor.shape[term.axis] == len(term.units):
+                yield term, tensor.detach().double().abs()
+
+
+def _score(term: Term, size: torch.Tensor, count: int) -> Scores:
+    others = [each for each in range(size.dim()) if each != term.axis]
+    mean = (size.mean(dim=others) if others else size).numpy(force=True)
+    place = term.units >= 0
+    total = np.bincount(term.units[place], mean[place], minlength=count)
+    each = total / np.bincount(term.units[place], minlength=count)
+    whole = float(each.mean())
+    return np.asarray(each / whole if whole > 0 else each)
+
+
+def _replayed(
+    graph: Graph, program: Program, arguments: tuple[tuple[Any, ...], dict[str, Any]]
+) -> Values:
+    given = [tensor for _, tensor in tensors_in(arguments)]
+    if len(given) != len(graph.inputs):
+        expected = ", ".join(value.name for value in graph.inputs)
+        raise RefusalError(
+            f"data= has {len(given)} tensors for {graph.name!r}, which takes {expected}",
+            suggestions=["data= in the form of example_inputs="],
+        )
+    state = {name: e.tensor for name, e in program.state.items() if e.tensor is not None}
+    try:
+        with torch.no_grad():
+            return replay(graph, state, given).values
+    except (Unreplayable, RuntimeError, ValueError, TypeError) as error:
+        raise RefusalError(
+            f"{graph.name!r} can't be run on data=: {error}",
+            suggestions=["data= in the form of example_inputs="],
+        ) from error

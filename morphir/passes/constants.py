@@ -1,0 +1,111 @@
+"""Units that are constants, and the biases that can take them over.
+
+    PRUNE-4   a unit that is the number c whatever the input is removed, and whatever sums it adds
+              w[:, i] c to its bias:  b + sum_k w[:, k] x[k] = (b + w[:, i] c) + sum_{k != i} ...
+
+Only a Linear and a convolution without padding have the same sum at every position, and only a bias
+of their own can take it. `b + w c` is hardly ever a float, so it is rounded once (BACK-14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, final
+
+import numpy as np
+import numpy.typing as npt
+
+from morphir.ir import Fold, Node, Program, Value
+from morphir.passes.units import Flags, Known, Term, Total, Units
+
+_SLACK: Final = 2.0**-44  # of a constant: boxes are rounded outward at every step
+_LINEAR: Final = ("linear", "conv1d", "conv2d", "conv3d")
+
+Numbers = npt.NDArray[np.float64]
+
+
+@final
+class Constants:
+    """The units of an axis that are constants, but for those that do nothing anyway.
+
+    Attributes:
+        reasons: Which they are, each with the reason why it can't be folded, or "".
+    """
+
+    def __init__(self, program: Program, units: Units, known: Known) -> None:
+        self._program, self._size = program, units.leaf.size
+        self._folded: dict[tuple[str, str], tuple[Term, Numbers]] = {}
+        is_constant = ~units.dead(known)
+        reasons: dict[int, str] = {}
+        for total in units.totals:
+            alive = units.alive(total, known)
+            constant, numbers = self._constant(total, known)
+            is_constant &= ~alive | constant
+            reason = "" if not (alive & constant).any() else self._take(total, numbers)
+            for unit in np.flatnonzero(alive & constant) if reason else ():
+                reasons.setdefault(int(unit), reason)
+        self.reasons = {int(u): reasons.get(int(u), "") for u in np.flatnonzero(is_constant)}
+
+    def folds(self, units: Sequence[int]) -> tuple[Fold, ...]:
+        """What biases take over when some of the units go."""
+        return tuple(
+            Fold(weight, bias, tuple(np.where(np.isin(x.units, units), numbers, 0.0).tolist()))
+            for (weight, bias), (x, numbers) in self._folded.items()
+        )
+
+    def _constant(self, total: Total, known: Known) -> tuple[Flags, Numbers]:
+        """Which units are constants where they are summed, and the number at each position."""
+        for term in _values(total):
+            box = known.box(term.tensor)
+            if box is not None and box.low.shape[term.axis] == len(term.units):
+                others = [each for each in range(box.low.dim()) if each != term.axis]
+                low, high = (
+                    (box.low.amin(others), box.high.amax(others)) if others else box
+                )  # fmt: skip
+                ends = low.double().numpy(force=True), high.double().numpy(force=True)
+                with np.errstate(invalid="ignore"):
+                    is_one = ends[1] - ends[0] <= _SLACK * np.abs(ends[1])
+                is_one &= np.isfinite(ends[1])
+                varies = np.zeros(self._size, bool)
+                np.logical_or.at(varies, term.units[term.units >= 0], ~is_one[term.units >= 0])
+                return ~varies, np.where(is_one, (ends[0] + ends[1]) / 2, 0.0)
+        return np.zeros(self._size, bool), np.zeros(0)
+
+    def _take(self, total: Total, numbers: Numbers) -> str:
+        """Takes note of what a bias can take over; the reason why there is none that can, or ""."""
+        node = total.node
+        weight, bias = (_name(node, name) for name in ("weight", "bias"))
+        (x, *others) = _values(total)
+        if node.op not in _LINEAR or others or not weight:
+            return f"{node.op} has no bias that could take a constant over"
+        if _is_padded(node):
+            return f"{weight!r} is a convolution whose padding is 0 where the unit is a constant"
+        if not bias:
+            return f"the layer of {weight!r} has no bias that could take a constant over"
+        for other in self._readers(bias):
+            if _name(other, "weight") != weight or _name(other, "bias") != bias:
+                return f"{bias!r} is also read by another {other.op}"
+        _, known = self._folded.setdefault((weight, bias), (x, numbers))
+        if np.any(np.abs(known - numbers) > _SLACK * np.abs(known)):
+            return f"the unit is another constant at each call of {weight!r}"
+        return ""
+
+    def _readers(self, name: str) -> Iterator[Node]:
+        for graph in self._program.graphs.values():
+            for node in graph.nodes:
+                if any(v.origin == "state" and v.name == name for v in node.operands):
+                    yield node
+
+
+def _values(total: Total) -> list[Term]:
+    return [term for term in total.terms if isinstance(term.tensor, Value)]
+
+
+def _is_padded(node: Node) -> bool:
+    padding = node.arguments.get("padding", 0)
+    return any(padding) if isinstance(padding, tuple) else padding not in (0, "valid")
+
+
+def _name(node: Node, argument: str) -> str:
+    value = node.arguments.get(argument)
+    return value.name if isinstance(value, Value) and value.origin == "state" else ""

@@ -1,0 +1,107 @@
+"""What is recorded and copied of a model before and after it changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+import torch
+from torch import nn
+
+from morphir.checks.calling import double_copy, private_copy
+from morphir.cloning import replica
+from morphir.errors import RefusalError
+from morphir.frontend import Trace, record
+
+
+@final
+@dataclass
+class Clock:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Times a phase that ends well."""
+        start = time.perf_counter()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Traces:
+    """A model recorded in eval mode and, where that works, in train mode.
+
+    Attributes:
+        eval: The recording in eval mode.
+        train: That in train mode, None where there is none.
+        train_failure: Why there is none.
+        are_one: Whether the same recording stands for both, as nothing in it uses the mode.
+    """
+
+    eval: Trace
+    train: Trace | None
+    train_failure: str = ""
+    are_one: bool = False
+
+    @classmethod
+    def of(cls, model: nn.Module, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
+        """Records a model in both modes."""
+        first = record(model, example_inputs=example_inputs, entry_points=entry_points)
+        without = [repr(name) for name in entry_points if name not in first.inputs]
+        if without:
+            return cls(first, None, f"there are no inputs to run {', '.join(without)} on")
+        if not first.uses_mode:
+            program = replace(first.program, mode="train")
+            return cls(first, replace(first, program=program), are_one=True)
+        try:
+            second = record(
+                model, example_inputs=dict(first.inputs), entry_points=entry_points, mode="train"
+            )
+        except RefusalError as refusal:
+            return cls(first, None, refusal.reason)
+        return cls(first, second)
+
+    def keeping(self, names: Collection[str], *, copy: bool) -> Traces:
+        """The same, with copies of some tensors that are about to change, or without these."""
+        state = self.eval.program.state
+        copies: dict[str, torch.Tensor | None] = {}
+        for name in names:
+            tensor = state[name].tensor
+            copies[name] = tensor.detach().clone() if copy and tensor is not None else None
+
+        def kept(trace: Trace) -> Trace:
+            entries = trace.program.state
+            changed = {n: replace(entries[n], tensor=t) for n, t in copies.items()}
+            return replace(trace, program=replace(trace.program, state={**entries, **changed}))
+
+        train = None if self.train is None else kept(self.train)
+        return replace(self, eval=kept(self.eval), train=train)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Twins:
+    """Copies of a model to run, so that running it changes nothing that the user holds.
+
+    Attributes:
+        native: In the stored dtype, with the model's own parameters.
+        double: In float64.
+    """
+
+    native: nn.Module
+    double: nn.Module
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Twins:
+        """Copies a model; its optimizers are not copied."""
+        return cls(replica(model), double_copy(model))
+
+    def apart(self) -> Twins:
+        """The same, with parameters of their own."""
+        return Twins(private_copy(self.native), self.double)

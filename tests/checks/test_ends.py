@@ -1,0 +1,161 @@
+"""CERT-13: inputs and outputs that are longer, by hand: what is proved, and what a claim is told."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.checks import check_certificate
+from morphir.frontend import record
+from morphir.ir import (
+    FRESH,
+    AxisMap,
+    Certificate,
+    Check,
+    Extension,
+    Grade,
+    Mapped,
+    ResizeClaim,
+)
+from morphir.ops import DEFAULT_TABLE
+from tests.checks.pairs import Net
+from tests.checks.resized import resize
+
+X = torch.randn(2, 4)
+GROWN = AxisMap.copies(4, (0, 1, 2, 3, FRESH, FRESH))
+COLUMNS = {"a.weight": (Mapped(8), Mapped(4, GROWN, "split"))}
+INPUT = Extension("forward", "args[0]", 1, 4, 6)
+MORE = AxisMap.copies(3, (0, 1, 2, FRESH))
+ROWS = {"b.weight": (Mapped(3, MORE), Mapped(8)), "b.bias": (Mapped(3, MORE),)}
+OUTPUT = Extension("forward", "", 1, 3, 4)
+
+
+def net(forward=lambda s, x: s.b(s.a(x).relu())) -> Net:
+    return Net(forward, a=nn.Linear(4, 8), b=nn.Linear(8, 3), m=torch.randn(4))
+
+
+def judged(old, new, x, tensors, inputs=(), outputs=(), mode="eval") -> Check:
+    before = record(old, example_inputs=(X,), mode=mode).program
+    after = record(new, example_inputs=(x,), mode=mode).program
+    claim = ResizeClaim("EXTEND-1", "", tensors, inputs=tuple(inputs), outputs=tuple(outputs))
+    certificate = Certificate(before.hash, after.hash, resizes=(claim,))
+    assert Certificate.from_json(certificate.to_json()) == certificate
+    return check_certificate(before, after, certificate, DEFAULT_TABLE)
+
+
+def wide(x: torch.Tensor, count: int = 2) -> torch.Tensor:
+    return torch.cat([x, torch.randn(len(x), count)], 1)
+
+
+def test_cert_13_an_input_is_longer_as_claimed():
+    old = net()
+    new = resize(old, COLUMNS)
+    found = judged(old, new, wide(X), COLUMNS, [INPUT])
+    assert found.grade is Grade.PROVED, found
+    inverse = Certificate("", "", resizes=(ResizeClaim("", "", COLUMNS, inputs=(INPUT,)),)).inverted
+    assert inverse.inputs == (INPUT,)
+
+
+def test_cert_13_an_output_is_longer_as_claimed():
+    old = net()
+    assert judged(old, resize(old, ROWS), X, ROWS, outputs=[OUTPUT]).grade is Grade.PROVED
+
+
+def test_cert_13_what_remembers_an_input_is_longer_with_it():
+    def forward(s, x):
+        if s.training:
+            s.m.mul_(0.5).add_(x.mean(0))
+        return s.b(s.a(x - s.m).relu())
+
+    old = net(forward)
+    tensors = {**COLUMNS, "m": (Mapped(4, GROWN),)}
+    for mode in ("eval", "train"):
+        new = resize(old, tensors)
+        assert judged(old, new, wide(X), tensors, [INPUT], mode=mode).grade is Grade.PROVED
+    turned = {**tensors, "m": (Mapped(4, AxisMap.copies(4, (1, 0, 2, 3, FRESH, FRESH))),)}
+    found = judged(old, resize(old, turned), wide(X), turned, [INPUT], mode="train")
+    assert found.grade is Grade.UNKNOWN
+
+
+@pytest.mark.parametrize("column", [4, 5])
+def test_cert_13_a_weight_of_a_new_feature_counts(column: int):
+    old = net()
+    for row in range(8):
+        new = resize(old, COLUMNS)
+        with torch.no_grad():
+            new.a.weight[row, column] = 1e-45
+        found = judged(old, new, wide(X), COLUMNS, [INPUT])
+        assert found.grade is Grade.UNKNOWN
+        assert found.summary == "CERT-10: a new entry along axis 1 is not zero"
+
+
+FORGED = {
+    "no such place": lambda true: [replace(true, path="y")],
+    "no such entry point": lambda true: [replace(true, entry_point="act")],
+    "claimed twice": lambda true: [true, true],
+    "another axis": lambda true: [replace(true, axis=0)],
+    "an axis from the back": lambda true: [replace(true, axis=-1)],
+    "an axis too many": lambda true: [replace(true, axis=2)],
+    "of another size": lambda true: [replace(true, size=true.size + 1)],
+    "to another size": lambda true: [replace(true, new_size=true.new_size + 1)],
+    "not longer": lambda true: [replace(true, new_size=true.size)],
+    "of nothing": lambda true: [replace(true, size=0)],
+    "not claimed": lambda true: [],
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_cert_13_a_forged_claim_is_rejected(forged):
+    old = net()
+    found = judged(old, resize(old, COLUMNS), wide(X), COLUMNS, forged(INPUT))
+    assert found.grade is Grade.UNKNOWN
+    assert found.summary.startswith(("CERT-13", "CERT-5: the inputs differ"))
+    found = judged(old, resize(old, ROWS), X, ROWS, outputs=forged(OUTPUT))
+    assert found.grade is Grade.UNKNOWN
+    assert found.summary.startswith("CERT-13")
+
+
+def test_cert_13_an_output_that_did_not_change_is_not_longer():
+    old = net()
+    found = judged(old, old, X, {}, outputs=[OUTPUT])
+    assert found.grade is Grade.UNKNOWN
+    assert found.summary.startswith("CERT-13")
+
+
+def test_cert_13_an_input_that_did_not_change_is_not_longer():
+    old = net()
+    assert judged(old, old, X, {}, [INPUT]).summary == "CERT-5: the inputs differ"
+
+
+@pytest.mark.parametrize("source", [(1, 0, 2, FRESH), (FRESH, 0, 1, 2), (0, 1, 2, 0)], ids=str)
+def test_cert_13_the_old_output_comes_first_and_nothing_of_it_again(source):
+    old, turned = net(), AxisMap.copies(3, source)
+    rows = {"b.weight": (Mapped(3, turned), Mapped(8)), "b.bias": (Mapped(3, turned),)}
+    found = judged(old, resize(old, rows), X, rows, outputs=[OUTPUT])
+    assert found.grade is Grade.UNKNOWN
+    assert found.summary.startswith("CERT-13")
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda s, x: s.b(s.a(x).relu()) * x.sum(),
+        lambda s, x: s.b(s.a(x).relu()) * x.shape[1],
+        lambda s, x: s.b(s.a(x).relu()) + x.max(),
+        lambda s, x: (s.b(s.a(x).relu()), x),
+        lambda s, x: s.b(s.a(x).relu()) if x.sum() < 1e9 else x,
+        lambda s, x: s.b(s.a(x).relu()) + torch.special.airy_ai(x).sum(),
+        lambda s, x: s.b(s.a(x.flip(1)).relu()),
+    ],
+)
+def test_cert_13_whatever_else_sees_the_new_features_is_not_proved(forward):
+    old = net(forward)
+    found = judged(old, resize(old, COLUMNS), wide(X), COLUMNS, [INPUT])
+    assert found.grade is Grade.UNKNOWN
+
+
+def test_cert_13_an_input_of_another_kind_is_another_input():
+    old = net(lambda s, x: s.b(s.a(x.float()).relu()))
+    found = judged(old, resize(old, COLUMNS), wide(X).double(), COLUMNS, [INPUT])
+    assert found.summary == "CERT-5: the inputs differ"

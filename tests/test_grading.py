@@ -1,0 +1,42 @@
+"""GRADE-1 and GRADE-2: one grade from the outcomes of the checks."""
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.grading import parameters_not_finite, verdict
+from morphir.ir import Check, Grade
+
+P, B, T, E, U, R = (
+    Grade.PROVED, Grade.PROVED_ON_BOX, Grade.TESTED, Grade.EMPIRICAL, Grade.UNKNOWN, Grade.REFUTED,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "grade"),
+    [
+        ({"certificate": P, "float64": T}, P),
+        ({"certificate": P, "certificate (train)": U}, U),
+        ({"certificate": P, "certificate (train)": B}, B),
+        ({"certificate": B, "certificate (train)": P}, B),
+        ({"certificate": U, "float64": T}, T),
+        ({"certificate": U}, U),
+        ({"certificate": P, "float64": R}, R),
+        ({"certificate": P, "kept": R}, R),
+        ({"certificate": U, "data": E, "kept": T}, E),
+        ({"certificate": P, "data": E}, P),
+        ({"certificate": U, "data": R}, R),
+    ],
+)
+def test_grade_1_and_2(outcomes, grade):
+    """GRADE-1, GRADE-2"""
+    assert verdict([Check(name, found, "") for name, found in outcomes.items()]) is grade
+
+
+def test_parameters_that_are_not_finite_are_named():
+    net = nn.Linear(2, 2)
+    assert parameters_not_finite(net) == []
+    with torch.no_grad():
+        net.weight[0, 0] = torch.nan
+        net.bias[0] = torch.inf
+    assert parameters_not_finite(net) == ["a parameter is not finite: weight and 1 more"]
