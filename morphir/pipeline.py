@@ -142,10 +142,11 @@ class Application:
             for change in self.rewriter.resizes:
                 self._transport.check(change)
             self._surgery.apply(edits)
+            self._followed = [*_followed(described, _described(self.target))]
+        with self.clock("optimizer"):
             for change in self.rewriter.resizes:
                 self._transport.apply(change)
             self._join()
-            self._followed = [*_followed(described, _described(self.target))]
         with self.clock("trace again"):
             known = dict(self.before.eval.inputs)
             for name, arguments in known.items():

@@ -9,6 +9,7 @@ from typing import Any, Final
 from torch import nn
 
 from morphir.checks import (
+    Extended,
     Inventory,
     check_certificate,
     check_double,
@@ -45,7 +46,8 @@ def verify(
     Args:
         before: A module.
         after: Another one. Modules and parameters that correspond have the same names.
-        example_inputs: As for `apply`; inputs for both.
+        example_inputs: As for `apply`; inputs for both, or where the certificate says that the
+            second takes more, for the first.
         entry_points: The methods to compare.
         certificate: What a transformation left: which programs are meant, and what was inserted
             where. Without one, new parameters may be anywhere.
@@ -77,6 +79,8 @@ def verify(
     with clock("trace"):
         old = Traces.of(before, example_inputs, entry_points)
         given = dict(old.eval.inputs)
+        for name, arguments in given.items():
+            given[name] = _extended(certificate).arguments(after, name, arguments)
         same_inputs = given if given.keys() == set(entry_points) else example_inputs
         new = Traces.of(after, same_inputs, entry_points)
     found: list[Check] = []
@@ -96,6 +100,13 @@ def verify(
         notes=tuple(dict.fromkeys((*program.notes, *new.eval.program.notes, *weights))),
         seconds=dict(clock.seconds),
     )
+
+
+def _extended(certificate: Certificate | None) -> Extended:
+    """What the certificate says is longer in the second module."""
+    if certificate is None:
+        return Extended()
+    return Extended(certificate.inputs, certificate.outputs)
 
 
 def _check_names(checks: Sequence[str]) -> None:
@@ -139,6 +150,7 @@ def _runs(
     clock: Clock,
 ) -> list[Check]:
     claims = () if certificate is None else certificate.insertions
+    extended = _extended(certificate)
     found: list[Check] = []
     if "kept" in checks:
         with clock("kept"):
@@ -152,10 +164,12 @@ def _runs(
             old, new = Twins.of(before), Twins.of(after)
     if "float64" in checks:
         with clock("float64"):
-            found.append(check_double(old.double, new.double, inputs, DEFAULT_TABLE))
+            both = old.double, new.double
+            found.append(check_double(*both, inputs, DEFAULT_TABLE, extended))
     if "native" in checks:
         with clock("native"):
-            found.append(check_native(old.native, new.native, inputs, old.double))
+            both = old.native, new.native
+            found.append(check_native(*both, inputs, old.double, extended))
     if "learning" in checks:
         with clock("learning"):
             found.append(check_learning(after, claims, inputs, before))

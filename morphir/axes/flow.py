@@ -4,8 +4,9 @@ Every graph is walked once. A node with a declared op has a layout, whose forms 
 dimensions that they describe; what has none fixes everything it touches.
 
     PLAN-4   the axes of inputs, outputs and constants are fixed, and those of what undeclared ops
-             touch, of what leaves torch, of unknown shapes and of sizes used as numbers; an axis of
-             an input or output that is freed can change, and its units are copied there
+             touch, of what leaves torch, of unknown shapes and of sizes used as numbers or made
+             floats of; an axis of an input or output that is freed can change, and its units are
+             copied there
     PLAN-5   a state entry has the same axes wherever it is read, by whatever entry point, under
              whatever name
 """
@@ -19,7 +20,7 @@ from typing import Final, final
 
 from morphir.axes.atoms import AtomTable, Reason
 from morphir.axes.layouts import BoundLayout, LayoutCache, bind
-from morphir.axes.numbers import numbers_in, sizes_in
+from morphir.axes.numbers import attributes_in, numbers_in, sizes_in
 from morphir.ir import (
     Argument,
     Graph,
@@ -217,6 +218,11 @@ class Flow:
         op = self._table.get(node.op)
         if node.op == "escape":
             self._block(node, replace(place, text="its value leaves torch"))
+        elif node.op == "float":
+            numbers = numbers_in(node)
+            alone = [each for each in numbers if not any(attributes_in(each[1]))]
+            self._fix_sizes(alone, replace(place, text="its size becomes a float"))
+            self.steps.append(Step(node, place, None, (), numbers))  # an attribute may follow
         elif op is None:
             self._block(node, replace(place, text=f"{node.op} is not a declared op"))
         else:
@@ -272,12 +278,13 @@ class Flow:
     ) -> None:
         """Fixes a size that is read as a number which follows no axis: `x / x.shape[1]`."""
         follows = {rule.path for rule in layout.sizes}
-        for path, number in numbers:
-            if path not in follows:
-                text = f"{node.op} computes with its size"
-                for size in sizes_in(number):
-                    atom = self.dims(size.value).atoms[size.axis]
-                    self.atoms.fix(atom, replace(place, text=text))
+        others = [(path, number) for path, number in numbers if path not in follows]
+        self._fix_sizes(others, replace(place, text=f"{node.op} computes with its size"))
+
+    def _fix_sizes(self, numbers: Iterable[tuple[Path, Argument]], reason: Reason) -> None:
+        for _, number in numbers:
+            for size in sizes_in(number):
+                self.atoms.fix(self.dims(size.value).atoms[size.axis], reason)
 
 
 def _why(op: Op, atom: Atom) -> str:

@@ -257,7 +257,7 @@ def _with_trust(
     escaped = False
     escaped_in: set[Call] = set()
     for path, item in graph.walk():
-        if isinstance(item, Call):
+        if isinstance(item, Call) or item.op == "float":  # what it led to is compared itself
             continue
         around = next((call for call in path if call.module in inserted), None)
         fixed = not escaped if around is None else around not in escaped_in

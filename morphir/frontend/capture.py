@@ -163,7 +163,7 @@ class _Capture:
             tuple(ledger.constants),
             tuple(ledger.unexplained),
             tuple(updates.values()),
-            tuple(recorder.size_tests),
+            tuple(recorder.sizes.tests),
             tuple(_notes(recorder, self._effects, draws)),
             recorder.reads_numbers or ledger.has_escaped,
             draws,

@@ -32,6 +32,7 @@ from morphir.ops import OpTable
 _MARKERS: Mapping[Callable[..., Any], str] = {
     marks.alias: "alias",
     marks.escape: "escape",
+    marks.to_float: "float",
     marks.python: "python",
     marks.scripted: "scripted",
 }
@@ -100,7 +101,7 @@ class Importer:
     ) -> tuple[str, dict[str, Argument]]:
         target: Any = node.target
         if target in _MARKERS:
-            return _MARKERS[target], {"args": args}
+            return _MARKERS[target], kwargs or {"args": args}
         if node.meta["in_place"]:
             kwargs.pop("out", None)
         bound = self._table.bind(target, args, kwargs) if not node.meta["context"] else None

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from morphir.cloning import attribute_tensors, clone, held, join
 from morphir.errors import RefusalError
-from morphir.frontend.sizes import ReadAttribute, TaggedInt
+from morphir.frontend.sizes import ReadAttribute, SizeWatch, TaggedInt
 from morphir.frontend.witness import memory_of
 
 # What modules of torch call the sizes of axes that their forward reads. Their other numbers
@@ -51,6 +51,7 @@ class Scratch:
         originals: Identity of every other tensor of the copy to the tensor it was copied from.
         memory: Memory of each parameter and of each buffer of the original, to the copy's tensor.
         shared: The objects that can't be copied.
+        sizes: What takes note of what becomes of tagged integers.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -74,8 +75,9 @@ class Scratch:
             if isinstance(original, torch.Tensor) and id(original) in memo
         }
         self.shared = [part for key, part in memo.items() if id(part) == key and key not in given]
+        self.sizes = SizeWatch()
         for name, module, _ in self.modules:
-            _tag_numbers(name, module)
+            _tag_numbers(name, module, self.sizes)
 
     def _add_state(self, name: str, module: nn.Module, original: nn.Module) -> None:
         for key, parameter in module._parameters.items():
@@ -105,17 +107,19 @@ class Scratch:
         return found
 
 
-def _tag_numbers(name: str, module: nn.Module) -> None:
+def _tag_numbers(name: str, module: nn.Module, watch: SizeWatch) -> None:
     """Tags the whole numbers of a user's module, and those of torch's that are sizes of axes."""
     of_torch = type(module).__module__.startswith("torch.")
     for key, value in [*vars(module).items()]:
         if of_torch and key not in _SIZES:
             continue
         if type(value) is int and not (of_torch and value == 1):  # one group cannot become two
-            module.__dict__[key] = TaggedInt(value, ReadAttribute(name, key, value))
+            module.__dict__[key] = TaggedInt(value, ReadAttribute(name, key, value), watch)
         elif of_torch and isinstance(value, tuple) and all(type(n) is int for n in value):
-            tags = (ReadAttribute(name, f"{key}[{k}]", n) for k, n in enumerate(value))
-            module.__dict__[key] = tuple(map(TaggedInt, value, tags))
+            module.__dict__[key] = tuple(
+                TaggedInt(number, ReadAttribute(name, f"{key}[{k}]", number), watch)
+                for k, number in enumerate(value)
+            )
 
 
 def _untouchable() -> Iterator[NoReturn]:

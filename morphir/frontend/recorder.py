@@ -24,7 +24,7 @@ from morphir.frontend.exposure import Exposure
 from morphir.frontend.isolation import Scratch
 from morphir.frontend.ledger import Ledger
 from morphir.frontend.recording import Event
-from morphir.frontend.sizes import ReadSize, SizeTest, TaggedInt
+from morphir.frontend.sizes import ReadSize, TaggedInt
 from morphir.frontend.source import is_called_by_torch, source_line
 from morphir.frontend.surface import (
     ASSIGNS_DATA,
@@ -52,7 +52,7 @@ class Recorder(TorchFunctionMode):
     Attributes:
         graph: One node per functional call so far.
         events: Nodes and module calls in execution order.
-        size_tests: Comparisons that Python made with sizes.
+        sizes: What takes note of what Python does with sizes.
         is_running: Whether the model's code is running.
         refusal: The first refusal, in case that the model swallowed it.
         reads_numbers: Whether the shape of a result follows from elements.
@@ -65,7 +65,8 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self.graph = graph
         self.events: list[Event] = []
-        self.size_tests: list[SizeTest] = []
+        self.sizes = scratch.sizes
+        self.sizes.on_float = self._record_float
         self.refusal: RefusalError | None = None
         self.is_running = False
         self.reads_numbers = False
@@ -78,6 +79,7 @@ class Recorder(TorchFunctionMode):
         self._modules = {id(module): name for name, module, _ in scratch.modules}
         self._missing: list[str] = []  # arguments of the call that cannot be written down
         self._context = ""  # what makes the call mean something else than its function
+        self._is_in_call = False  # a function of torch is running
         self._thread = threading.get_ident()
 
     def __enter__(self) -> Recorder:
@@ -120,7 +122,7 @@ class Recorder(TorchFunctionMode):
             return result
         node = self.ledger.node_of(tensor)
         sizes = [
-            TaggedInt(size, ReadSize(node, axis), self.size_tests)
+            TaggedInt(size, ReadSize(node, axis), self.sizes)
             for axis, size in enumerate(tensor.shape)
         ]
         if isinstance(result, torch.Size):
@@ -173,11 +175,15 @@ class Recorder(TorchFunctionMode):
 
     def _run(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         self._witness.start()
-        if isinstance(func, _Kernel):  # came through the witness, which is not active in itself
-            return self._witness.run(func, args, kwargs)
-        if func == ASSIGNS_DATA:
-            self._witness.check(args[0])
-        return func(*args, **kwargs)
+        self._is_in_call = True
+        try:
+            if isinstance(func, _Kernel):  # came through the witness, which is not active in itself
+                return self._witness.run(func, args, kwargs)
+            if func == ASSIGNS_DATA:
+                self._witness.check(args[0])
+            return func(*args, **kwargs)
+        finally:
+            self._is_in_call = False
 
     def _hold(self, arguments: Any) -> Any:
         return hold(arguments, self.ledger.node_of, self._missing)
@@ -290,6 +296,12 @@ class Recorder(TorchFunctionMode):
             if not is_called_by_torch():
                 how = function_name(func).rpartition(".")[2].strip("_")
                 self.left_at[f"{how} at {node.meta['source']}"] = None
+
+    def _record_float(self, number: TaggedInt) -> None:
+        """Marks a number of which Python made a float; what is an argument shows its expression."""
+        is_here = threading.get_ident() == self._thread
+        if self.is_running and is_here and not self._is_in_call:
+            self._emit(marks.to_float, (), {"size": number}, [])
 
     def record_draws(self) -> None:
         """Says at the start that Python or numpy will draw random numbers during the call."""

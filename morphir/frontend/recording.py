@@ -1,6 +1,6 @@
 """What a recording is: a torch.fx graph, the module calls around its nodes, the tensors it read.
 
-Five markers stand in the graph for what torch functions do not show. They are never called.
+Six markers stand in the graph for what torch functions do not show. They are never called.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ def alias(*values: torch.Tensor) -> torch.Tensor:  # pragma: no cover - a marker
 
 def escape(how: str, *values: torch.Tensor) -> None:  # pragma: no cover - a marker
     """Marks values that left torch, so that whatever Python did next may depend on them."""
+    raise NotImplementedError
+
+
+def to_float(*, size: int) -> None:  # pragma: no cover - a marker
+    """Marks a size or attribute of which Python made a float, which later numbers may follow."""
     raise NotImplementedError
 
 

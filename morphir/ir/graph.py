@@ -82,7 +82,8 @@ class Node:
             `kwargs`.
         outputs: The tensors it returns, then one value for each argument in `writes`. The op
             `escape` has none: it marks that a value left torch (`bool(x)`, `x.item()`), so that
-            whatever Python did next depends on it.
+            whatever Python did next depends on it. Neither has `float`: it marks that Python made a
+            float of a size or attribute, its argument `size`, from which later numbers may follow.
         writes: Names of the arguments that the call changes in place (a BatchNorm's running
             statistics in train mode).
         random: Whether the call drew random numbers.

@@ -6,7 +6,7 @@ IR-2   every state value names an entry of the program's state and has its type
 IR-3   a call's results, the outputs and the updates are values defined by then, and an update
        names an entry of the state
 IR-4   a node has one output per tensor it returns and one per argument it writes; what it
-       writes is an argument; an `escape` has no output
+       writes is an argument; an `escape` and a `float` have no output
 IR-5   names of inputs are unique within a graph
 IR-6   an argument is a value, a size, a literal of the text form, or a tuple or slice of these
 IR-7   graphs and state entries are filed under their own names, and no two tensors share a name
@@ -39,6 +39,7 @@ _LITERALS: Final = (
     bool, int, float, complex, str, type(None), type(...), torch.dtype, torch.device, torch.layout,
     torch.memory_format,
 )  # fmt: skip
+_MARKS: Final = ("escape", "float")
 _SIZES: Final = (int, SizeOf, ModuleAttribute, Arithmetic)
 
 
@@ -116,7 +117,7 @@ class _Walk:
             yield f"IR-1: a value is defined twice, in {where()}"
         if any(value.origin != "result" for value in node.outputs):
             yield f"IR-1: a node defines an input or a piece of state, in {where()}"
-        if len(node.outputs) < len(node.writes) or (node.op == "escape" and node.outputs):
+        if len(node.outputs) < len(node.writes) or (node.op in _MARKS and node.outputs):
             yield f"IR-4: {len(node.outputs)} outputs do not fit, in {where()}"
         for name in node.writes:
             if name not in node.arguments:

@@ -36,6 +36,7 @@ _OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "//": operator.floordiv,
     "%": operator.mod,
 }
+_REMARKS: Final = ("escape", "float")
 _MARKERS: Final = ("alias", "python", "scripted")
 
 
@@ -99,7 +100,7 @@ def replay(
         last_reader = {value: node for node in graph.nodes for value in node.operands}
     returned = {value for _, value in (*graph.outputs, *graph.updates)}
     for node in graph.nodes:
-        if node.op == "escape":
+        if node.op in _REMARKS:
             continue
         if node.op in _MARKERS:
             raise Unreplayable(node)

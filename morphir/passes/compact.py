@@ -67,7 +67,7 @@ class CompactPass(MorphismPass):
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
         groups = AxisGroups(program)
-        axes = _axes(program, groups)
+        axes = _axes(groups)
         known = Known(program)
         gone = _useless(axes, known)
         merges = _merges(program, groups, axes, gone) if self.merge_copies else {}
@@ -91,13 +91,13 @@ class CompactPass(MorphismPass):
         return [*_told(program, edit, axes, maps), *_told_left(sum(left.values()))]
 
 
-def _axes(program: Program, groups: AxisGroups) -> dict[Atom, Units]:
-    """The axes that can lose units."""
+def _axes(groups: AxisGroups) -> dict[Atom, Units]:
+    """The axes that may change."""
     found = {}
     for leaf, group in groups.groups.items():
         if group.reason is None and group.state and leaf.size > 1:
             try:
-                found[leaf] = Units(program, groups, leaf)
+                found[leaf] = Units(groups, leaf)
             except RefusalError:
                 continue
     return found
@@ -109,6 +109,7 @@ def _useless(axes: Mapping[Atom, Units], known: Known) -> dict[Atom, list[int]]:
     The numbers of those that were found are taken for zero, so that others are found by them; the
     last axes come first, since most units die of not being read.
     """
+    axes = {leaf: units for leaf, units in axes.items() if _can_lose(units)}
     gone: dict[Atom, list[int]] = {leaf: [] for leaf in axes}
     while True:
         before = sum(map(len, gone.values()))
@@ -122,6 +123,14 @@ def _useless(axes: Mapping[Atom, Units], known: Known) -> dict[Atom, list[int]]:
         if sum(map(len, gone.values())) == before:
             return {leaf: units for leaf, units in gone.items() if units}
         known.forget()
+
+
+def _can_lose(units: Units) -> bool:
+    try:
+        units.check()
+    except RefusalError:
+        return False
+    return True
 
 
 def _merges(

@@ -113,14 +113,15 @@ class ExtendInputPass(MorphismPass):
             weighed = [
                 end for end in ends if any(groups.groups[a].state for a in end.leaves(groups))
             ]
-            axes = dict.fromkeys(end.axis for end in weighed)
+            axes = dict.fromkeys(end.axis for end in weighed or ends)
             if len(axes) > 1:
+                count = len(axes) if weighed else "none of the"
                 raise RefusalError(
-                    f"weights have {len(axes)} axes of the input {name!r}, expected one",
+                    f"weights have {count} axes of the input {name!r}, expected one",
                     nodes=[f"{name}: {kind}"],
                     suggestions=[f"dim={axis}" for axis in axes],
                 )
-            axis = next(iter(axes), rank - 1)
+            (axis,) = axes
         else:
             axis = self.dim + rank * (self.dim < 0)
         found = [end for end in ends if end.axis == axis]

@@ -188,7 +188,8 @@ class PruneDormantPass(MorphismPass):
         sites = []
         for leaf in self._leaves(program, groups):
             try:
-                units = Units(program, groups, leaf)
+                units = Units(groups, leaf)
+                units.check()
             except RefusalError:
                 if self.at is None:  # not every axis can change
                     continue

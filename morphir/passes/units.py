@@ -136,25 +136,32 @@ class Total:
 class Units:
     """The units of one axis of a program."""
 
-    def __init__(self, program: Program, groups: AxisGroups, leaf: Atom) -> None:
+    def __init__(self, groups: AxisGroups, leaf: Atom) -> None:
         """Looks at an axis.
 
         Args:
-            program: The program.
-            groups: Its axes.
-            leaf: The axis.
+            groups: The axes of a program.
+            leaf: The axis; it stands in the state.
 
         Raises:
-            RefusalError: The axis can't lose a unit.
+            RefusalError: No polarities of its places agree.
         """
         self.leaf = leaf
-        self._program, self._groups = program, groups
-        self.tensors, _ = groups.resize({leaf: without(leaf.size, [leaf.size - 1])})
+        self._groups = groups
+        self._polarities = groups.polarities(leaf)
+
+    def check(self) -> None:
+        """Refuses an axis that can't lose a unit.
+
+        Raises:
+            RefusalError: It can't.
+        """
+        self._groups.resize({self.leaf: without(self.leaf.size, [self.leaf.size - 1])})
 
     @property
     def name(self) -> str:
         """The state entry that has the units first."""
-        return next(iter(self.tensors))
+        return str(self._groups.groups[self.leaf].state[0].tensor)
 
     @cached_property
     def totals(self) -> tuple[Total, ...]:
@@ -162,7 +169,7 @@ class Units:
         return tuple(self._totals())
 
     def _totals(self) -> Iterator[Total]:
-        polarities = self._groups.polarities(self.leaf)
+        polarities = self._polarities
         for reading in polarities.readings:
             inside, splits = [], []
             for site, spot in zip(reading.sites, reading.spots, strict=True):
@@ -184,7 +191,7 @@ class Units:
     @cached_property
     def stored(self) -> list[Term]:
         """The stored numbers of each unit."""
-        polarities = self._groups.polarities(self.leaf)
+        polarities = self._polarities
         spots = dict.fromkeys(s for r in polarities.readings for s in r.spots)
         return [
             Term(

@@ -1,16 +1,19 @@
 """How axes flow through recorded programs, and what stops them."""
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import morphir
-from morphir.axes import AxisGroups, Flow, Group
+from morphir.axes import AxisGroups, Flow, Freed, Group
+from morphir.errors import RefusalError
 from morphir.frontend import record
-from morphir.ir import Program
+from morphir.ir import FRESH, AxisMap, Program
 
 HIDDEN = 6
 
@@ -54,6 +57,10 @@ def test_declared_ops_pass_axes_on(function):
         (lambda x: x.sort(-1).values, "sort", "mixes or indexes its units"),
         (lambda x: x + torch.arange(6.0), "arange", "mixes or indexes its units"),
         (lambda x: x / x.shape[-1], "div", "div computes with its size"),
+        (lambda x: x / math.sqrt(x.shape[-1]), "float", "its size becomes a float"),
+        (lambda x: x / np.sqrt(x.shape[-1]), "float", "its size becomes a float"),
+        (lambda x: x * x.size(-1) ** -0.5, "float", "its size becomes a float"),
+        (lambda x: x * (1 / x.shape[-1]), "float", "its size becomes a float"),
         (lambda x: x.view(-1, 2, 3).transpose(1, 2).reshape(-1, 6) + x, "add", "no common"),
     ],
 )
@@ -153,3 +160,44 @@ def test_plan_5_a_layer_called_twice_ties_what_it_is_called_on():
     (group,) = groups.of("layer")
     assert groups.of("embed") == (group,)
     assert [place.axis for place in group.state if place.tensor == "layer.weight"] == [0, 1]
+
+
+def test_plan_4_a_freed_axis_of_an_input_or_output_can_change_and_no_other():
+    model = Between(torch.relu)
+    program = morphir.trace(model, example_inputs=(torch.randn(2, 3),))
+    graph = program.graphs["forward"]
+    (x,), ((_, y),) = graph.inputs, graph.outputs
+    for freed, at, free in (
+        (Freed(), None, []),
+        (Freed(inputs=frozenset([(x, 1)])), "input 'x'", ["first.weight[1]"]),
+        (Freed(outputs=frozenset([(y, 1)])), "output", ["second.weight[0]", "second.bias[0]"]),
+        (Freed(inputs=frozenset([(y, 1)]), outputs=frozenset([(x, 1)])), None, []),
+    ):
+        flow = Flow(program, freed=freed)
+        hidden = flow.state["first.weight"].atoms[0]
+        assert flow.atoms.reason(hidden) is None
+        found = [
+            f"{name}[{axis}]"
+            for name, dims in flow.state.items()
+            for axis, atom in enumerate(dims.atoms)
+            if flow.atoms.reason(atom) is None
+            and flow.atoms.find(atom) is not flow.atoms.find(hidden)
+        ]
+        assert found == free
+        assert [(axis, str(at) in str(reason)) for _, axis, reason in flow.ends] == (
+            [(1, True)] if at else []
+        )
+
+
+def test_plan_4_a_freed_axis_is_copied_where_it_is_an_end():
+    program = morphir.trace(Between(torch.relu), example_inputs=(torch.randn(2, 3),))
+    graph = program.graphs["forward"]
+    (x,), ((_, y),) = graph.inputs, graph.outputs
+    grown = AxisMap.copies(3, (0, 1, 2, FRESH))
+    groups = AxisGroups(program, freed=Freed(inputs=frozenset([(x, 1)])))
+    tensors, _ = groups.resize({groups.axis(x, 1): grown})
+    assert [each.polarity for each in tensors["first.weight"]] == ["copy", "split"]
+    assert {*tensors} == {"first.weight"}
+    groups = AxisGroups(program, freed=Freed(outputs=frozenset([(y, 1)])))
+    with pytest.raises(RefusalError, match="it is an axis of the input 'x'"):
+        groups.resize({groups.axis(x, 1): grown})

@@ -1,5 +1,6 @@
 """The numbers in a model's code that have to follow its axes."""
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -158,6 +159,20 @@ def test_plan_11_two_calls_that_ask_for_different_numbers_are_both_named():
 def test_plan_11_an_attribute_that_is_also_a_plain_number_cannot_follow():
     error = refusal(lambda s, x: x.view(-1, TOKENS, s.width) / s.width)
     assert "other of div would have to be 12, and width would be 24" in error.reason
+
+
+def test_plan_11_a_float_that_is_made_of_an_attribute_stays_what_it_was():
+    error = refusal(lambda s, x: x.view(-1, TOKENS, s.width) * s.width**-0.5)
+    assert "size of float would have to be 12, and width would be 24" in error.reason
+
+    def attention(s: Any, x: Tensor) -> Tensor:
+        h = x.view(-1, TOKENS, s.heads, x.shape[-1] // s.heads).transpose(1, 2)
+        h = h.relu() / math.sqrt(x.shape[-1] // s.heads)
+        return h.transpose(1, 2).reshape(x.shape)
+
+    assert changes(attention, 0) == [AttributeChange("", "heads", 3, 6)]
+    text = "size of float would have to be 4, and (size 2 of f32[B, 4, 12] // heads) would be 8"
+    assert text in refusal(attention, 1).reason
 
 
 def test_plan_11_parts_that_are_cut_equal_stay_equal():

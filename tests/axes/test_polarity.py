@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import morphir
-from morphir.axes import Flow
+from morphir.axes import AxisGroups, Flow, Freed
 from morphir.axes.incidence import Incidence
 from morphir.axes.polarity import Polarities, Spot
 from morphir.errors import RefusalError
 from morphir.frontend import record
-from morphir.ir import AxisMap
+from morphir.ir import FRESH, AxisMap
 from morphir.ops.axes import Way
 from morphir.ops.forms import atoms_in
 from tests.axes.nets import NETS
@@ -222,3 +222,13 @@ def test_plan_8_a_leaf_is_refused_only_where_no_polarities_agree(seed: int, monk
             readings = Polarities(flow, incidence, leaf).readings
         constraints += [(reading.spots, reading.role.ways) for reading in readings]
         assert has_solution(constraints, {}) is solved
+
+
+def test_plan_8_a_freed_input_that_is_summed_contradicts_itself():
+    program = morphir.trace(
+        Net(lambda s, x: s.first(x) * x.sum(-1, keepdim=True)), example_inputs=(X,)
+    )
+    (x,) = program.graphs["forward"].inputs
+    groups = AxisGroups(program, freed=Freed(inputs=frozenset([(x, 2)])))
+    with pytest.raises(RefusalError, match="it is an axis of the input 'x' and sum"):
+        groups.resize({groups.axis(x, 2): AxisMap.copies(3, (0, 1, 2, FRESH))})

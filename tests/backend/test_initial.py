@@ -91,3 +91,15 @@ def test_a_change_without_free_positions_draws_nothing():
 def test_what_has_no_scale_is_refused(old, message):
     with pytest.raises(RefusalError, match=message):
         filled(old, (Mapped(60, GROWN),))
+
+
+def test_back_10_all_of_them_are_zero_if_that_is_asked_for():
+    """BACK-10: a new output that is 0 whatever the input"""
+    for old, change in (
+        (torch.randn(60, 5), (Mapped(60, GROWN), Mapped(5))),
+        (torch.ones(60), (Mapped(60, GROWN),)),
+        (torch.arange(60), (Mapped(60, GROWN),)),
+    ):
+        new = filled(old, change, {"init": "zero", "seed": 0})
+        assert torch.equal(new[:60], old)
+        assert not new[60:].any()

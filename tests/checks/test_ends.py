@@ -1,4 +1,4 @@
-"""CERT-13: inputs and outputs that are longer, by hand: what is proved, and what a claim is told."""
+"""CERT-13: inputs and outputs that are longer, made by hand, and claims that are forged."""
 
 from dataclasses import replace
 

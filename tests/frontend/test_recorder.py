@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import random
 import threading
 import warnings
@@ -328,6 +329,44 @@ def test_what_cannot_be_followed_is_refused_and_the_model_is_as_it_was(
     assert model.fc.weight.requires_grad
     assert model.fc.weight.grad is None
     assert torch.equal(GLOBAL, torch.arange(4.0))
+
+
+# -- sizes that become floats
+
+
+@pytest.mark.parametrize(
+    ("forward", "expected"),
+    [
+        (lambda s, h: h / math.sqrt(h.size(-1)), ["float(size=size(%0, 1))"]),
+        (lambda s, h: h * s.heads**-0.5, ["float(size=attribute('', 'heads', 2))"]),
+        (
+            lambda s, h: h * (h.shape[-1] // s.heads) ** -0.5,
+            ["float(size=(size(%0, 1) // attribute('', 'heads', 2)))"],
+        ),
+        (lambda s, h: h / h.shape[-1], []),
+        (lambda s, h: h.clamp(max=s.heads).mul(h.shape[-1]), []),
+        (lambda s, h: F.dropout(h, s.count) + torch.full((4,), s.heads), []),
+        (lambda s, h: F.interpolate(h[None], scale_factor=s.heads), []),
+    ],
+)
+def test_front_9_a_float_that_python_makes_of_a_size_is_marked(forward: Any, expected: list[str]):
+    """What torch makes of an argument is in the argument."""
+    assert [line for line in lines(run(forward)) if line.startswith("float")] == expected
+
+
+def test_front_9_programs_with_such_marks_print_parse_and_compare():
+    program = traced(run(lambda s, h: h / math.sqrt(h.size(-1))))
+    (node,) = (node for node in program.graphs["forward"].nodes if node.op == "float")
+    assert node.source.startswith("test_recorder.py:")
+    assert Program.parse(str(program)) == program
+    assert hash(Program.parse(str(program))) == hash(program)
+    assert not program.notes
+
+
+def test_front_9_a_number_that_was_kept_is_not_marked_in_a_later_call():
+    kept: list[int] = []
+    traced(run(lambda s, h: kept.append(h.shape[-1])))
+    assert not [x for x in lines(run(lambda s, h: h / math.sqrt(kept[0]))) if "float" in x]
 
 
 # -- values that leave torch, and what Python makes

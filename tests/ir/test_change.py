@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from morphir.ir import FRESH, Added, AxisMap, Mapped, Multiplied, maps_in
+from morphir.ir import (
+    FRESH,
+    Added,
+    AxisMap,
+    Extension,
+    Mapped,
+    Multiplied,
+    Relation,
+    maps_in,
+)
 from morphir.ir.change import tensors_from_json, tensors_to_json
 from tests.ir.changes import axes
 
@@ -55,3 +64,9 @@ def test_what_was_not_written_by_us_is_an_error(axis):
     data = {**tensors_to_json({"a": (Mapped(2, HALF),)}), "tensors": {"a": [axis]}}
     with pytest.raises((ValueError, LookupError)):
         tensors_from_json(data)
+
+
+def test_an_extension_leaves_the_old_positions_first():
+    relation = Extension("forward", "x", 1, 3, 5).relation
+    assert relation == Relation.copied(AxisMap.copies(3, (0, 1, 2, FRESH, FRESH)))
+    assert relation.is_copied

@@ -5,7 +5,7 @@ from torch import nn
 
 from morphir.axes import AxisGroups
 from morphir.frontend import record
-from morphir.ir import both_modes, check_structure, is_of_train_mode
+from morphir.ir import both_modes, check_structure, in_eval_mode, is_of_train_mode
 from tests.checks.pairs import Net
 
 
@@ -39,3 +39,7 @@ def test_what_is_used_in_one_mode_only_is_seen():
     assert {str(place.tensor) for place in group.state} == {
         "a.weight", "a.bias", "out.weight", "aux.weight",
     }  # fmt: skip
+
+
+def test_an_entry_point_in_train_mode_is_one_of_the_model():
+    assert in_eval_mode("forward (train)") == in_eval_mode("forward") == "forward"

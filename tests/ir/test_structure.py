@@ -109,6 +109,10 @@ def escape_with_output(program: Program) -> Program:
     return with_node(1, lambda node: replace(node, op="escape"))
 
 
+def float_with_output(program: Program) -> Program:
+    return with_node(1, lambda node: replace(node, op="float"))
+
+
 def twins(program: Program) -> Program:
     graph = program.graphs["forward"]
     return with_graph(program, inputs=(*graph.inputs, Value("input", "x", None)))
@@ -145,6 +149,7 @@ def two_with_one_name(program: Program) -> Program:
         ("IR-4", writes_nothing, "writes 'other', which is not an argument"),
         ("IR-4", too_few_outputs, "1 outputs do not fit"),
         ("IR-4", escape_with_output, "1 outputs do not fit"),
+        ("IR-4", float_with_output, "1 outputs do not fit"),
         ("IR-5", twins, "two inputs have the same name"),
         ("IR-7", misfiled_graph, "graph 'forward' is filed under 'get_value'"),
         ("IR-7", misfiled_state, "state 'b' is filed under 'a'"),

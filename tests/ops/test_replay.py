@@ -169,8 +169,9 @@ def test_slices_hold_sizes():
     assert replay(made, {}, [torch.arange(8).view(2, 4)]).outputs[0].tolist() == [[2, 3], [6, 7]]
 
 
-def test_an_escape_is_skipped(x, state):
-    found = replay(graph("escape(args=('item', %x))\noutput '' = %x"), state, [x])
+@pytest.mark.parametrize("mark", ["escape(args=('item', %x))", "float(size=size(%x, 0))"])
+def test_an_escape_and_a_float_are_skipped(mark, x, state):
+    found = replay(graph(f"{mark}\noutput '' = %x"), state, [x])
     assert found.outputs[0] is x
 
 

@@ -256,6 +256,18 @@ def test_replay_and_files_and_lockstep(tmp_path):
     assert torch.equal(loaded.get_value(x), first.module.eval().get_value(x))
 
 
+def test_verify_takes_the_certificate_of_an_extension():
+    old = mlp()
+    for pass_ in (ExtendInputPass("input", 6), ExtendOutputPass("2", 4)):
+        result = morphir.transform(old, pass_)
+        report = morphir.verify(old, result.module, certificate=result.certificate)
+        assert report.grade is Grade.PROVED
+        with torch.no_grad():
+            result.module[0 if pass_.name == "extend-input" else 2].weight[-1, -1] += 1
+        report = morphir.verify(old, result.module, certificate=result.certificate)
+        assert (report.grade is Grade.PROVED) == (pass_.name == "extend-output")
+
+
 def test_the_width_that_it_has_changes_nothing():
     for pass_ in (ExtendInputPass("input", 4), ExtendOutputPass("2", 3)):
         result = morphir.transform(mlp(), pass_)

@@ -48,12 +48,14 @@ def test_show_2_the_example_of_a_group_is_accepted_and_changes_it(name: str):
     """SHOW-2: PROVED by transform, and the shapes are those of its effects"""
     model, census = census_of(name)
     free = [axis for axis in census.axes if axis.is_free]
-    assert free
-    for axis in free:
+    groups = AxisGroups(census.program)
+    leaves = [g.atom for g in groups.groups.values() if g.reason is None and g.state]
+    for axis, leaf in zip(free, leaves, strict=True):
         if not axis.example:
             assert axis.obstacle
             continue
         wider = eval(axis.example, {"WiderPass": WiderPass})
+        assert leaf in wider.maps(groups, [wider.at])
         result = morphir.transform(model, wider, example_inputs=EVERY[name][1])
         assert result.report.grade is Grade.PROVED
         state = result.module.state_dict()

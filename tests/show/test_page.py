@@ -109,7 +109,8 @@ def test_names_are_escaped():
     net = nn.Sequential()
     net.add_module("</script><b>", nn.Linear(2, 3))
     net.add_module("next", nn.Linear(3, 2))
-    page = show_page(Census(morphir.trace(net, example_inputs=(torch.zeros(1, 2),))))
+    census = Census(morphir.trace(net, example_inputs=(torch.zeros(1, 2),)))
+    page = show_page(census, at="</script><b>")
     assert "<b></" not in page.replace("<b></b>", "")
     assert page.count("</script>") == 1
     Elements(page)

@@ -1,0 +1,244 @@
+"""Bugs to plant where axes change: in the plan, in the numbers, in what follows them.
+
+As in `tests/zoo/bugs.py`, a bug never touches a checker.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.axes import AxisGroups
+from morphir.backend import resizing
+from morphir.backend.surgery import Surgery
+from morphir.ir import Added, AxisMap, Mapped
+from morphir.state import transport
+from tests.zoo.bugs import _nudge, _on_copy, _on_emission
+
+Patch = pytest.MonkeyPatch
+Tensors = dict[str, Any]
+
+
+def _on_plan(patch: Patch, change: Callable[[Tensors], None]) -> None:
+    """Does something to the tensors of a plan: what is claimed is what is done, and wrong."""
+    resize = AxisGroups.resize
+
+    def wrong(self: AxisGroups, maps: Any) -> Any:
+        tensors, attributes = resize(self, maps)
+        change(tensors)
+        return tensors, attributes
+
+    patch.setattr(AxisGroups, "resize", wrong)
+
+
+def _on_numbers(patch: Patch, name: str, change: Callable[[torch.Tensor], None]) -> None:
+    """Does something to the numbers of one tensor of the model that was changed."""
+
+    def wrong(model: nn.Module) -> None:
+        change(model.state_dict(keep_vars=True)[name].data)
+
+    _on_emission(patch, wrong)
+
+
+def _on_moments(patch: Patch, change: Callable[..., torch.Tensor]) -> None:
+    """Computes moments of optimizers in another way."""
+    scaled = transport.scaled
+    patch.setattr(transport, "scaled", lambda *args: change(scaled, *args))
+
+
+# -- the plan --------------------------------------------------------------------------------------
+
+
+def wrong_source_at_one_consumer(patch: Patch, rng: random.Random) -> None:
+    def change(tensors: Tensors) -> None:
+        first, second = tensors["left.weight"]
+        source = [*second.map.source]
+        one, other = rng.sample(range(6), 2)
+        source[one], source[other] = source[other], source[one]
+        share = list(AxisMap.copies(6, source).share)
+        tensors["left.weight"] = first, Mapped(6, AxisMap(6, tuple(source), tuple(share)), "split")
+
+    _on_plan(patch, change)
+
+
+def consumer_forgotten_in_a_second_branch(patch: Patch, rng: random.Random) -> None:
+    _on_plan(patch, lambda tensors: tensors.pop("left.weight", None))
+
+
+def copy_where_a_split_is_needed(patch: Patch, rng: random.Random) -> None:
+    def change(tensors: Tensors) -> None:
+        first, second = tensors["left.weight"]
+        tensors["left.weight"] = first, Mapped(second.size, second.map, "copy")
+
+    _on_plan(patch, change)
+
+
+def split_where_a_copy_is_needed(patch: Patch, rng: random.Random) -> None:
+    def change(tensors: Tensors) -> None:
+        (bias,) = tensors["fc.bias"]
+        tensors["fc.bias"] = (Mapped(bias.size, bias.map, "split"),)
+
+    _on_plan(patch, change)
+
+
+def offsets_of_a_concatenation_permuted(patch: Patch, rng: random.Random) -> None:
+    def change(tensors: Tensors) -> None:
+        first, second = tensors["right.weight"]
+        tensors["right.weight"] = first, Added(second.terms[::-1])
+
+    _on_plan(patch, change)
+
+
+def keys_copied_like_queries(patch: Patch, rng: random.Random) -> None:
+    def change(tensors: Tensors) -> None:
+        for name in ("k.weight", "k.bias"):
+            first, *rest = tensors[name]
+            tensors[name] = (Mapped(first.size, first.map, "copy"), *rest)
+
+    _on_plan(patch, change)
+
+
+def attribute_not_followed(patch: Patch, rng: random.Random) -> None:
+    resize = AxisGroups.resize
+    patch.setattr(AxisGroups, "resize", lambda self, maps: (resize(self, maps)[0], ()))
+
+
+# -- the numbers -----------------------------------------------------------------------------------
+
+
+def share_off_by_one_ulp(patch: Patch, rng: random.Random) -> None:
+    _on_numbers(patch, "left.weight", lambda tensor: _nudge(tensor, rng))
+
+
+def copy_off_by_one_ulp(patch: Patch, rng: random.Random) -> None:
+    _on_numbers(patch, "fc.weight", lambda tensor: _nudge(tensor[6:], rng))
+
+
+def other_tensor_off_by_one_ulp(patch: Patch, rng: random.Random) -> None:
+    _on_numbers(patch, "left.bias", lambda tensor: _nudge(tensor, rng))
+
+
+def means_of_copies_not_copied(patch: Patch, rng: random.Random) -> None:
+    _on_numbers(patch, "norm.running_mean", lambda tensor: tensor[6:].zero_())
+
+
+def variances_of_copies_not_copied(patch: Patch, rng: random.Random) -> None:
+    _on_numbers(patch, "norm.running_var", lambda tensor: tensor[6:].fill_(1.0))
+
+
+def fresh_outgoing_not_zero(patch: Patch, rng: random.Random) -> None:
+    _on_numbers(patch, "left.weight", lambda tensor: tensor[:, 6:].fill_(rng.choice([1e-30, 0.1])))
+
+
+def shares_not_exact(patch: Patch, rng: random.Random) -> None:
+    """A product with the share in place of subtraction."""
+    split = resizing.split
+
+    def wrong(old: torch.Tensor, change: Any) -> Any:
+        new, lost = split(old, change)
+        for axis, each in enumerate(change):
+            if isinstance(each, Mapped) and each.map is not None and each.polarity == "split":
+                new = each.map.apply(old, axis, "split")
+        return new, lost
+
+    patch.setattr(resizing, "split", wrong)
+
+
+# -- what belongs to the numbers -------------------------------------------------------------------
+
+
+def gradient_lost(patch: Patch, rng: random.Random) -> None:
+    _on_emission(patch, lambda model: setattr(model.get_parameter("fc.weight"), "grad", None))
+
+
+def gradient_not_scaled(patch: Patch, rng: random.Random) -> None:
+    def wrong(old: torch.Tensor, change: Any, kind: Any) -> torch.Tensor:
+        for axis, each in enumerate(change):
+            source = torch.from_numpy(each.relation.source)
+            old = old.index_select(axis, source.clamp(min=0))
+        return old
+
+    patch.setattr(resizing, "scaled", wrong)
+
+
+def tie_broken(patch: Patch, rng: random.Random) -> None:
+    def change(model: Any) -> None:
+        model.other.weight = nn.Parameter(model.other.weight.detach().clone())
+
+    _on_emission(patch, change)
+
+
+def identity_changed_in_place(patch: Patch, rng: random.Random) -> None:
+    def change(model: Any) -> None:
+        weight = nn.Parameter(model.left.weight.detach().clone())
+        weight.grad = model.left.weight.grad
+        model.left.weight = weight
+
+    _on_emission(patch, change)
+
+
+def frozen_parameter_thawed(patch: Patch, rng: random.Random) -> None:
+    _on_emission(patch, lambda model: model.get_parameter("fc.bias").requires_grad_(True))
+
+
+def original_changed(patch: Patch, rng: random.Random) -> None:
+    _on_copy(patch, lambda old, new: _nudge(old.get_parameter("left.weight"), rng))
+
+
+def original_widened(patch: Patch, rng: random.Random) -> None:
+    """The memory of a parameter is still that of the original."""
+    apply, seen = Surgery.apply, []
+    _on_copy(patch, lambda old, new: seen.append(old))
+
+    def wrong(self: Surgery, edits: Any) -> None:
+        apply(self, edits)
+        seen[-1].get_parameter("fc.bias").data = self._model.get_parameter("fc.bias").data
+
+    patch.setattr(Surgery, "apply", wrong)
+
+
+# -- optimizers ------------------------------------------------------------------------------------
+
+
+def moment_not_scaled(patch: Patch, rng: random.Random) -> None:
+    def wrong(scaled: Any, old: torch.Tensor, change: Any, kind: Any, fresh: float) -> torch.Tensor:
+        for axis, each in enumerate(change):
+            source = torch.from_numpy(each.relation.source)
+            old = old.index_select(axis, source.clamp(min=0))
+        return old
+
+    _on_moments(patch, wrong)
+
+
+def square_scaled_like_a_gradient(patch: Patch, rng: random.Random) -> None:
+    _on_moments(patch, lambda scaled, old, change, kind, fresh: scaled(old, change, "gradient", fresh))
+
+
+def moment_of_another_row(patch: Patch, rng: random.Random) -> None:
+    shift = rng.randrange(1, 3)
+    _on_moments(patch, lambda scaled, old, *rest: scaled(old.roll(shift, 0), *rest))
+
+
+def moment_reset(patch: Patch, rng: random.Random) -> None:
+    _on_moments(patch, lambda scaled, old, *rest: scaled(old, *rest).zero_())
+
+
+def moment_left_as_it_was(patch: Patch, rng: random.Random) -> None:
+    _on_moments(patch, lambda scaled, old, *rest: old)
+
+
+def step_reset(patch: Patch, rng: random.Random) -> None:
+    apply = transport.Transport.apply
+
+    def wrong(self: Any, edit: Any) -> None:
+        apply(self, edit)
+        for optimizer in self._optimizers:
+            for state in optimizer.state.values():
+                state["step"] = torch.zeros(())
+
+    patch.setattr(transport.Transport, "apply", wrong)
