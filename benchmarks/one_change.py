@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 import time
 import traceback
+from dataclasses import replace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +74,8 @@ def _passes(architecture: Architecture, change: str, seed: int) -> list[Any]:
         return [morphir.PruneDormantPass(at=architecture.inner.at, mode="remove")]
     site: Site = getattr(architecture, change)
     init = "copy" if site.copies_only or seed % 2 == 0 else "fresh"
-    return [morphir.WiderPass(at=site.at, width=site.width, init=init, seed=seed)]
+    alone = morphir.WiderPass(at=site.at, width=site.width, init=init, seed=seed)
+    return [alone, replace(alone, joint=True)]  # heads and width may have to change together
 
 
 def _outcome(

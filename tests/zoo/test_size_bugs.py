@@ -134,7 +134,7 @@ def test_every_bug_is_caught_by_those_the_table_names(row: list[str]):
     name, model, change, place, caught_by = row
     outcomes = run(name.replace(" ", "_"), model, change)
     always = set.intersection(*(set(outcome) for outcome in outcomes))
-    assert always == set(caught_by.split(", "))
+    assert always == ({*caught_by.split(", ")} - {"nobody"})
     places = [where for outcome in outcomes for where in outcome.values()]
     first = [re.search(re.escape(place), "\n".join(outcome.values())) for outcome in outcomes]
     assert all(first), places
@@ -152,7 +152,10 @@ def test_every_bug_is_in_the_table():
     assert all(row[4] for row in ROWS)
 
 
-@pytest.mark.parametrize("bug", ["share_off_by_one_ulp", "moment_reset", "gradient_lost"])
+BUGS = ["share_off_by_one_ulp", "gradient_lost", "moment_left_as_it_was"]
+
+
+@pytest.mark.parametrize("bug", BUGS)
 def test_a_caught_bug_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, bug: str):
     torch.manual_seed(0)
     getattr(size_bugs, bug)(monkeypatch, random.Random(0))

@@ -1,0 +1,69 @@
+"""What size an axis can get, and through which of its leaves."""
+
+import pytest
+import torch
+from torch import nn
+
+import morphir
+from morphir import RefusalError
+from morphir.axes import AxisGroups
+from morphir.ops.forms import parts_of
+from morphir.passes.target import Target
+from tests.axes.nets import NETS
+
+
+def groups_of(name: str) -> AxisGroups:
+    make, x, entry_points = NETS[name]
+    program = morphir.trace(make(), example_inputs=(x,), entry_points=entry_points)
+    return AxisGroups(program)
+
+
+def sizes(target: Target, groups: AxisGroups, *, joint: bool = False) -> list[tuple[int, int]]:
+    return [(leaf.size, size) for leaf, size in target.choices(groups, joint=joint)]
+
+
+def test_one_leaf_gets_what_was_asked_for():
+    groups = groups_of("mlp")
+    assert sizes(Target.of(groups, "0", 9, None), groups) == [(7, 9)]
+    assert sizes(Target.of(groups, "0", 7, None), groups) == []
+
+
+def test_blocks_grow_by_whole_blocks():
+    groups = groups_of("grouped")  # (3 groups of 5)
+    assert sizes(Target.of(groups, "first", 30, None), groups) == [(3, 6), (5, 10)]
+    assert sizes(Target.of(groups, "first", 18, None), groups) == [(5, 6)]
+    with pytest.raises(RefusalError, match="15 output features in blocks, which can't become 17"):
+        sizes(Target.of(groups, "first", 17, None), groups)
+    with pytest.raises(RefusalError) as caught:
+        sizes(Target.of(groups, "first", 16, None), groups)
+    assert caught.value.suggestions == ("width=18", "width=20")
+
+
+def test_a_leaf_that_stands_twice_counts_twice():
+    groups = groups_of("gated")
+    assert sizes(Target.of(groups, "up", 20, None), groups) == [(7, 10)]
+
+
+def test_jointly_all_parts_may_grow_in_proportion():
+    groups = groups_of("by_chunk")
+    target = Target.of(groups, "qkv", 90, None)
+    assert (5, 10) not in sizes(target, groups)
+    assert (5, 10) in sizes(target, groups, joint=True)
+    first, *others = dict.fromkeys(
+        leaf for leaf, _ in target.choices(groups, joint=True) if leaf.size == 5
+    )
+    target.check({leaf: 10 for leaf in (first, *others)})
+    with pytest.raises(RefusalError, match="would have 180 output features when all has changed"):
+        target.check({leaf: 20 for leaf in (first, *others)})
+
+
+def test_a_module_without_features_of_its_own_is_refused():
+    groups = AxisGroups(
+        morphir.trace(nn.Sequential(nn.Linear(4, 6), nn.ReLU()), example_inputs=(torch.ones(2, 4),))
+    )
+    with pytest.raises(RefusalError, match="returns no axis that its own parameters have"):
+        Target.of(groups, "1", 9, None)
+
+
+def test_features_of_a_product_are_a_form():
+    assert parts_of(Target.of(groups_of("grouped"), "first", 30, None).form)
