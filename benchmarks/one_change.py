@@ -8,9 +8,9 @@ from __future__ import annotations
 import resource
 import time
 import traceback
-from dataclasses import replace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 

@@ -63,7 +63,7 @@ class ResizeStep:
 
     Attributes:
         application: Counts applications; what was checked together shares it.
-        at: Module whose output features were asked for.
+        at: Module whose output features were asked for, or the name of an input.
         law: The law by which the function was kept.
         changes: How the axes of every tensor changed, as `tensors_to_json` writes it.
         attributes: What followed: module, attribute, old, new.

@@ -5,8 +5,9 @@ import threading
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
-from morphir.cloning import clone, clone_value, held, replica
+from morphir.cloning import clone, clone_value, held, hooks_by_attribute, replica
 from tests.specimens import Net, fingerprint
 
 
@@ -143,3 +144,15 @@ def test_objects_are_found_in_attributes_lists_and_dicts():
     makers = [torch.optim.SGD(model.parameters(), lr=0.1) for _ in range(3)]
     model.one, model[0].two, model[1].three = makers[0], [makers[1]], {"a": (makers[2],)}
     assert [*held(model, torch.optim.Optimizer)] == makers
+
+
+def test_hooks_of_torch_that_make_an_attribute_are_found():
+    layer = nn.Linear(3, 4)
+    assert hooks_by_attribute(layer) == {}
+    layer.register_forward_pre_hook(lambda module, inputs: None)
+    prune.random_unstructured(layer, "weight", 0.5)
+    prune.random_unstructured(layer, "weight", 0.5)
+    (name,) = hooks_by_attribute(layer)
+    layer.weight = None
+    hooks_by_attribute(layer)[name](layer, None)
+    assert torch.equal(layer.weight, layer.weight_orig * layer.weight_mask)

@@ -68,7 +68,8 @@ resizes = st.builds(
     spec=specs,
     inverse=st.booleans(),
     folds=st.lists(
-        st.tuples(st.text(), st.text(), st.lists(st.floats(-2, 2), max_size=3).map(tuple)), max_size=2
+        st.tuples(st.text(), st.text(), st.lists(st.floats(-2, 2), max_size=3).map(tuple)),
+        max_size=2,
     ).map(tuple),
     structure=st.text(),
     before=st.text(),

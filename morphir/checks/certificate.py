@@ -27,10 +27,11 @@ from typing import Any, final
 import torch
 
 from morphir.checks.bits import digest, equal_bits
+from morphir.checks.calls import Axes
 from morphir.checks.claims import check_calls, check_insertions, is_inside
 from morphir.checks.commits import Commits
 from morphir.checks.ends import check_claims, check_ends, input_axes
-from morphir.checks.following import Axes, Following
+from morphir.checks.following import Following
 from morphir.checks.forms import FormTable
 from morphir.checks.numbering import GraphForms
 from morphir.checks.rejection import Rejection
@@ -49,7 +50,8 @@ from morphir.ir import (
 )
 from morphir.ir.report import Certificate, Check, Grade, counted
 from morphir.ops import OpTable
-from morphir.ops.box import Box, propagate_boxes
+from morphir.ops.box import propagate_boxes
+from morphir.ops.box_rules import Box
 
 
 def check_certificate(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from morphir.checks.following import Axes, Following
+from morphir.checks.calls import Axes
+from morphir.checks.following import Following
 from morphir.checks.rejection import Rejection
 from morphir.ir import Certificate, Extension, Graph, Program, TensorType, Value
 

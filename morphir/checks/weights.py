@@ -34,7 +34,7 @@ def unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation
 def _blocks(
     old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation]
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Cuts two large tensors along an axis that does not change, so that little memory is needed."""
+    """Cuts large tensors along an axis that does not change, so that little memory is needed."""
     kept = [axis for axis, relation in enumerate(relations) if relation.is_identity]
     if not kept or new.numel() <= _BLOCK:
         yield old, new

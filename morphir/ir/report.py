@@ -68,7 +68,7 @@ class ResizeClaim:
 
     Attributes:
         law: The law by which the function is kept.
-        at: Module whose output features were asked for.
+        at: Module whose output features were asked for, or the name of an input.
         tensors: State entry to how each of its axes changed; the others are as they were.
         inverse: Whether that is how to get from the new ones to the old.
         inputs: The inputs that got longer; the others are as they were.

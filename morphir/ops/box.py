@@ -27,6 +27,7 @@ from morphir.ops.interval import ANYTHING, Interval
 from morphir.ops.replay import evaluate
 from morphir.ops.table import OpTable
 
+
 def propagate_boxes(
     graph: Graph,
     state: Mapping[str, torch.Tensor],
@@ -94,10 +95,10 @@ class _Boxes:
         found = None if rule is None else rule(op, complete)
         if found is not None:
             return [found]
-        found = self._scalar(node, op, boxes)
+        held = self._scalar(node, op, boxes)
         if node.op not in KEEPS_ZERO or not isinstance(complete["input"], Box):
-            return found
-        return [keep_zeros(complete["input"], *(found or [self._anything(node.outputs[0])]))]
+            return held
+        return [keep_zeros(complete["input"], *(held or [self._anything(node.outputs[0])]))]
 
     def _box(self, value: Value) -> Box:
         if value.origin == "state":

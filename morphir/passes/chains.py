@@ -101,8 +101,8 @@ class Chains:
 
     def _refusal(self, found: str) -> RefusalError:
         return RefusalError(
-            "init='gradmax' is for units that a linear layer or convolution makes and another reads, "
-            f"with activations between; of those of {self.weight!r} {found}",
+            "init='gradmax' is for units that a linear layer or convolution makes and another "
+            f"reads, with activations between; of those of {self.weight!r} {found}",
             nodes=[self.weight.rpartition(".")[0]],
             suggestions=["init='fresh'", "init='copy'"],
         )

@@ -14,6 +14,7 @@ from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from morphir.ir import Fold, Node, Program, Value
 from morphir.passes.units import Flags, Known, Term, Total, Units
@@ -59,16 +60,15 @@ class Constants:
             box = known.box(term.tensor)
             if box is not None and box.low.shape[term.axis] == len(term.units):
                 others = [each for each in range(box.low.dim()) if each != term.axis]
-                low, high = (
-                    (box.low.amin(others), box.high.amax(others)) if others else box
-                )  # fmt: skip
-                ends = low.double().numpy(force=True), high.double().numpy(force=True)
-                with np.errstate(invalid="ignore"):
-                    is_one = ends[1] - ends[0] <= _SLACK * np.abs(ends[1])
-                is_one &= np.isfinite(ends[1])
-                varies = np.zeros(self._size, bool)
-                np.logical_or.at(varies, term.units[term.units >= 0], ~is_one[term.units >= 0])
-                return ~varies, np.where(is_one, (ends[0] + ends[1]) / 2, 0.0)
+                low, high = box.low.double(), box.high.double()
+                if others:
+                    low, high = low.amin(others), high.amax(others)
+                is_one = high.isfinite() & (high - low <= _SLACK * high.abs())
+                numbers = torch.where(is_one, (low + high) / 2, 0.0)
+                along = Term(term.tensor, 0, term.units, term.is_split)
+                varies = along.over(~is_one, self._size)
+                assert varies is not None
+                return ~varies, np.asarray(numbers.numpy(force=True))
         return np.zeros(self._size, bool), np.zeros(0)
 
     def _take(self, total: Total, numbers: Numbers) -> str:

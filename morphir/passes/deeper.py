@@ -24,7 +24,8 @@ from morphir.blocks import BlockKind
 from morphir.errors import RefusalError
 from morphir.ir import Program, Rewriter
 from morphir.passes.base import MorphismPass, Refusal
-from morphir.passes.placement import Options, Placement, place_identity, place_open, record_block
+from morphir.passes.placed import Options, Placement, record_block
+from morphir.passes.placement import place
 from morphir.passes.sites import module_names, resolve
 from morphir.passes.surroundings import Surroundings
 from morphir.randomness import derive_seed
@@ -144,9 +145,7 @@ class DeeperPass(MorphismPass):
 
     def _place(self, around: Surroundings, name: str) -> Placement | Refusal:
         options = Options(self.activation, self.kernel_size, self.groups, self.hidden)
-        if self.block == "identity":
-            return place_identity(around, name, options)
-        return place_open(around, name, self.block, options)
+        return place(around, name, self.block, options)
 
 
 _EXPECTED = {

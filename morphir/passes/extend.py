@@ -83,9 +83,9 @@ class ExtendInputPass(MorphismPass):
 
     def _asked(self, program: Program, groups: AxisGroups, ends: Sequence[End]) -> list[End]:
         """The axes that are asked for, in every entry point that has them."""
-        names = dict.fromkeys(end.path for end in ends)
+        names = dict.fromkeys(v.name for graph in program.graphs.values() for v in graph.inputs)
         if self.at in names:
-            return self._features(groups, [end for end in ends if end.path == self.at])
+            return self._features(groups, self.at, ends)
         modules = resolve(self.at, program)
         if isinstance(modules, Refusal):
             raise RefusalError(
@@ -95,19 +95,23 @@ class ExtendInputPass(MorphismPass):
             )
         read = [end for end in ends if is_read_by(modules, end, program, groups)]
         found = dict.fromkeys(end.path for end in read)
-        if len(found) != 1:
+        asked = [end for name in found for end in self._features(groups, name, read)]
+        forms = {end.form(groups) for end in asked}  # of an input that it is called on twice, one
+        if len(forms) != 1:
             raise RefusalError(
-                f"{self.at!r} reads {len(found) or 'no'} inputs with weights of its own, expected "
+                f"{self.at!r} reads {len(forms) or 'no'} inputs with weights of its own, expected "
                 "one",
                 nodes=modules,
                 suggestions=[f"at={name!r}" for name in found or names],
             )
-        return self._features(groups, read)
+        return asked
 
-    def _features(self, groups: AxisGroups, ends: Sequence[End]) -> list[End]:
+    def _features(self, groups: AxisGroups, name: str, among: Sequence[End]) -> list[End]:
         """Of the axes of an input those of its features."""
-        name, kind = ends[0].path, ends[0].value.type
-        assert kind is not None
+        ends = [end for end in among if end.path == name]
+        kind = ends[0].value.type if ends else None
+        if kind is None:
+            raise RefusalError(f"the input {name!r} has no axis but the batch", nodes=[name])
         rank = len(kind.shape)
         if self.dim is None:
             weighed = [

@@ -1,8 +1,8 @@
 """Directions for fresh units in which their outgoing weights receive a large gradient.
 
-A fresh unit k has incoming weights w_k and outgoing ones a_k = 0. With x what the layer reads, f the
-activation and d the gradient of the loss with respect to what the next layer returns, the gradient
-of a_k is, summed over the data,
+A fresh unit k has incoming weights w_k and outgoing ones a_k = 0. With x what the layer reads, f
+the activation and d the gradient of the loss with respect to what the next layer returns, the
+gradient of a_k is, summed over the data,
 
     G(w_k) = sum d f(w_k x)^T  ~  f'(0) M w_k      with  M = sum d x^T
 
@@ -161,11 +161,13 @@ class Search:
                 nodes=[self._chains.weight],
                 suggestions=["other data= or loss=", "init='fresh'"],
             )
-        return vectors[values > values[0] * _ROUNDING]
+        found: torch.Tensor = vectors[values > values[0] * _ROUNDING]
+        return found
 
     def _sizes(self, runs: Mapping[str, _Run], rows: torch.Tensor) -> torch.Tensor:
         """For each unit with these incoming numbers how large the gradient of its outgoing is."""
-        return self._gradients(runs, rows).double().norm(dim=1)
+        found: torch.Tensor = torch.linalg.vector_norm(self._gradients(runs, rows).double(), dim=1)
+        return found
 
     def _gradients(
         self, runs: Mapping[str, _Run], rows: torch.Tensor, *, skip: bool = False

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from itertools import chain, islice
+from typing import Final, final
 
 import torch
 
 from morphir.ir import Graph, Node, Program, TensorType, Value, whole_number
 from morphir.ir.types import Dim
 from morphir.passes.surroundings import AFFINE, CONVOLUTIONS, upstream
+
+_REACH: Final = 64  # nodes whose parameters a layer follows
 
 
 @final
@@ -44,6 +47,9 @@ def fit(
 ) -> Fit | str:
     """Finds the layer for a value, or says why there is none.
 
+    It resembles the last linear layer or convolution that ran before the value, among those that
+    feed it and whose results are of its kind: how much lies in between differs between the modes.
+
     Args:
         program: The program.
         graph: The entry point.
@@ -51,15 +57,16 @@ def fit(
         kernel_size: Kernel of a convolution, per axis or one for all.
         groups: Groups of a convolution; by default those of the one that feeds the value.
     """
-    nodes = [*upstream(graph, value)]
-    affine = next((node for node in nodes if node.op in AFFINE), None)
-    feeding = nodes if affine is None else [affine, *(n for n in nodes if n is not affine)]
-    follows = _parameters(program, feeding)
-    if affine is None:  # attention, an embedding, a norm: their results are rows
-        return _row_layer(program, value, follows)
-    shape = _shape(program, affine, value, kernel_size)
+    layers = [node for node in upstream(graph, value) if node.op in AFFINE]
+    near = islice(upstream(graph, value), _REACH)
+    if not layers:  # attention, an embedding, a norm: their results are rows
+        return _row_layer(program, value, _parameters(program, near))
+    shapes = {layer: _shape(program, layer, value, kernel_size) for layer in layers}
+    affine = next((layer for layer in layers if not isinstance(shapes[layer], str)), layers[0])
+    shape = shapes[affine]
     if isinstance(shape, str):
         return shape
+    follows = _parameters(program, chain([affine], near))
     features, kernel = shape
     count = _groups(affine, groups) if kernel else 1
     if count < 1 or features % count:
@@ -75,7 +82,7 @@ def _row_layer(program: Program, value: Value, follows: tuple[str, ...]) -> Fit 
     return Fit(sizes[-1], (), 1, True, _like(program, follows, value.type), follows)
 
 
-def _parameters(program: Program, nodes: list[Node]) -> tuple[str, ...]:
+def _parameters(program: Program, nodes: Iterable[Node]) -> tuple[str, ...]:
     names = (v.name for node in nodes for v in node.operands if v.origin == "state")
     return tuple(n for n in dict.fromkeys(names) if program.state[n].kind == "parameter")
 

@@ -1,27 +1,21 @@
-"""Decides where a block goes and what it is made of, from the graph alone.
-
-Everything a block takes over from its surroundings (layer kind, width, bias, dtype, activation,
-optimizer group) is found by walking back from the site to the layer that feeds it.
-"""
+"""Decides where a block goes and with which activation, from the graph alone."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Final, Literal, final
+from typing import Final, Literal, get_args
 
-import torch
 from torch import nn
 
-from morphir.blocks import BlockKind, BlockSpec
-from morphir.frontend import record
-from morphir.ir import Call, Graph, Node, Program, TensorType
-from morphir.ops import ANYTHING, DEFAULT_TABLE
+from morphir.blocks import BlockKind
+from morphir.ir import Call, Graph, Node, Program
+from morphir.ops import ANYTHING
 from morphir.passes.base import Refusal
-from morphir.passes.layers import fit
-from morphir.passes.sites import calls_at
+from morphir.passes.placed import Options, Placement, describe
+from morphir.passes.sites import calls_at, module_names
 from morphir.passes.surroundings import (
     Activation,
     Calls,
@@ -33,42 +27,18 @@ from morphir.passes.surroundings import (
     whole_module,
 )
 
+OpenKind = Literal["residual", "parametric"]  # blocks that are exact everywhere
 _SHOWN: Final = 3
-_KERNEL: Final = 3
 _INSIDE_INSERTED: Final = re.compile(r"_deeper\d+\.")
 
 
-@final
-@dataclass(frozen=True)
-class Options:
-    """What the caller asks of a block."""
-
-    activation: str | None = None
-    kernel_size: int | tuple[int, ...] | None = None
-    groups: int | None = None
-    hidden: int | None = None
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Placement:
-    """Where a block goes.
-
-    Attributes:
-        anchor: The module it runs after.
-        spec: What it is, its seed aside.
-        like: A tensor whose dtype and device its parameters take.
-        type: Type of the value it takes, None where types are unknown.
-        follows: Parameters upstream, those of the layer that it resembles first.
-        reason: Why the anchor is not the module that was named.
-    """
-
-    anchor: str
-    spec: BlockSpec
-    like: torch.Tensor
-    type: TensorType | None
-    follows: tuple[str, ...]
-    reason: str = ""
+def place(
+    around: Surroundings, name: str, kind: BlockKind, options: Options
+) -> Placement | Refusal:
+    """Finds a place for a block of some kind at `name`, or says why there is none."""
+    if kind == "identity":
+        return place_identity(around, name, options)
+    return place_open(around, name, kind, options)
 
 
 def place_identity(around: Surroundings, name: str, options: Options) -> Placement | Refusal:
@@ -76,24 +46,48 @@ def place_identity(around: Surroundings, name: str, options: Options) -> Placeme
     calls = calls_at(around.program, name)
     if isinstance(calls, Refusal):
         return _with_places(calls, around, name, options)
-    before = [around.activation_before(graph, call.results[0]) for graph, call in calls]
-    chosen = choose_activation(options.activation, before)
+    chosen = _chosen_before(around, calls, options)
     if isinstance(chosen, Refusal):
         return chosen
-    following = around.following(calls)
-    placed = _place_exact(around, calls, chosen, following, options)
-    return placed or _refuse_identity(around, name, calls, chosen, following, options)
+    placed = _place_exact(around, calls, chosen, options)
+    if isinstance(placed, Placement) and placed.anchor != name:
+        return placed
+    if _is_indexed(around.program, name):
+        return _refuse_indexed(around, name, "identity", options)
+    return placed or _refuse_identity(around, name, calls, chosen, options)
+
+
+def _refuse_indexed(around: Surroundings, name: str, kind: BlockKind, options: Options) -> Refusal:
+    last = [n for n in module_names(around.program) if n.rpartition(".")[0] == name][-1]
+    is_same = isinstance(place(around, last, kind, options), Placement)
+    return Refusal(
+        f"{name!r} is a Sequential whose children are also used by index, in a loop or on their "
+        "own, so one more child would change more than its output",
+        (name,),
+        (f"at={last!r}" if is_same else f"at={last!r}, block='residual'",),
+    )
+
+
+def _is_indexed(program: Program, name: str) -> bool:
+    """Whether a layer after a module would be one more child of it, and somebody counts these."""
+    plain = program.sequentials
+    is_sequential = program.modules.get(name) == nn.Sequential.__name__
+    return is_sequential and name not in plain and name.rpartition(".")[0] not in plain
+
+
+def _chosen_before(
+    around: Surroundings, calls: Calls, options: Options
+) -> Activation | Refusal | None:
+    before = [around.activation_before(graph, call.results[0]) for graph, call in calls]
+    return choose_activation(options.activation, before)
 
 
 def _place_exact(
-    around: Surroundings,
-    calls: Calls,
-    chosen: Activation | None,
-    following: Following | str,
-    options: Options,
+    around: Surroundings, calls: Calls, chosen: Activation | None, options: Options
 ) -> Placement | Refusal | None:
+    following = around.following(calls)
     if chosen is not None and around.is_identity_at(calls, chosen):
-        return _describe(around.program, calls, "identity", chosen, options)
+        return describe(around.program, calls, "identity", chosen, options)
     if isinstance(following, Following) and options.activation in (None, following.activation.op):
         return _place_at_following(around, calls, following, options)
     return None
@@ -107,23 +101,25 @@ def _place_at_following(
     after = calls_at(program, following.module) if following.module else []
     is_same = isinstance(after, list) and len(after) == len(calls)
     if isinstance(after, list) and is_same and around.is_identity_at(after, activation):
-        placed = _describe(program, after, "identity", activation, options)
+        placed = describe(program, after, "identity", activation, options)
         return _moved(placed, "the activation that follows")
     at = calls_at(program, following.before)
     if activation.is_idempotent and isinstance(at, list) and len(at) == len(calls):
-        placed = _describe(program, at, "identity", activation, options, first=True)
+        placed = describe(program, at, "identity", activation, options, first=True)
         return _moved(placed, "the normalisation before its activation")
     return None
 
 
 def place_open(
-    around: Surroundings, name: str, kind: Literal["residual", "parametric"], options: Options
+    around: Surroundings, name: str, kind: OpenKind, options: Options
 ) -> Placement | Refusal:
     """Finds out what a residual or parametric block at `name` is made of; they fit everywhere."""
     program = around.program
     calls = calls_at(program, name)
     if isinstance(calls, Refusal):
         return _with_places(calls, around, name, options)
+    if _is_indexed(program, name):
+        return _refuse_indexed(around, name, kind, options)
     if any(call.results[0].type is None for _, call in calls):
         return Refusal(
             f"a {kind} block adds tensors, and without example inputs their shapes are unknown",
@@ -142,7 +138,7 @@ def place_open(
     hiding = around.hidden_by(calls, activation) if kind == "parametric" else None
     if hiding is not None:
         return _refuse_hidden(around, calls, activation, hiding, options)
-    return _describe(program, calls, kind, activation, options)
+    return describe(program, calls, kind, activation, options)
 
 
 def _finders(around: Surroundings) -> Iterator[Callable[[Graph, Call], Activation | None]]:
@@ -157,7 +153,9 @@ def _refuse_hidden(
     """Why the blend of a parametric block would never move (LEARN-1), and what would learn."""
     name, (graph, _) = calls[0][1].module, calls[0]
     module = whole_module(graph, hiding)
-    exact = isinstance(place_identity(around, name, options), Placement)
+    chosen = _chosen_before(around, calls, options)
+    is_open = not isinstance(chosen, Refusal)
+    exact = is_open and isinstance(_place_exact(around, calls, chosen, options), Placement)
     return Refusal(
         f"a parametric block after {name!r} would not learn: wherever {activation.op} changes "
         f"something, {hiding.op}, which follows, is flat, and no gradient comes back",
@@ -168,55 +166,6 @@ def _refuse_hidden(
             "block='residual'",
         ),
     )
-
-
-def record_block(spec: BlockSpec, placement: Placement) -> tuple[nn.Module, Program]:
-    """Builds a block and records it on a value of the site's type."""
-    module = spec.build(placement.like, DEFAULT_TABLE)
-    if placement.type is None:
-        return module, record(module).program
-    sizes = placement.type.sizes(2)
-    x = torch.zeros(sizes, dtype=placement.type.dtype, device=placement.like.device)
-    return module, record(module, example_inputs=(x,)).program
-
-
-def _describe(
-    program: Program,
-    calls: Calls,
-    kind: BlockKind,
-    activation: Activation,
-    options: Options,
-    *,
-    first: bool = False,
-) -> Placement | Refusal:
-    graph, call = calls[0]
-    name, value = call.module, call.results[0]
-    if any(c.results[0].type != value.type for _, c in calls):
-        return Refusal(f"{name!r} returns tensors of different types at its calls", (name,))
-    found = fit(program, graph, value, options.kernel_size or _KERNEL, options.groups)
-    if isinstance(found, str):
-        return Refusal(f"cannot insert a layer at {name!r}: {found}", (name,))
-    for option in ("kernel_size", "groups"):
-        asked = getattr(options, option)
-        if asked is not None and not found.kernel:
-            return Refusal(
-                f"{option}={asked!r} is for a convolution, and what fits at {name!r} is a linear "
-                "layer",
-                (name,),
-                (f"{option}=None",),
-            )
-    spec = BlockSpec(
-        kind=kind,
-        features=found.features,
-        kernel=found.kernel,
-        bias=found.bias,
-        activation=activation.op,
-        settings=activation.settings,
-        activation_first=first,
-        hidden=(options.hidden or found.features) if kind == "residual" else 0,
-        groups=found.groups,
-    )
-    return Placement(name, spec, found.like, value.type, found.follows)
 
 
 def _moved(placed: Placement | Refusal, reason: str) -> Placement | Refusal:
@@ -230,9 +179,9 @@ def _refuse_identity(
     name: str,
     calls: Calls,
     chosen: Activation | None,
-    following: Following | str,
     options: Options,
 ) -> Refusal:
+    following = around.following(calls)
     graph, call = calls[0]
     interval = around.interval(graph, call.results[0])
     known = "is not bounded" if interval == ANYTHING else f"lies in {interval}"
@@ -245,10 +194,12 @@ def _refuse_identity(
     else:
         why = f"no activation precedes it and {following}"
     here = ("activation='relu'",) if around.is_identity_at(calls, Activation("relu")) else ()
+    opened = {kind: place_open(around, name, kind, options) for kind in get_args(OpenKind)}
+    blocks = [f"block={kind!r}" for kind, at in opened.items() if isinstance(at, Placement)]
     refusal = Refusal(
         f"an identity block after {name!r} would not be exact: its output {known} and {why}",
         (name,),
-        (*here, "block='residual'", "block='parametric'"),
+        (*here, *blocks),
     )
     return _with_places(refusal, around, name, replace(options, activation=None))
 
@@ -270,14 +221,16 @@ def _with_places(refusal: Refusal, around: Surroundings, name: str, options: Opt
 def _is_exact(around: Surroundings, name: str, options: Options) -> bool:
     """Whether an identity block fits right after a module, in train mode as in eval mode."""
     calls = calls_at(around.program, name)
-    if isinstance(calls, Refusal) or any(_passes_on(graph, call) for graph, call in calls):
+    if (
+        isinstance(calls, Refusal)
+        or _is_indexed(around.program, name)
+        or any(_passes_on(graph, call) for graph, call in calls)
+    ):
         return False
-    before = [around.activation_before(graph, call.results[0]) for graph, call in calls]
-    chosen = choose_activation(None, before)
-    following = around.following(calls)
-    if not isinstance(chosen, Activation | None):
+    chosen = _chosen_before(around, calls, options)
+    if isinstance(chosen, Refusal):
         return False
-    placed = _place_exact(around, calls, chosen, following, options)
+    placed = _place_exact(around, calls, chosen, options)
     return isinstance(placed, Placement) and placed.anchor == name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final, final
 
 from morphir.blocks import activation_module
@@ -23,7 +23,8 @@ _SELECTS: Final = (  # every element of the result is one of the operand's, or z
     *("reshape", "flatten", "ravel", "unflatten", "squeeze", "unsqueeze", "permute", "transpose"),
     *("contiguous", "dropout", "max_pool1d", "max_pool2d", "max_pool3d"),
 )
-_REACH: Final = 64  # nodes walked back from a site
+_GATES: Final = ("sigmoid", "hardsigmoid")
+_REACH: Final = 64  # nodes walked from a site
 Calls = Sequence[tuple[Graph, Call]]
 
 
@@ -87,9 +88,11 @@ def activation_of(node: Node | None) -> Activation | None:
     return Activation.of(node) if node is not None and is_activation(node) else None
 
 
-def _input(node: Node) -> Value | None:
-    value = node.arguments.get("input")
-    return value if isinstance(value, Value) else None
+def _inputs(node: Node) -> list[Value]:
+    """The value that a node is a function of, or those that it concatenates."""
+    given = node.arguments.get("tensors" if node.op == "cat" else "input")
+    parts = given if isinstance(given, tuple) else (given,)
+    return [part for part in parts if isinstance(part, Value)]
 
 
 @final
@@ -131,21 +134,29 @@ class Surroundings:
         )
 
     def activation_before(self, graph: Graph, value: Value) -> Activation | None:
-        """The activation whose result is the value, pooling, dropout and views aside."""
-        for _ in range(_REACH):
+        """The activation whose result is the value, pooling, dropout and views aside.
+
+        Where values are concatenated it is that of all of them.
+        """
+        found: dict[Node, Activation] = {}
+        values = {value: None}
+        while values:
+            value, _ = values.popitem()
             node = graph.producers.get(value)
-            if node is None or is_activation(node):
-                return activation_of(node)
-            before = _input(node)
-            if before is None or self.interval(graph, value) == ANYTHING:
+            if is_activation(node):
+                found[node] = Activation.of(node)
+            elif node is None or not _inputs(node) or self.interval(graph, value) == ANYTHING:
                 return None
-            value = before
-        return None
+            else:
+                values |= dict.fromkeys(_inputs(node))
+        first, *others = found.values()
+        return first if all(each == first for each in others) else None
 
     def nearest_activation(self, graph: Graph, value: Value) -> Activation | None:
         """The first activation on the way back from a value or, if none, on the way on."""
-        around = chain(upstream(graph, value), downstream(graph, value))
-        return next((Activation.of(node) for node in around if is_activation(node)), None)
+        before = islice(upstream(graph, value), _REACH)
+        found = (node for node in chain(before, downstream(graph, value)) if is_activation(node))
+        return next((Activation.of(node) for node in found if not _is_gate(graph, node)), None)
 
     def hidden_by(self, calls: Calls, activation: Activation) -> Node | None:
         """What hides, at all these calls, that an activation changes their results; or None."""
@@ -169,6 +180,12 @@ class Surroundings:
         return found[0] if is_one else "its calls are followed by different activations"
 
 
+def _is_gate(graph: Graph, node: Node) -> bool:
+    """Whether an activation scales other values, as in squeeze and excitation."""
+    readers = _readers(graph, node.results[0])
+    return node.op in _GATES and all(reader and reader.op == "mul" for reader in readers)
+
+
 def _following(graph: Graph, call: Call) -> Following | str:
     value, before = call.results[0], call.module
     node = sole_consumer(graph, value)
@@ -178,7 +195,7 @@ def _following(graph: Graph, call: Call) -> Following | str:
             return "its normalisation is not a module of its own"
         node = sole_consumer(graph, value)
     if node is None:
-        count = len(graph.users.get(value, ()))
+        count = len(_users(graph, value))
         return f"its output has {count} consumers" if count > 1 else "its output leaves the model"
     if not is_activation(node):
         return f"its output goes into {node.op!r}, which is no activation"
@@ -205,13 +222,17 @@ def _is_only(node: Node, item: Node | Call) -> bool:
 def sole_consumer(graph: Graph, value: Value) -> Node | None:
     """The only node that reads a value, if it does not leave the model."""
     kept = any(v is value for _, v in (*graph.outputs, *graph.updates))
-    users = graph.users.get(value, ())
+    users = _users(graph, value)
     return users[0] if len(users) == 1 and not kept else None
+
+
+def _users(graph: Graph, value: Value) -> list[Node]:
+    return [node for node in graph.users.get(value, ()) if node.op != "float"]
 
 
 def _readers(graph: Graph, value: Value) -> Iterator[Node | None]:
     """What computes with a value or with a selection of it; None where it leaves the model."""
-    nodes = graph.users.get(value, ())
+    nodes = _users(graph, value)
     if not nodes or any(v is value for _, v in (*graph.outputs, *graph.updates)):
         yield None
     for node in nodes:
@@ -222,17 +243,12 @@ def _readers(graph: Graph, value: Value) -> Iterator[Node | None]:
 
 
 def upstream(graph: Graph, value: Value) -> Iterator[Node]:
-    """Nodes that feed a value, the nearest first."""
-    queue, seen = [value], {value}
-    nodes: dict[Node, None] = {}
-    while queue and len(nodes) < _REACH:
-        node = graph.producers.get(queue.pop(0))
-        if node is None or node in nodes:
-            continue
-        nodes[node] = None
-        yield node
-        queue += [v for v in node.operands if v not in seen and v.origin == "result"]
-        seen.update(node.operands)
+    """Nodes that feed a value, the one that ran last first."""
+    needed = {value}
+    for node in reversed(graph.nodes):
+        if not needed.isdisjoint(node.outputs):
+            yield node
+            needed.update(node.operands)
 
 
 def downstream(graph: Graph, value: Value) -> Iterator[Node]:

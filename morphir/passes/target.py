@@ -61,7 +61,10 @@ class Target:
             RefusalError: No number of units of any leaf gives the axis this size.
         """
         more = self.size - self.form.size
-        steps = {leaf: self._step(groups, leaf) for leaf in dict.fromkeys(atoms_in(self.form))}
+        leaves = [*dict.fromkeys(atoms_in(self.form))]
+        if self.option == "heads":  # of grouped queries rather the queries of each head
+            leaves.reverse()
+        steps = {leaf: self._step(groups, leaf) for leaf in leaves}
         found = {
             (leaf, leaf.size + more // n): None for leaf, n in steps.items() if n and more % n == 0
         }
@@ -84,8 +87,8 @@ class Target:
         found = _size(self.form, sizes)
         if found != self.size:
             raise RefusalError(
-                f"{self.module!r} would have {found} {self._what} when all has changed that has to, "
-                f"not {self.size}",
+                f"{self.module!r} would have {found} {self._what} when all has changed that has "
+                f"to, not {self.size}",
                 nodes=[self.module],
                 suggestions=[f"{self.option}={found}"],
             )

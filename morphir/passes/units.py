@@ -29,7 +29,8 @@ from morphir.ir import (
     Value,
 )
 from morphir.ops import DEFAULT_TABLE
-from morphir.ops.box import Box, propagate_boxes
+from morphir.ops.box import propagate_boxes
+from morphir.ops.box_rules import Box
 from morphir.ops.forms import Atom, Form, Product, parts_of
 
 Labels = npt.NDArray[np.int64]  # the unit at each position of an axis, -1 for none
@@ -63,8 +64,7 @@ class Known:
             self._boxes = {}
             if len(self.state) == len(self._program.state):
                 for graph in self._program.graphs.values():
-                    found = propagate_boxes(graph, self.state, DEFAULT_TABLE, self._inputs)
-                    self._boxes |= found
+                    self._boxes |= propagate_boxes(graph, self.state, DEFAULT_TABLE, self._inputs)
         return self._boxes.get(tensor)
 
     def clear(self, name: str, axis: int, positions: Sequence[int]) -> None:

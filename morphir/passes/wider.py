@@ -119,6 +119,7 @@ class WiderPass(MorphismPass):
         given: dict[str, Any] = {}
         notes = [f"{at}: {m.size} units became {len(m.source)} ({law})" for m in maps.values()]
         for chains in self._chains(groups, maps, tensors):
+            assert self.loss is not None
             search = Search(program, chains, tensors)
             found = search.directions(self.data, self.loss, self.seed)
             given |= found.given

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from morphir.backend import scaling
 from morphir.backend.scaling import scaled
 from morphir.ir import AxisMap, Mapped, Multiplied, TensorChange
 from tests.backend.widenings import (
@@ -144,3 +145,21 @@ def test_dtype_and_layout_are_kept(dtype):
 def test_an_axis_that_had_no_units():
     change = (Mapped(0, AxisMap(0, (-1, -1), (Fraction(0), Fraction(0)))),)
     assert scaled(torch.zeros(0), change, "gradient").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["gradient", "squared", "magnitude", "update", "update_size"])
+@pytest.mark.parametrize("axis_map", [UNEQUAL, DOUBLED, EQUAL, WITH_FRESH])
+@pytest.mark.parametrize("polarity", ["copy", "split"])
+def test_state_18_what_was_transported_to_copies_comes_back(kind, axis_map, polarity):
+    """STATE-18: the shares of the inverse are only good for their signs"""
+    old = torch.rand(6, 3, dtype=torch.float64) + 0.5
+    change = (Mapped(6, axis_map, polarity), Mapped(3))
+    new = scaled(old, change, kind, 7.0)
+    torch.testing.assert_close(scaling.pulled_back(new, change, kind), old, rtol=1e-14, atol=0)
+
+
+def test_state_18_the_gradient_of_copies_is_the_sum_of_theirs():
+    """STATE-18: the pull-back, which holds whatever the copies have learned"""
+    change = (Mapped(2, AxisMap.copies(2, (0, 1, 0)), "copy"), Mapped(2))
+    gradient = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    assert scaling.pulled_back(gradient, change, "gradient").tolist() == [[6.0, 8.0], [3.0, 4.0]]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from morphir.backend.splitting import merge, split
+from morphir.backend.splitting import merge, merged, split
 from morphir.errors import RefusalError
 from morphir.ir import FRESH, Added, AxisMap, Mapped, Multiplied
 from tests.backend.exact import DTYPES, assert_exact, peak_of, random_tensor, same_bits
@@ -199,3 +199,35 @@ def test_memory_beside_the_result_is_that_of_the_split_rows():
     old = torch.zeros(size, 1000)
     peak = peak_of(lambda: split(old, (Mapped(size, axis_map, "split"), Mapped(1000))))
     assert old.nbytes <= peak <= 1.5 * old.nbytes
+
+
+@given(st.integers(1, 4).flatmap(axis_maps), st.sampled_from(DTYPES), seeds)
+def test_back_15_the_exact_sum_of_parts_is_the_old_number(axis_map, dtype, seed):
+    """BACK-15: for the sources in any order, and where parts were split again"""
+    gone = {*range(axis_map.size)} - {*axis_map.source}
+    dtype = getattr(torch, dtype)
+    old = torch.randn(axis_map.size, 3, generator=torch.Generator().manual_seed(seed))
+    old = old.to(dtype)
+    change = (Mapped(axis_map.size, axis_map, "split"), Mapped(3))
+    new, _ = split(old, change)
+    again = AxisMap.copies(len(new), [*range(len(new)), *range(len(new))])
+    parts, _ = split(new, (Mapped(len(new), again, "split"), Mapped(3)))
+    source = [*axis_map.source, *axis_map.source]
+    if not gone:
+        both = (Mapped(axis_map.size, AxisMap.copies(axis_map.size, source), "split"), Mapped(3))
+        assert torch.equal(merged(parts, both).to(dtype), old)
+
+
+def test_back_15_signs_of_zeros_and_copies():
+    """BACK-15"""
+    axis_map = AxisMap.copies(2, [0, 1, 0])
+    parts = torch.tensor([-0.0, 1.0, -0.0])
+    found = merged(parts, (Mapped(2, axis_map, "split"),))
+    assert found.dtype == torch.float64
+    assert found.tolist() == [0.0, 1.0]
+    assert found.signbit().tolist() == [True, False]
+    assert merged(torch.tensor([3.0, 1.0, 3.0]), (Mapped(2, axis_map, "copy"),)).tolist() == [3, 1]
+    infinite = torch.tensor([torch.inf, 1.0, 0.0])
+    assert merged(infinite, (Mapped(2, axis_map, "split"),)).tolist() == [torch.inf, 1.0]
+    fresh = AxisMap.copies(2, [0, FRESH, 1])
+    assert merged(torch.tensor([3.0, 9.0, 4.0]), (Mapped(2, fresh, "split"),)).tolist() == [3, 4]

@@ -373,3 +373,41 @@ def test_cert_14_within_bounds_it_is_proved_on_the_box():
         certificate = Certificate(before.hash, after.hash, resizes=(claim,), box=box)
         assert check_certificate(before, after, certificate, DEFAULT_TABLE).grade is grade
         assert Certificate.from_json(certificate.to_json()) == certificate
+
+
+def test_cert_14_what_only_units_read_that_are_left_out_may_have_any_weight():
+    """CERT-14: one unit of the first layer has a weight for one of the second, and both go"""
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    with torch.no_grad():
+        net[2].weight[[0, 2], 1] = 0
+        net[4].weight[:, 1] = 0
+    first, second = (AxisMap.copies(3, (0, 2)) for _ in range(2))
+    tensors = {
+        "0.weight": (Mapped(3, first), Mapped(4)),
+        "0.bias": (Mapped(3, first),),
+        "2.weight": (Mapped(3, second), Mapped(3, first)),
+        "2.bias": (Mapped(3, second),),
+        "4.weight": (Mapped(2), Mapped(3, second, "split")),
+    }
+    x = torch.randn(2, 4)
+    assert proved(net, resize(net, tensors), tensors, x)
+    with torch.no_grad():
+        net[2].weight[2, 1] = 1e-30  # which stays
+    assert not proved(net, resize(net, tensors), tensors, x)
+
+
+@pytest.mark.parametrize("error", [0.0, 2.0**-20])
+def test_cert_15_a_change_may_be_claimed_from_the_new_program_to_the_old(error: float):
+    """CERT-15: the old model is the new one, widened"""
+    net, tensors, attributes, x = dense()
+    wide = resize(coarse(net), tensors, **attributes)
+    with torch.no_grad():
+        wide[2].weight[0, 0] += error
+    before, after = (record(m, example_inputs=(x,)).program for m in (wide, net))
+    claim = ResizeClaim("COMPACT-2", "", tensors, inverse=True)
+    certificate = Certificate(before.hash, after.hash, resizes=(claim,))
+    expected = Grade.UNKNOWN if error else Grade.PROVED
+    assert check_certificate(before, after, certificate, DEFAULT_TABLE).grade is expected
+    assert check_certificate(after, before, certificate, DEFAULT_TABLE).grade is Grade.UNKNOWN
+    assert certificate.inverted.inverted == certificate
+    assert Certificate.from_json(certificate.to_json()) == certificate

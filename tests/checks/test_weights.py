@@ -34,6 +34,7 @@ def a_map_drops(change) -> bool:
 @given(st.lists(axes(), min_size=1, max_size=3), st.sampled_from((torch.float32, torch.float64)))
 def test_cert_10_accepts_what_a_change_makes(change, dtype: torch.dtype):
     assume(not a_map_drops(change))
+    assume(dtype is torch.float64 or len(change) == 1)  # nine shares of 3 bits are too long for f32
     old = short(*(axis.size for axis in change), dtype=dtype)
     assert related(old, mapped(old, change), change)
 

@@ -37,7 +37,8 @@ def value(expression: Expression, size: int) -> int:
 FORMULAS = [
     lambda n, k: n + k, lambda n, k: k + n, lambda n, k: n - k, lambda n, k: k - n,
     lambda n, k: n * k, lambda n, k: k * n, lambda n, k: n // k, lambda n, k: n % k,
-    lambda n, k: -n, lambda n, k: n**2 - k, lambda n, k: (n * n + k) // k - (k - n) % 3, lambda n, k: sum([n, n, k]),
+    lambda n, k: -n, lambda n, k: n**2 - k,
+    lambda n, k: (n * n + k) // k - (k - n) % 3, lambda n, k: sum([n, n, k]),
 ]  # fmt: skip
 
 

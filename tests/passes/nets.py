@@ -62,6 +62,60 @@ class Images(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Drops(nn.Module):
+    """Residual blocks whose branches are dropped at random in train mode, as in Swin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Linear(8, 8, bias=False)
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.block = nn.Identity()
+        self.head = nn.Linear(8, 4)
+
+    def drop(self, x: torch.Tensor) -> torch.Tensor:
+        kept = torch.full((x.shape[0], 1), 0.9)
+        return x * torch.bernoulli(kept) / 0.9 if self.training else x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.gelu(self.down(x))
+        x = x + self.drop(self.one(x))
+        return self.head(self.block(x + self.drop(F.dropout(self.two(x), 0.1, self.training))))
+
+
+class Branches(nn.Module):
+    """Branches that end in one activation each and are concatenated, as in Inception."""
+
+    def __init__(self, *activations: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Linear(8, 8)
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.Linear(8, 4), each, nn.Dropout(0.0)) for each in activations
+        )
+        self.joined = nn.Identity()
+        self.head = nn.Linear(4 * len(activations), 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        return self.head(self.joined(torch.cat([branch(x) for branch in self.branches], -1)))
+
+
+class Indexed(nn.Module):
+    """A Sequential in a list that is also read by index, as in EfficientNet of timm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))])
+        self.head = nn.Linear(8, 4)
+
+    def width(self) -> int:
+        return int(self.stages[0][-1].out_features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for stage in self.stages:
+            x = stage(x)
+        return self.head(x)
+
+
 class Shared(nn.Module):
     """One ReLU for all layers, as in every ResNet block."""
 

@@ -40,7 +40,7 @@ def test_the_calls_on_the_way():
     found = chains(Twice(), "fc", X)
     assert (found.weight, found.vectors) == ("fc.weight", ["fc.bias"])
     assert {*found.outgoing} == {"a.weight", "b.weight"}
-    assert found.axis["fc.weight"] == 0 and found.axis["a.weight"] == 1
+    assert [found.axis[name] for name in ("fc.weight", "a.weight")] == [0, 1]
     ways = [[node.op for node in (way.first, *way.between, way.last)] for way in found.all]
     assert ways == [["linear", "gelu", "linear"], ["linear", "tanh", "linear"]]
 
@@ -75,8 +75,6 @@ def test_what_is_no_chain_is_refused(between: list[nn.Module], reason: str):
     model = nn.Sequential(nn.Conv2d(3, 6, 3), *between)
     options: dict[str, Any] = {"init": "gradmax", "data": (IMAGE,), "loss": torch.sum}
     with pytest.raises(RefusalError, match=reason) as caught:
-        morphir.transform(
-            model, WiderPass(at="0", width=12, **options), example_inputs=(IMAGE,)
-        )
+        morphir.transform(model, WiderPass(at="0", width=12, **options), example_inputs=(IMAGE,))
     assert "init='fresh'" in caught.value.suggestions
     assert caught.value.nodes == ("0",)

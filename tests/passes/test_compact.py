@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize, prune
 import morphir
 from morphir import CompactPass, DeeperPass, Grade, RefusalError, VerificationError, WiderPass
 from morphir.backend.surgery import Surgery
-from morphir.passes import compact, copies, units
+from morphir.passes import compact, units
 from tests.passes.test_random_nets import Random, step
 from tests.passes.test_wider import EVERY, IMAGE, SEQUENCE, SITES, X
 from tests.passes.widenings import Agent, Images, Sequence, assert_same, mlp, wide
@@ -103,7 +103,7 @@ def test_compact_3_the_heads_of_attention():
     seed=st.integers(0, 3),
 )
 def test_compact_3_on_random_nets(steps: Any, more: Any, init: Any, seed: int):
-    """COMPACT-3: what copies were there before may be merged too, so all is proved, none is larger"""
+    """COMPACT-3: the old weights come back, where nothing was useless in the old net"""
     torch.manual_seed(seed)
     model = Random(steps, True)
     grown: nn.Module = model
@@ -118,18 +118,14 @@ def test_compact_3_on_random_nets(steps: Any, more: Any, init: Any, seed: int):
             )
         except RefusalError:
             event("not widened")
-    plain = compacted(model, X, merge_copies=True).module
-    result = compacted(grown, X, merge_copies=True)
-    event(f"compacted {result.report.laws[-1]}")
+    plain, result = (compacted(each, X, merge_copies=True) for each in (model, grown))
+    event(f"{plain.report.laws[-1]}, {result.report.laws[-1]}")
     again = compacted(result.module, X)
-    if plain.state_dict().keys() and all(
-        torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True)
-        if a.shape == b.shape
-    ) and all(a.shape == b.shape for a, b in zip(model.parameters(), plain.parameters(), strict=True)):
+    if plain.report.laws == compacted(model, X).report.laws == ("CERT-5",):
         assert_same_bits(model, again.module)
 
 
-# -- units that do nothing ---------------------------------------------------------------------------
+# -- units that do nothing -------------------------------------------------------------------------
 
 
 def test_compact_1_units_die_with_the_units_that_read_them():
@@ -138,7 +134,11 @@ def test_compact_1_units_die_with_the_units_that_read_them():
     zero(model[4].weight, slice(None), [1, 2])
     zero(model[2].weight, [0, 3, 4], 7)  # so 7 is read by 1 and 2 only
     result = compacted(model, X)
-    assert [layer.out_features for layer in result.module if isinstance(layer, nn.Linear)] == [7, 3, 3]
+    assert [layer.out_features for layer in result.module if isinstance(layer, nn.Linear)] == [
+        7,
+        3,
+        3,
+    ]
     assert result.report.laws == ("CERT-5", "COMPACT-1")
     assert "8 units of 0.weight became 7 (COMPACT-1)" in str(result.report)
     assert "5 units of 2.weight became 3 (COMPACT-1)" in str(result.report)
@@ -164,10 +164,11 @@ def test_compact_1_one_unit_stays():
     with torch.no_grad():
         model[2].bias.fill_(0.5)
     result = compacted(model, X)
-    assert [layer.out_features for layer in result.module if isinstance(layer, nn.Linear)] == [1, 5, 3]
-    zero(model[4].weight)
-    with pytest.raises(VerificationError, match="no output depends on the content of an input"):
-        morphir.apply(model, CompactPass(), example_inputs=(X,))
+    assert [layer.out_features for layer in result.module if isinstance(layer, nn.Linear)] == [
+        1,
+        5,
+        3,
+    ]
 
 
 def test_compact_1_a_channel_goes_from_a_whole_residual_stream():
@@ -343,17 +344,12 @@ def test_compact_1_on_random_nets(steps: Any, zeros: Any, double: bool, seed: in
         else:
             zero(layer.weight, slice(None), unit % layer.in_features)
     note(f"{model} {model.plan}")
-    try:
-        result = compacted(model, x)
-    except VerificationError as error:
-        assert "CERT-8" in str(error.report)  # the zeros may have cut the output off
-        event("constant")
-        return
+    result = compacted(model, x)
     event(f"removed: {result.report.laws[-1]}")
     assert "nothing is useless" in str(compacted(result.module, x).report)
 
 
-# -- the optimizer, in place, lineage ----------------------------------------------------------------
+# -- the optimizer, in place, lineage --------------------------------------------------------------
 
 
 def trained(model: nn.Module, x: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
@@ -433,7 +429,8 @@ def test_compact_is_replayed_with_its_lineage(tmp_path: Any):
     grown = wide(mlp(), "0", X, width=10)
     result = morphir.transform(grown.module, CompactPass(merge_copies=True), example_inputs=(X,))
     assert [step.inverse for step in result.lineage.steps] == [False, True]
-    assert "6 to 10 units" in str(result.lineage) and "10 to 6 units" in str(result.lineage)
+    assert "6 to 10 units" in str(result.lineage)
+    assert "10 to 6 units" in str(result.lineage)
     torch.manual_seed(0)
     replayed = morphir.replay(morphir.Lineage.from_json(result.lineage.to_json()), mlp())
     assert_same_bits(result.module, replayed)
@@ -447,11 +444,11 @@ def test_compact_is_replayed_with_its_lineage(tmp_path: Any):
 def test_compact_is_planned():
     grown = wide(mlp(), "0", X, width=10).module
     plan = morphir.plan(grown, CompactPass(merge_copies=True), example_inputs=(X,))
-    assert [each.change for each in plan.tensors][0] == "f32[10 -> 6 merge, 4]"
+    assert next(each.change for each in plan.tensors) == "f32[10 -> 6 merge, 4]"
     assert plan.stages[0].growth == -(4 * 4 + 4 + 4 * 5)
 
 
-# -- what is no copy, and bugs -------------------------------------------------------------------------
+# -- what is no copy, and bugs ---------------------------------------------------------------------
 
 
 def test_compact_2_units_that_differ_in_one_number_are_no_copies():
@@ -487,7 +484,9 @@ def test_compact_refuses_an_option_that_is_none():
 def outcome(model: nn.Module, x: torch.Tensor, **options: Any) -> str:
     with pytest.raises(VerificationError) as raised:
         morphir.apply(model, CompactPass(**options), example_inputs=(x,))
-    found = [c.name for c in raised.value.report.checks if c.grade in (Grade.UNKNOWN, Grade.REFUTED)]
+    found = [
+        c.name for c in raised.value.report.checks if c.grade in (Grade.UNKNOWN, Grade.REFUTED)
+    ]
     return ", ".join(found)
 
 
@@ -532,4 +531,3 @@ def test_a_sum_that_leaves_a_copy_out_is_caught(monkeypatch: Any):
 
     monkeypatch.setattr(Surgery, "apply", wrong)
     assert outcome(grown, X, merge_copies=True).startswith("certificate, certificate (train)")
-    assert copies.copies_in

@@ -10,7 +10,16 @@ from torch.nn import functional as F
 
 import morphir
 from morphir import DeeperPass, RefusalError
-from tests.passes.nets import Functional, Images, Shared, assert_same_bits, grow
+from tests.passes.nets import (
+    Branches,
+    Drops,
+    Functional,
+    Images,
+    Indexed,
+    Shared,
+    assert_same_bits,
+    grow,
+)
 
 X = torch.randn(5, 8)
 
@@ -55,6 +64,12 @@ def test_deeper_1_after_what_lies_in_the_range_of_its_activation(between: list[n
     result = grow(model, str(len(between)), X)
     assert result.report.laws[-1] == "DEEPER-1"
     assert new_modules(model, result.module)[0] == f"{len(between)}_deeper1"
+
+
+def test_deeper_1_after_a_concatenation_of_one_activation():
+    model = Branches(nn.ReLU(), nn.ReLU(), nn.ReLU())
+    block = grow(model, "joined", X).module.get_submodule("joined.joined_deeper1")
+    assert isinstance(block.activation, nn.ReLU)
 
 
 @pytest.mark.parametrize("at", ["0", "0.0"])
@@ -301,6 +316,11 @@ def test_deeper_3_draws_its_first_layer_from_the_seed_the_place_and_the_count():
     assert not torch.equal(first(), first(at="0"))
     again = grow(model, "1", X, block="residual").module
     assert not torch.equal(first(), first(model=again)), "the second at the same place"
+
+
+def test_deeper_3_is_the_same_in_both_modes_where_branches_are_dropped():
+    block = grow(Drops(), "block", X, block="residual").module.get_submodule("block.block_deeper1")
+    assert all(layer.bias is not None for layer in block.modules() if isinstance(layer, nn.Linear))
 
 
 def test_deeper_3_has_a_width_of_its_own():
@@ -614,6 +634,32 @@ def test_what_a_refusal_suggests_works():
         options = eval(f"dict({suggestion})")
         morphir.apply(model, DeeperPass(**{"at": "3", **options}), example_inputs=(X,))
     assert len(caught.value.suggestions) >= 4
+
+
+@pytest.mark.parametrize("block", ["identity", "residual", "parametric"])
+def test_a_sequential_that_is_read_by_index_is_refused_with_its_last_child(block: str):
+    with pytest.raises(RefusalError, match="children are also used by index") as caught:
+        morphir.transform(Indexed(), DeeperPass("stages.0", block), example_inputs=(X,))
+    same = "" if block != "identity" else ", block='residual'"
+    assert caught.value.suggestions == (f"at='stages.0.1'{same}",)
+    grow(Indexed(), "stages.0.1", X, block=block if block != "identity" else "residual")
+
+
+def test_blocks_that_would_be_refused_are_not_suggested():
+    """A blend is hidden by the two ReLUs that follow."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.fc(x)
+            return F.relu(h) + F.relu(h)
+
+    with pytest.raises(RefusalError, match="has 2 consumers") as caught:
+        morphir.transform(Two(), DeeperPass("fc"), example_inputs=(X,))
+    assert caught.value.suggestions == ("block='residual'",)
 
 
 def test_several_results_and_attention():

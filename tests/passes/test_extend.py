@@ -150,6 +150,49 @@ def test_extend_1_a_module_names_the_input_that_it_reads():
         assert torch.equal(tensor, by_module.state_dict()[key])
 
 
+def test_extend_1_inputs_that_one_layer_reads_get_longer_together():
+    class Values(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.value, self.policy = (
+                nn.Linear(4, 8),
+                nn.Linear(8, 1),
+                nn.Linear(8, 2),
+            )
+
+        def forward(self, x):
+            return self.policy(F.relu(self.encoder(x)))
+
+        def error(self, obs, next_obs):
+            now, then = (self.value(F.relu(self.encoder(each))) for each in (obs, next_obs))
+            return now - 0.9 * then
+
+    inputs = {"forward": (X,), "error": (X, X + 1)}
+    for at in ("x", "encoder"):
+        pass_ = ExtendInputPass(at, 6)
+        result = morphir.transform(
+            Values(), pass_, example_inputs=inputs, entry_points=("forward", "error")
+        )
+        assert result.report.grade is Grade.PROVED
+        assert [each.path for each in result.certificate.inputs] == ["x", "obs", "next_obs"]
+
+
+def test_extend_2_what_is_returned_in_train_mode_only():
+    class Auxiliary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.aux = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 3)
+
+        def forward(self, x):
+            h = F.relu(self.a(x))
+            return (self.b(h), self.aux(h)) if self.training else (self.b(h),)
+
+    result = morphir.transform(Auxiliary(), ExtendOutputPass("aux", 5), example_inputs=(X,))
+    assert result.report.grade is Grade.PROVED
+    assert "2 tensors and 1 call related" in result.report.check("certificate (train)").summary
+    assert result.certificate.outputs == ()  # it is about eval mode, where there is none
+
+
 def test_extend_1_inputs_in_dicts_and_keywords():
     model = Net(
         lambda s, batch, *, extra=None: {"y": s.a(batch["pos"]) + s.b(batch["vel"]) + extra},
@@ -285,6 +328,14 @@ REFUSED: dict[str, tuple[nn.Module, Any, str]] = {
     "reads no input": (mlp(), ExtendInputPass("2", 9), "'2' reads no inputs"),
     "no output": (mlp(), ExtendOutputPass("0", 9), "are no axis of what the model returns"),
     "the batch": (mlp(), ExtendInputPass("input", 9, dim=0), "axis 0 of the input 'input' is the"),
+    "two inputs": (
+        Net(lambda s, x: s.a(x["p"]) + s.b(x["q"]), a=nn.Linear(4, 2), b=nn.Linear(4, 2)),
+        ExtendInputPass("[ab]", 6), "'[ab]' reads 2 inputs",
+    ),
+    "nothing but a batch": (
+        Net(lambda s, x: s.a(x[:, None]), a=nn.Linear(1, 2)), ExtendInputPass("args[0]", 6),
+        "has no axis but the batch",
+    ),
     "no axis": (mlp(), ExtendInputPass("input", 9, dim=-3), "there is no such axis"),
     "softmax": (
         nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1)), ExtendOutputPass("0", 4), "softmax wants"
@@ -328,7 +379,8 @@ REFUSED: dict[str, tuple[nn.Module, Any, str]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_can_not_get_longer_is_refused(case: str):
     model, pass_, reason = REFUSED[case]
-    x = X.view(5, 2, 2) if case == "several axes" else X
+    x = {"several axes": X.view(5, 2, 2), "two inputs": {"p": X, "q": X + 1}}.get(case, X)
+    x = X[:, 0] if case == "nothing but a batch" else x
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(RefusalError) as caught:
         morphir.apply(model, pass_, example_inputs=(x,), inplace=True)

@@ -27,13 +27,13 @@ def classes(output: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(output, torch.arange(len(output)) % output.shape[-1])
 
 
-# A model, its input, the layer, its new width, its reader.
-SITES: dict[str, tuple[Callable[[], nn.Module], torch.Tensor, str, int, str]] = {
-    "relu": (mlp, torch.randn(32, 4), "0", 8, "2"),
-    "tanh": (lambda: mlp(nn.Tanh), torch.randn(32, 4), "2", 7, "4"),
-    "gelu": (lambda: mlp(nn.GELU), torch.randn(32, 4), "0", 9, "2"),
-    "silu": (lambda: mlp(nn.SiLU), torch.randn(32, 4), "2", 7, "4"),
-    "images": (images, torch.randn(8, 2, 7, 7), "0", 9, "2"),
+# A model, the shape of its input, the layer, its new width, its reader.
+SITES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str, int, str]] = {
+    "relu": (mlp, (32, 4), "0", 8, "2"),
+    "tanh": (lambda: mlp(nn.Tanh), (32, 4), "2", 7, "4"),
+    "gelu": (lambda: mlp(nn.GELU), (32, 4), "0", 9, "2"),
+    "silu": (lambda: mlp(nn.SiLU), (32, 4), "2", 7, "4"),
+    "images": (images, (8, 2, 7, 7), "0", 9, "2"),
 }
 
 
@@ -56,8 +56,8 @@ def outgoing_gradient(model: nn.Module, reader: str, old: int, x: torch.Tensor) 
 def test_wider_4_the_gradient_is_larger_than_for_random_directions(name: str, seed: int):
     """WIDER-4: of as many units of the same length"""
     torch.manual_seed(seed)
-    make, x, at, width, reader = SITES[name]
-    model = make()
+    make, shape, at, width, reader = SITES[name]
+    model, x = make(), torch.randn(shape)
     result = grown(model, at, width, x, init="gradmax", data=(x,), loss=classes)
     assert result.report.laws == ("CERT-5", "WIDER-2")
     assert_same(model, result.module, x)
@@ -70,12 +70,9 @@ def test_wider_4_the_gradient_is_larger_than_for_random_directions(name: str, se
     others = []
     for _ in range(20):
         other = copy.deepcopy(result.module)
-        rows = torch.randn_like(layer.weight[old:])
-        rows *= lengths[old:].view(-1, *[1] * (rows.dim() - 1)) / rows.flatten(1).norm(dim=1).view(
-            -1, *[1] * (rows.dim() - 1)
-        )
+        rows = F.normalize(torch.randn(width - old, layer.weight[0].numel())) * lengths[old]
         with torch.no_grad():
-            other.get_submodule(at).weight[old:] = rows
+            other.get_submodule(at).weight[old:] = rows.view_as(layer.weight[old:])
         others.append(outgoing_gradient(other, reader, old, x).norm())
     assert found > torch.stack(others).mean()
 
@@ -102,7 +99,8 @@ def test_wider_4_more_units_than_directions_are_drawn():
         grown(model, "0", 9, x, seed=seed, **options).module[0].weight[6:] for seed in (0, 0, 1)
     )
     assert torch.equal(one, same)
-    assert torch.equal(one[0], other[0]) and not torch.equal(one[1], other[1])
+    assert torch.equal(one[0], other[0])
+    assert not torch.equal(one[1], other[1])
     assert torch.linalg.matrix_rank(one) == 3
 
 

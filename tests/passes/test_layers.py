@@ -8,6 +8,7 @@ from torch import nn
 
 from morphir.frontend import record
 from morphir.passes.layers import Fit, fit
+from tests.passes.nets import Drops
 from tests.passes.programs import LINEAR, parse
 
 
@@ -112,6 +113,32 @@ def test_rows_that_no_layer_made_get_a_linear_layer(model: nn.Module, x: torch.T
     found = fit_of(model, x)
     assert isinstance(found, Fit)
     assert (found.features, found.kernel, found.bias) == (4, (), True)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_it_resembles_the_last_layer_that_ran_whatever_lies_between(mode: Any):
+    """Stochastic depth computes more in train mode, and the block must be the same."""
+    program = record(Drops(), example_inputs=(torch.randn(2, 8),), mode=mode).program
+    graph = program.graphs["forward"]
+    found = fit(program, graph, graph.calls_of("block")[0].results[0], 3, None)
+    assert isinstance(found, Fit)
+    assert found.bias
+    assert found.follows[:2] == ("two.weight", "two.bias")
+
+
+def test_an_image_resembles_a_convolution_also_where_a_linear_layer_scales_it():
+    class Excited(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return x * self.fc(x.mean((2, 3))).sigmoid()[:, :, None, None]
+
+    found = fit_of(Excited(), torch.randn(2, 3, 6, 6))
+    assert isinstance(found, Fit)
+    assert (found.features, found.kernel, found.follows[0]) == (8, (3, 3), "conv.weight")
 
 
 def test_groups_are_those_of_the_surroundings_or_those_asked_for():

@@ -3,7 +3,8 @@
 import pytest
 
 from morphir.passes import Refusal
-from morphir.passes.placement import Options, Placement, place_identity, place_open, record_block
+from morphir.passes.placed import Options, Placement
+from morphir.passes.placement import place_identity, place_open
 from morphir.passes.surroundings import Surroundings
 from tests.passes.programs import LINEAR, parse
 
@@ -92,13 +93,3 @@ def test_open_blocks_need_types():
     assert isinstance(refusal, Refusal)
     assert refusal.suggestions == ("example_inputs=(x,)",)
     assert isinstance(place_identity(Surroundings(untyped), "body.act", Options()), Placement)
-
-
-def test_a_block_is_recorded_at_the_type_of_its_site():
-    placed = place_identity(Surroundings(PROGRAM), "body.act", Options())
-    assert isinstance(placed, Placement)
-    module, program = record_block(placed.spec, placed)
-    (graph,) = program.graphs.values()
-    assert str(graph.inputs[0].type) == "f32[B, 8]"
-    assert [node.op for node in graph.nodes] == ["linear", "relu"]
-    assert [name for name, _ in module.named_parameters()] == ["layer.weight", "layer.bias"]

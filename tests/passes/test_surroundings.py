@@ -24,6 +24,7 @@ from morphir.passes.surroundings import (
     sole_consumer,
     upstream,
 )
+from tests.passes.nets import Branches
 
 X = torch.randn(3, 8)
 ACTIVATIONS = [op for op in DEFAULT_TABLE.ops if activation_module(op) is not None]
@@ -230,6 +231,52 @@ def test_before_the_first_activation_the_next_one_is_the_nearest():
 def test_upstream_is_nearest_first():
     graph = last(program_of(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)))
     assert [node.op for node in upstream(*graph)] == ["linear", "relu", "linear"]
+
+
+def test_upstream_are_the_nodes_that_feed_a_value_and_no_others():
+    graph = record(Branches(nn.ReLU(), nn.Tanh()), example_inputs=(X,)).program.graphs["forward"]
+    (relu,) = (node for node in graph.nodes if node.op == "relu")
+    assert [node.op for node in upstream(graph, relu.results[0])] == ["relu", "linear", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("activations", "expected"),
+    [([nn.ReLU(), nn.ReLU()], "relu"), ([nn.ReLU(), nn.ReLU6()], None), ([nn.ReLU()], "relu")],
+    ids=str,
+)
+def test_the_activation_before_a_concatenation_is_that_of_all_branches(
+    activations: list[nn.Module], expected: str | None
+):
+    model = Branches(*activations)
+    around = Surroundings(record(model, example_inputs=(X,)).program)
+    ((graph, call),) = calls_at(around.program, "joined")
+    found = around.activation_before(graph, call.results[0])
+    assert (found and found.op) == expected
+
+
+def test_a_gate_is_not_the_nearest_activation():
+    """Squeeze and excitation: the sigmoid scales what SiLU made; alone it is one."""
+
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = F.silu(x)
+            return torch.sigmoid(x.mean(-1, keepdim=True)) * x
+
+    around = Surroundings(record(Net(), example_inputs=(X,)).program)
+    assert around.nearest_activation(*last(around)).op == "silu"
+    around = program_of(nn.SiLU(), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 8))
+    assert around.nearest_activation(*last(around)).op == "sigmoid"
+
+
+def test_a_number_made_of_its_size_is_no_consumer_of_a_value():
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = x + 1
+            return torch.relu(h) / float(h.shape[-1])
+
+    graph = record(Net(), example_inputs=(X,)).program.graphs["forward"]
+    assert [node.op for node in graph.nodes] == ["add", "relu", "float", "div"]
+    assert sole_consumer(graph, graph.nodes[0].results[0]) is graph.nodes[1]
 
 
 def test_choosing_an_activation():

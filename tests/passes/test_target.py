@@ -49,12 +49,10 @@ def test_jointly_all_parts_may_grow_in_proportion():
     target = Target.of(groups, "qkv", 90, None)
     assert (5, 10) not in sizes(target, groups)
     assert (5, 10) in sizes(target, groups, joint=True)
-    first, *others = dict.fromkeys(
-        leaf for leaf, _ in target.choices(groups, joint=True) if leaf.size == 5
-    )
-    target.check({leaf: 10 for leaf in (first, *others)})
+    leaves = {leaf for leaf, _ in target.choices(groups, joint=True) if leaf.size == 5}
+    target.check(dict.fromkeys(leaves, 10))
     with pytest.raises(RefusalError, match="would have 180 output features when all has changed"):
-        target.check({leaf: 20 for leaf in (first, *others)})
+        target.check(dict.fromkeys(leaves, 20))
 
 
 def test_a_module_without_features_of_its_own_is_refused():

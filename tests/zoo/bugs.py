@@ -19,7 +19,7 @@ from torch import nn
 from morphir.backend.copying import Duplicate
 from morphir.backend.surgery import Surgery
 from morphir.blocks import BlockSpec
-from morphir.passes import placement
+from morphir.passes import placed
 from morphir.passes.surroundings import Activation, Surroundings
 from morphir.state.optimizer import Joining
 
@@ -169,7 +169,7 @@ def believes_every_activation_is_idempotent(patch: Patch, rng: random.Random) ->
 
 
 def forgets_the_activations_settings(patch: Patch, rng: random.Random) -> None:
-    patch.setattr(placement, "BlockSpec", lambda **spec: BlockSpec(**{**spec, "settings": {}}))
+    patch.setattr(placed, "BlockSpec", lambda **spec: BlockSpec(**{**spec, "settings": {}}))
 
 
 def claims_another_law(patch: Patch, rng: random.Random) -> None:
@@ -182,12 +182,12 @@ def dead_block(patch: Patch, rng: random.Random) -> None:
 
 def changes_an_old_weight_by_one_ulp(patch: Patch, rng: random.Random) -> None:
     """In the original, while the pass looks at it: the copy is made later, and has it too."""
-    record_block = placement.record_block
+    record_block = placed.record_block
 
-    def wrong(spec: Any, placed: Any) -> Any:
+    def wrong(spec: Any, placement: Any) -> Any:
         with torch.no_grad():
             _nudge(VICTIM[0].get_parameter("0.weight"), rng)
-        return record_block(spec, placed)
+        return record_block(spec, placement)
 
     from morphir.passes import deeper
 

@@ -216,7 +216,9 @@ def moment_not_scaled(patch: Patch, rng: random.Random) -> None:
 
 
 def square_scaled_like_a_gradient(patch: Patch, rng: random.Random) -> None:
-    _on_moments(patch, lambda scaled, old, change, kind, fresh: scaled(old, change, "gradient", fresh))
+    _on_moments(
+        patch, lambda scaled, old, change, kind, fresh: scaled(old, change, "gradient", fresh)
+    )
 
 
 def moment_of_another_row(patch: Patch, rng: random.Random) -> None:

@@ -152,14 +152,11 @@ def test_every_bug_is_in_the_table():
     assert all(row[4] for row in ROWS)
 
 
-BUGS = ["share_off_by_one_ulp", "gradient_lost", "moment_left_as_it_was"]
-
-
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("bug", ["shares_not_exact", "gradient_lost", "moment_left_as_it_was"])
 def test_a_caught_bug_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, bug: str):
     torch.manual_seed(0)
     getattr(size_bugs, bug)(monkeypatch, random.Random(0))
-    model = Branches()
+    model, inplace = Branches(), bug != "shares_not_exact"  # which undo would merge
     x = torch.randn(5, 4)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     model(x).square().sum().backward()
@@ -169,7 +166,7 @@ def test_a_caught_bug_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, bug
     with pytest.raises(VerificationError):
         morphir.transform(
             model, WiderPass(at="fc", width=9), example_inputs=(x,), optimizer=optimizer,
-            inplace=True,
+            inplace=inplace,
         )  # fmt: skip
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     after = [value for s in optimizer.state.values() for value in s.values()]

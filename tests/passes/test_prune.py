@@ -1,0 +1,452 @@
+"""PRUNE-1 to PRUNE-4: what goes, what it changes, and what is refused."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import event, given, note, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import morphir
+from morphir import DeeperPass, Grade, PruneDormantPass, RefusalError, VerificationError
+from morphir.backend import resizing
+from morphir.passes import constants
+from tests.passes.test_compact import assert_same_bits, zero
+from tests.passes.test_random_nets import Random, step
+from tests.passes.test_wider import IMAGE, SITES, X
+from tests.passes.widenings import Agent, assert_same, mlp, wide
+
+
+def pruned(model: nn.Module, *inputs: torch.Tensor, **options: Any) -> morphir.TransformResult:
+    return morphir.transform(model, PruneDormantPass(**options), example_inputs=inputs)
+
+
+def silent(dead: Any = (1, 4), threshold: float = -100.0) -> nn.Sequential:
+    """A net with units that are off on any reasonable input, but not on every one."""
+    torch.manual_seed(0)
+    model = mlp(hidden=8)
+    with torch.no_grad():
+        model[0].bias[[*dead]] = threshold
+    return model
+
+
+# -- what provably does nothing --------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    steps=st.lists(step, max_size=6),
+    zeros=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=6),
+    in_place=st.booleans(),
+    seed=st.integers(0, 3),
+)
+def test_prune_1_on_random_nets(steps: Any, zeros: Any, in_place: bool, seed: int):
+    """PRUNE-1: proved, and the same in both modes, in float64"""
+    torch.manual_seed(seed)
+    model = Random(steps, True).double()
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    for number, unit, is_row in zeros:
+        layer = layers[number % len(layers)]
+        if is_row:
+            zero(layer.weight, unit % layer.out_features)
+            with torch.no_grad():
+                layer.bias[unit % layer.out_features] = -float(number % 2)
+        else:
+            zero(layer.weight, slice(None), unit % layer.in_features)
+    note(f"{model} {model.plan}")
+    before = copy.deepcopy(model)
+    result = morphir.transform(
+        model, PruneDormantPass(), example_inputs=(X.double(),), inplace=in_place
+    )
+    assert result.report.grade is Grade.PROVED
+    assert (result.module is model) == in_place
+    event(result.report.laws[-1])
+    for training in (False, True):
+        assert_same(before, result.module, X.double(), training=training)
+
+
+def test_prune_1_named_units_only():
+    model = mlp(hidden=8)
+    zero(model[2].weight, slice(None), [1, 3, 5])
+    result = pruned(model, X, at="0", units=[5, 1])
+    assert "2 of 8 units of 0.weight removed: 1, 5 (PRUNE-1)" in str(result.report)
+    assert torch.equal(result.module[0].weight, model[0].weight[[0, 2, 3, 4, 6, 7]])
+    assert pruned(model, X, max_fraction=0.25).module[0].out_features == 6
+    assert pruned(model, X, min_width=7).module[0].out_features == 7
+
+
+def test_prune_1_through_flatten_and_padding():
+    """PRUNE-1: a channel that is 0 is 0 behind zero padding too, and each of its pixels goes"""
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1),
+        nn.Flatten(), nn.Linear(3 * 36, 2),
+    )  # fmt: skip
+    zero(model[1].weight, 2)
+    zero(model[1].bias, 2)
+    zero(model[5].weight, slice(None), slice(36, 72))
+    result = pruned(model, IMAGE)
+    assert result.report.grade is Grade.PROVED
+    assert (result.module[3].in_channels, result.module[5].in_features) == (3, 72)
+
+
+def test_prune_1_within_a_box():
+    """PRUNE-1: what no input of a box can wake is proved for these"""
+    model = silent(threshold=-50.0)
+    result = pruned(model, X, box=(-5.0, 5.0))
+    assert result.report.grade is Grade.PROVED_ON_BOX
+    assert result.module[0].out_features == 6
+    assert "no unit does nothing" in str(pruned(model, X, box=(-1e6, 1e6)).report)
+
+
+def test_prune_1_in_every_entry_point():
+    model = Agent()
+    zero(model.actor.weight, slice(None), 1)
+    given = {"example_inputs": (X,), "entry_points": ("act", "value")}
+    with pytest.raises(RefusalError, match="unit 1 is not known to do nothing"):
+        morphir.apply(model, PruneDormantPass(at="trunk.0", units=[1]), **given)
+    zero(model.critic.weight, slice(None), 1)
+    smaller = morphir.apply(model, PruneDormantPass(at="trunk.0", units=[1]), **given)
+    assert smaller.trunk[0].out_features == 5
+
+
+# -- on data ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [5, 64])
+def test_prune_2_the_bound_is_what_the_outputs_differ_by(rows: int):
+    """PRUNE-2: measured in float64, and true in float32 but for rounding"""
+    torch.manual_seed(1)
+    model, data = mlp(hidden=8), torch.randn(rows, 4)
+    result = pruned(model, X, at="0", data=(data,), threshold=0.6)
+    assert result.report.grade is Grade.EMPIRICAL
+    (check,) = (check for check in result.report.checks if check.name == "data")
+    new, old = (copy.deepcopy(each).double()(data.double()) for each in (result.module, model))
+    assert result.module[0].out_features < 8
+    assert 0 < (new - old).abs().max() == check.figures["bound"]
+    in_float32 = (result.module(data) - model(data)).abs().max()
+    assert in_float32 <= check.figures["bound"] + 1e-6
+    assert f"on {rows} rows" in check.summary
+
+
+def test_prune_2_silence_is_not_a_proof():
+    model = silent()
+    result = pruned(model, X, data=(X,))
+    assert result.report.grade is Grade.EMPIRICAL
+    assert result.module[0].out_features <= 6
+    assert "(PRUNE-2)" in str(result.report)
+    with pytest.raises(VerificationError, match="EMPIRICAL, expected PROVED"):
+        morphir.transform(
+            model, PruneDormantPass(data=(X,)), example_inputs=(X,), min_grade=Grade.PROVED
+        )
+
+
+def test_prune_2_the_most_dormant_go_first():
+    torch.manual_seed(2)
+    model = mlp(hidden=8)
+    activity = model[:2](X).abs().mean(0)
+    order = (activity / activity.mean()).argsort()
+    result = pruned(model, X, at="0", data=(X,), threshold=100.0, max_fraction=0.5)
+    kept = sorted(order[4:].tolist())
+    assert torch.equal(result.module[0].weight, model[0].weight[kept])
+    result = pruned(model, X, at="0", data=(X,), threshold=100.0, min_width=3)
+    assert torch.equal(result.module[0].weight, model[0].weight[sorted(order[5:].tolist())])
+
+
+def test_prune_3_units_start_anew():
+    """PRUNE-3: random in, zero out, fresh moments; the others keep theirs"""
+    model = silent()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(X).square().sum().backward()
+        optimizer.step()
+    result = morphir.transform(
+        model, PruneDormantPass(at="0", data=(X,), mode="reseed", seed=3), optimizer=optimizer,
+        example_inputs=(X,),
+    )  # fmt: skip
+    assert result.report.grade is Grade.EMPIRICAL
+    assert result.report.laws[-1] == "PRUNE-3"
+    new = result.module
+    weight, moments = new[0].weight, result.optimizer.state[new[0].weight]
+    fresh = (new[0].weight != model[0].weight).any(1)
+    assert fresh[[1, 4]].all()
+    assert (new[2].weight[:, fresh] == 0).all()
+    assert weight[fresh].std() > 0.01
+    assert (moments["exp_avg"][fresh] == 0).all()
+    assert (moments["exp_avg_sq"][fresh] == 0).all()
+    old = optimizer.state[model[0].weight]
+    assert torch.equal(moments["exp_avg_sq"][~fresh], old["exp_avg_sq"][~fresh])
+    assert (result.optimizer.state[new[2].weight]["exp_avg"][:, fresh] == 0).all()
+    again = pruned(model, X, at="0", data=(X,), mode="reseed", seed=3).module
+    assert torch.equal(again[0].weight, weight)
+    other = pruned(model, X, at="0", data=(X,), mode="reseed", seed=4).module
+    assert not torch.equal(other[0].weight, weight)
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_prune_1_fresh_units_can_be_taken_back(name: str):
+    """PRUNE-1: widening by fresh units and pruning these gives the old weights, bit for bit"""
+    make, x, at, options = SITES[name]
+    model = make()
+    grown = wide(model, at, x, init="fresh", **options).module
+    result = pruned(grown, x)
+    assert result.report.grade is Grade.PROVED
+    assert_same_bits(model, result.module)
+
+
+def test_prune_behind_an_insertion():
+    model = mlp(hidden=8)
+    zero(model[2].weight, slice(None), [1, 3, 5])
+    result = morphir.transform(
+        model, [PruneDormantPass(), DeeperPass(at="1")], example_inputs=(X,)
+    )  # fmt: skip
+    assert result.report.grade is Grade.PROVED
+    assert result.module.get_submodule("1_deeper1.layer").in_features == 5
+
+
+# -- constants -------------------------------------------------------------------------------------
+
+
+def constant(activation: type[nn.Module] = nn.Sigmoid, **options: Any) -> nn.Sequential:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(4, 6), activation(), nn.Linear(6, 5, **options), nn.Linear(5, 2)
+    )
+    zero(model[0].weight, [2, 3])
+    return model
+
+
+def test_prune_4_a_constant_goes_into_the_bias():
+    """PRUNE-4, BACK-14, RUN-6: in float64, rounded once; the report says how far that goes"""
+    model = constant()
+    result = pruned(model, X, fold=True)
+    assert result.report.grade is Grade.TESTED
+    assert "2 of 6 units of 0.weight removed: 2, 3 (PRUNE-4)" in str(result.report)
+    c = torch.sigmoid(model[0].bias[[2, 3]].double())
+    expected = model[2].bias.double() + model[2].weight[:, [2, 3]].double() @ c
+    assert torch.equal(result.module[2].bias, expected.float())
+    (check,) = (check for check in result.report.checks if check.name == "rounding")
+    gap = (expected - expected.float()).abs().max().item()
+    assert check.figures["rounding"] == pytest.approx(gap, rel=1e-6)
+    assert 0 < check.figures["bound"] < 1e-7
+    (run,) = (check for check in result.report.checks if check.name == "float64")
+    assert run.grade is Grade.TESTED
+    assert pruned(model, X).module[0].out_features == 6
+
+
+def test_prune_4_through_convolutions_without_padding_and_batch_norm():
+    """PRUNE-4: every tap reads the constant; in groups each reads its own"""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(),
+        nn.Conv2d(6, 4, 3, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2),
+    )  # fmt: skip
+    for unit in (1, 4):
+        zero(model[1].weight, unit)
+    with torch.no_grad():
+        model[1].bias[[1, 4]] = torch.tensor([0.3, 0.7])
+    result = pruned(model, IMAGE, at="0", fold=True)
+    assert result.report.grade is Grade.TESTED
+    assert result.module[3].in_channels == 4
+    for training in (False, True):
+        both = [copy.deepcopy(each).train(training)(IMAGE) for each in (model, result.module)]
+        torch.testing.assert_close(*both, rtol=0, atol=1e-5)
+
+
+def test_prune_4_and_the_units_behind_in_one_edit():
+    """PRUNE-4: the bias that takes over loses units itself"""
+    model = constant()
+    zero(model[3].weight, slice(None), 1)
+    result = pruned(model, X, fold=True)
+    assert [m.out_features for m in (result.module[0], result.module[2])] == [4, 4]
+    assert_close(model, result.module)
+
+
+def assert_close(one: nn.Module, other: nn.Module) -> None:
+    torch.testing.assert_close(one(X), other(X), rtol=0, atol=1e-6)
+
+
+def test_prune_4_in_place_and_undone(monkeypatch: Any):
+    model = constant()
+    kept = copy.deepcopy(model)
+    monkeypatch.setattr("morphir.pipeline.check_emission", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        morphir.apply(
+            model, PruneDormantPass(fold=True), example_inputs=(X,), inplace=True
+        )  # fmt: skip
+    assert_same_bits(kept, model)
+    monkeypatch.undo()
+    result = morphir.transform(
+        model, PruneDormantPass(fold=True), example_inputs=(X,), inplace=True
+    )  # fmt: skip
+    assert result.module is model
+    assert model[0].out_features == 4
+    assert_close(kept, model)
+    again = morphir.replay(morphir.Lineage.from_json(result.lineage.to_json()), constant())
+    assert_same_bits(model, again)
+
+
+class Summed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 2)
+        self.scale = nn.Parameter(torch.ones(6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.sigmoid(self.a(x))
+        return self.b(h) + (h * self.scale).sum(-1, keepdim=True)
+
+
+def padded() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3), nn.Sigmoid(), nn.Conv2d(6, 4, 3, padding=1), nn.Flatten(),
+        nn.Linear(64, 2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "at", "x", "reason"),
+    [
+        (lambda: constant(bias=False), "0", X, r"the layer of '2.weight' has no bias that could"),
+        (padded, "0", IMAGE, r"'2.weight' is a convolution whose padding is 0 where the unit is"),
+        (Summed, "a", X, "sum has no bias that could take a constant over"),
+    ],
+)
+def test_prune_4_refused_where_no_bias_can_take_it(make: Any, at: str, x: Any, reason: str):
+    """PRUNE-4"""
+    model = make()
+    zero(model.get_submodule(at).weight, 3)
+    before = copy.deepcopy(model)
+    with pytest.raises(RefusalError, match=rf"unit 3 is a constant that can't be folded: {reason}"):
+        morphir.apply(
+            model, PruneDormantPass(at=at, units=[3], fold=True), example_inputs=(x,), inplace=True
+        )
+    assert_same_bits(before, model)
+    assert "no unit does nothing" in str(pruned(model, x, fold=True).report)
+
+
+def test_prune_4_a_shared_bias_is_refused():
+    model = constant()
+    model.append(nn.Linear(2, 5))
+    model[4].bias = model[2].bias
+    with pytest.raises(RefusalError, match=r"'2.bias' is also read by another linear"):
+        pruned(model, X, at="0", units=[2], fold=True)
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"at": 3}, r"at=3, expected a qualified module name, a glob, a list of them, or None"),
+        ({"at": []}, r"at=\(\), expected a qualified module name"),
+        ({"units": [1]}, r"units=\(1,\), expected unit numbers, with at= the name of one module"),
+        ({"at": "0", "units": [-1]}, r"units=\(-1,\), expected unit numbers"),
+        ({"at": "0", "units": []}, r"units=\(\), expected unit numbers"),
+        ({"threshold": -1.0}, r"threshold=-1.0, expected a number that is not negative"),
+        ({"threshold": 0.1}, r"data=None, expected inputs, where threshold= or mode='reseed'"),
+        ({"mode": "reseed"}, r"data=None, expected inputs"),
+        ({"mode": "drop"}, r"mode='drop', expected 'remove' or 'reseed'"),
+        ({"mode": "reseed", "data": X, "fold": True}, r"fold=True, expected True or False, and"),
+        ({"fold": 1}, r"fold=1, expected True or False"),
+        ({"max_fraction": 0}, r"max_fraction=0, expected a number above 0, at most 1"),
+        ({"min_width": 0}, r"min_width=0, expected a positive integer"),
+        ({"seed": "x"}, r"seed='x', expected an integer"),
+    ],
+)
+def test_options_that_no_model_fits(options: Any, message: str):
+    with pytest.raises(RefusalError, match=message):
+        PruneDormantPass(**options)
+
+
+class Opaque(nn.Module):
+    """The hidden axis reaches numpy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.a(x).relu()
+        return self.b(h) + float(h.detach().numpy().sum())
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (mlp, {"at": "0", "units": [6]}, r"'0' has 6 units, numbered from 0: unit 6 is not among"),
+        (mlp, {"at": "0", "units": [1]}, r"unit 1 is not known to do nothing"),
+        (
+            mlp, {"at": "0", "units": [1], "data": (X,)},
+            r"unit 1 is not known to do nothing: its score is \d",
+        ),
+        (mlp, {"at": "4", "units": [1]}, r"the axis cannot change: .*output"),
+        (mlp, {"at": "7"}, r"'7'"),
+        (mlp, {"box": {"y": (0, 1)}}, r"box= names 'y', and the inputs are \['input'\]"),
+        (mlp, {"box": (1.0, -1.0)}, r"box= of 'input' is \(1.0, -1.0\), expected \(low, high\)"),
+        (mlp, {"data": (X, X)}, r"data= has 2 tensors for 'forward', which takes input"),
+        (mlp, {"data": (X[:, :3],)}, r"'forward' can't be run on data="),
+        (Opaque, {"at": "a", "units": [1]}, r"the axis cannot change: "),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_by_name(make: Any, options: Any, message: str):
+    model = make()
+    before = copy.deepcopy(model)
+    with pytest.raises(RefusalError, match=message):
+        morphir.apply(model, PruneDormantPass(**options), example_inputs=(X,), inplace=True)
+    assert_same_bits(before, model)
+
+
+# -- bugs ------------------------------------------------------------------------------------------
+
+
+def failed(model: nn.Module, **options: Any) -> str:
+    with pytest.raises(VerificationError) as raised:
+        pruned(model, X, **options)
+    bad = (Grade.UNKNOWN, Grade.REFUTED)
+    return ", ".join(check.name for check in raised.value.report.checks if check.grade in bad)
+
+
+def test_the_wrong_unit_is_caught(monkeypatch: Any):
+    """The backend keeps a unit that should go, and the other way round."""
+    model = mlp(nn.Tanh, hidden=8)
+    zero(model[2].weight, slice(None), 3)
+    split = resizing.split
+
+    def wrong(tensor: torch.Tensor, change: Any) -> Any:
+        new, lost = split(tensor, change)
+        return (new.flip(0) if new.shape == (7, 4) else new), lost
+
+    monkeypatch.setattr(resizing, "split", wrong)
+    assert failed(model) == "certificate, certificate (train), float64, native"
+
+
+def test_a_constant_that_is_off_is_caught(monkeypatch: Any):
+    """The bias is the rounded sum, so only the run sees that it is a sum of something else."""
+    folds = constants.Constants.folds
+
+    def wrong(self: Any, units: Any) -> Any:
+        def off(number: float) -> float:
+            return number * (1 + 1e-9)
+
+        found = folds(self, units)
+        return tuple(
+            type(each)(each.weight, each.bias, tuple(map(off, each.constants))) for each in found
+        )
+
+    monkeypatch.setattr(constants.Constants, "folds", wrong)
+    assert failed(constant(), fold=True) == "certificate, certificate (train), float64"
+
+
+def test_a_bias_that_is_not_the_rounded_sum_is_caught(monkeypatch: Any):
+    rounded = resizing._Resized._rounded
+
+    def wrong(self: Any, old: torch.Tensor) -> torch.Tensor:
+        new = rounded(self, old)
+        return new.nextafter(torch.tensor(9.0)) if new.dim() == 1 else new
+
+    monkeypatch.setattr(resizing._Resized, "_rounded", wrong)
+    assert "rounding" in failed(constant(), fold=True)
