@@ -35,7 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blocks": {"ops"},
     "shares": {"randomness", "ir"},
     # A pass records the block that it inserts: what it says about it is what the block does.
-    "passes": {"errors", "randomness", "ir", "ops", "axes", "frontend", "blocks", "shares"},
+    "passes": {
+        "errors", "randomness", "tensors", "ir", "ops", "axes", "frontend", "blocks", "shares",
+    },
     "backend": {"errors", "randomness", "tensors", "cloning", "ir"},
     # What surrounds a model.
     "lineage": {"errors", "ir"},

@@ -108,14 +108,14 @@ class Scratch:
 
 
 def _tag_numbers(name: str, module: nn.Module, watch: SizeWatch) -> None:
-    """Tags the whole numbers of a user's module, and those of torch's that are sizes of axes."""
+    """Tags the whole numbers of a user's module, and of any module those that are sizes of axes."""
     of_torch = type(module).__module__.startswith("torch.")
     for key, value in [*vars(module).items()]:
         if of_torch and key not in _SIZES:
             continue
         if type(value) is int and not (of_torch and value == 1):  # one group cannot become two
             module.__dict__[key] = TaggedInt(value, ReadAttribute(name, key, value), watch)
-        elif of_torch and isinstance(value, tuple) and all(type(n) is int for n in value):
+        elif key in _SIZES and isinstance(value, tuple) and all(type(n) is int for n in value):
             module.__dict__[key] = tuple(
                 TaggedInt(number, ReadAttribute(name, f"{key}[{k}]", number), watch)
                 for k, number in enumerate(value)

@@ -1,7 +1,8 @@
 """What ops do to boxes: for every element the interval of its result.
 
-Sums are rounded outward by the error bound n u / (1 - n u) of their absolute sum (Higham 2002, 3.1),
-the rest by an ulp or two; what is 0 stays 0. `morphir.ops.box` says what the rules are for.
+Sums are rounded outward by the error bound n u / (1 - n u) of their absolute sum (Higham 2002,
+3.1), the rest by an ulp or two. What is 0 stays 0, and what underflows to 0 does not become it.
+`morphir.ops.box` says what the rules are for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from morphir.ops.base import Op
 
 _UNIT_ROUNDOFF: Final = 2.0**-53
+_TINY: Final = 5e-324  # what underflows is no larger
 
 
 class Box(NamedTuple):
@@ -41,6 +43,7 @@ Rule = Callable[[Op, Mapping[str, Any]], Box | None]
 
 
 def filled(tensor: torch.Tensor, number: float) -> torch.Tensor:
+    """A tensor like another one in float64, all of whose elements are one number."""
     return torch.full_like(tensor, number, dtype=torch.float64)
 
 
@@ -66,7 +69,14 @@ def move(op: Op, arguments: Mapping[str, Any]) -> list[Box]:
 def _monotone(op: Op, arguments: Mapping[str, Any]) -> Box:
     """A non-decreasing function of one operand that torch computes to an ulp or two."""
     low, high = (op.execute(each) for each in _ends(arguments))
-    return Box(low, high).outward(2)
+    found = Box(low, high).outward(2)
+    if op.name == "hardsigmoid":  # is 0 on a half line
+        return found
+    x = arguments["input"]
+    return Box(
+        torch.where((low == 0) & (x.low != 0), -_TINY, found.low),
+        torch.where((high == 0) & (x.high != 0), _TINY, found.high),
+    )
 
 
 def _exact(op: Op, arguments: Mapping[str, Any]) -> Box:
@@ -110,9 +120,15 @@ def _as_box(argument: Any) -> Box | None:
 
 
 def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a * b, where infinity times zero is zero."""
+    """a * b, where infinity times zero is zero and what underflows keeps its sign."""
     zero = (a == 0) | (b == 0)
-    return torch.where(zero, torch.zeros((), dtype=torch.float64), a * b)
+    product = torch.where(zero, torch.zeros((), dtype=torch.float64), a * b)
+    tiny = torch.copysign(torch.full_like(product, _TINY), a) * torch.copysign(_one(b), b)
+    return torch.where((product == 0) & ~zero, tiny, product)
+
+
+def _one(tensor: torch.Tensor) -> torch.Tensor:
+    return filled(tensor, 1.0)
 
 
 def _affine(op: Op, arguments: Mapping[str, Any]) -> Box | None:
@@ -141,8 +157,9 @@ def _affine(op: Op, arguments: Mapping[str, Any]) -> Box | None:
         low, high, size = low + added, high + added, size + added.abs()
     terms = w[0].numel() + 2
     slack = size * (terms * _UNIT_ROUNDOFF / (1 - terms * _UNIT_ROUNDOFF)) * 2
-    # A sum of zeros and one number is that number.
-    slack = torch.where(run(torch.ones_like(box.low), w.abs()) == 0, torch.zeros_like(slack), slack)
+    # A sum of zeros and one number is that number; other terms may underflow.
+    loaded = run((~box.is_zero).double(), (w != 0).double()) > 0
+    slack = torch.where(loaded, slack + terms * _TINY, torch.zeros_like(slack))
     no_low = (run(open_low, up) > 0) | (run(open_high, -down) > 0)
     no_high = (run(open_high, up) > 0) | (run(open_low, -down) > 0)
     infinite = torch.full((), math.inf, dtype=torch.float64)
@@ -200,15 +217,17 @@ def _batch_norm(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     factor = scale / (variance + arguments["eps"]).sqrt()
     corners = torch.stack([_product(end - mean, factor) + shift for end in box])
     size = (corners.abs().amax(0) + shift.abs() + (factor * mean).abs()) * 8 * _UNIT_ROUNDOFF
-    size = torch.where(size.isinf() | (factor == 0), torch.zeros_like(size), size)
+    size = torch.where(size.isinf() | (factor == 0), torch.zeros_like(size), size + _TINY)
     return Box(corners.amin(0) - size, corners.amax(0) + size)
 
 
 def _mean(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     """A mean: of elements that are all 0 it is 0."""
     low, high = (op.execute(each) for each in _ends(arguments))
-    count = arguments["input"].low.numel()
-    slack = torch.maximum(low.abs(), high.abs()) * count * 2 * _UNIT_ROUNDOFF
+    box = arguments["input"]
+    size = op.execute({**arguments, "input": torch.maximum(box.low.abs(), box.high.abs())})
+    loaded = op.execute({**arguments, "input": (~box.is_zero).double()}) > 0
+    slack = size * box.low.numel() * 2 * _UNIT_ROUNDOFF + _TINY * loaded.double()
     slack = torch.where(slack.isfinite(), slack, torch.zeros_like(slack))
     return Box(low - slack, high + slack)
 

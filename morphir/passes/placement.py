@@ -154,15 +154,14 @@ def _refuse_hidden(
     name, (graph, _) = calls[0][1].module, calls[0]
     module = whole_module(graph, hiding)
     chosen = _chosen_before(around, calls, options)
-    is_open = not isinstance(chosen, Refusal)
-    exact = is_open and isinstance(_place_exact(around, calls, chosen, options), Placement)
+    identity = None if isinstance(chosen, Refusal) else _place_exact(around, calls, chosen, options)
     return Refusal(
         f"a parametric block after {name!r} would not learn: wherever {activation.op} changes "
         f"something, {hiding.op}, which follows, is flat, and no gradient comes back",
         (name,),
         (
             *((f"at={module!r}",) if module else ()),
-            *(("block='identity'",) if exact else ()),
+            *(("block='identity'",) if isinstance(identity, Placement) else ()),
             "block='residual'",
         ),
     )

@@ -1,15 +1,14 @@
 """Remove units that do nothing, or start them anew.
 
-    PRUNE-1   a unit whose contribution is zero wherever it is read is removed, and the function
-              computed is unchanged:  w[:, i] x[i] = 0  for all inputs, since the weights are zero or
-              the unit is
+    PRUNE-1   a unit whose contribution is zero wherever units are summed is removed, and the
+              function is unchanged:  w[:, i] x[i] = 0  for all inputs, since a factor is zero
     PRUNE-2   a unit that is dormant on data is removed; what that changes is measured on the data
     PRUNE-3   a unit that is dormant on data is started anew, with random incoming numbers, zero
               outgoing ones and fresh optimizer state
     PRUNE-4   a unit that is a constant is removed, and a bias takes the constant over
 
-The score is that of ReDo (Sokar et al. 2023, eq. 1): the mean size of a unit's activations over data,
-relative to the mean over the layer.
+When a unit is dead stands in `units.py`, what dormant is in `activity.py`, and which constants can
+be folded in `constants.py`.
 """
 
 from __future__ import annotations

@@ -138,19 +138,19 @@ class Surroundings:
 
         Where values are concatenated it is that of all of them.
         """
-        found: dict[Node, Activation] = {}
-        values = {value: None}
-        while values:
-            value, _ = values.popitem()
+        found: list[Activation] = []
+        values = [value]
+        for value in values:  # it grows
             node = graph.producers.get(value)
+            if node is None:
+                return None
             if is_activation(node):
-                found[node] = Activation.of(node)
-            elif node is None or not _inputs(node) or self.interval(graph, value) == ANYTHING:
+                found.append(Activation.of(node))
+            elif not _inputs(node) or self.interval(graph, value) == ANYTHING:
                 return None
             else:
-                values |= dict.fromkeys(_inputs(node))
-        first, *others = found.values()
-        return first if all(each == first for each in others) else None
+                values += [each for each in _inputs(node) if each not in values]
+        return found[0] if all(each == found[0] for each in found) else None
 
     def nearest_activation(self, graph: Graph, value: Value) -> Activation | None:
         """The first activation on the way back from a value or, if none, on the way on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from typing import final
 
@@ -40,7 +41,7 @@ class Target:
         if heads is not None:
             found = cls(module, heads_of(groups, module), heads, "heads")
         else:
-            found = cls(module, groups.features(module), width or 0, "width")
+            found = cls(module, _features(groups, module), width or 0, "width")
         if found.form.size > found.size:
             raise RefusalError(
                 f"{module!r} has {found.form.size} {found._what}, more than "
@@ -124,6 +125,34 @@ class Target:
             nodes=[self.module],
             suggestions=[f"{self.option}={each}" for each in near],
         )
+
+
+def _features(groups: AxisGroups, module: str) -> Form:
+    """The output features of a module; of an activation it says whose units it returns."""
+    try:
+        return groups.features(module)
+    except RefusalError as refusal:
+        makers = [f"at={name!r}" for name in _makers(groups, module)]
+        if not makers:
+            raise
+        raise RefusalError(refusal.reason, nodes=refusal.nodes, suggestions=makers) from refusal
+
+
+def _makers(groups: AxisGroups, module: str) -> Iterator[str]:
+    """The modules whose tensors make the units that another one returns, where they may change."""
+    graphs = groups.program.graphs.values()
+    results = {value for g in graphs for call in g.calls_of(module) for value in call.results}
+    for leaf, group in groups.groups.items():
+        if group.reason is None and not results.isdisjoint(place.tensor for place in group.values):
+            owners = (str(place.tensor).rpartition(".")[0] for place in group.state)
+            yield from islice((name for name in owners if _returns(groups, name, leaf)), 1)
+
+
+def _returns(groups: AxisGroups, module: str, leaf: Atom) -> bool:
+    try:
+        return leaf in {*atoms_in(groups.features(module))}
+    except RefusalError:
+        return False
 
 
 def _each(form: Form, leaf: Atom) -> int:

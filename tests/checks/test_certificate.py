@@ -389,6 +389,19 @@ def test_cert_7_still_accepts_what_reads_no_numbers():
     assert check.summary.endswith("given the same Python on 1 value")
 
 
+def test_cert_7_a_float_of_a_size_is_the_same_on_all_inputs():
+    def new(s: Net, x: torch.Tensor) -> torch.Tensor:
+        h = s.a(x).clamp(min=float(x.shape[-1] - 8))
+        return torch.relu(s.new(h))
+
+    def old(s: Net, x: torch.Tensor) -> torch.Tensor:
+        return s.a(x).clamp(min=0.0)
+
+    check = certify(*pair(old, new, a=nn.Linear(8, 8), new=identity(8)))
+    assert is_proved(check)
+    assert check.figures["escapes"] == 0
+
+
 def test_cert_5_compares_what_left_torch():
     before, after = pair(
         lambda s, x: x * 2 if s.a(x).sum() > 0 else x,

@@ -44,7 +44,6 @@ def test_run_6_what_is_not_the_rounded_sum_is_refuted():
 def test_a_model_holds_other_numbers_for_a_while():
     _, model, exact = models()
     before = model.bias.data.clone()
-    with pytest.raises(ZeroDivisionError), holding(model, exact):
+    with holding(model, exact):
         assert torch.equal(model.bias, exact["bias"])
-        1 / 0
     assert torch.equal(model.bias, before)

@@ -15,6 +15,7 @@ from morphir.errors import RefusalError
 from morphir.frontend import trace
 from morphir.frontend.isolation import Scratch
 from morphir.frontend.sizes import ReadAttribute, TaggedInt
+from morphir.ir import ModuleAttribute
 from tests.frontend.models import ZOO, Attention, Mlp, One, Recurrent, Tied, X, build
 
 
@@ -207,3 +208,16 @@ def test_a_file_or_lock_that_the_call_changes_is_refused(tmp_path: Path):
     model = holding(threading.Lock(), lambda s, x: s.fc(x) * s.thing["it"].acquire())
     with pytest.raises(RefusalError, match="changes a lock that it holds"):
         trace(model, example_inputs=(X,))
+
+
+class OwnNorm(nn.LayerNorm):
+    """A norm of the user's, as timm and torchvision have them."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input)
+
+
+def test_the_sizes_of_a_subclass_of_a_layer_of_torch_are_known_too():
+    program = trace(OwnNorm(4), example_inputs=(torch.randn(2, 4),))
+    (node,) = program.graphs["forward"].nodes
+    assert node.arguments["normalized_shape"] == (ModuleAttribute("", "normalized_shape[0]", 4),)

@@ -104,3 +104,30 @@ def test_a_larger_box_keeps_what_is_zero():
     found = point(0.0, 1.0).outward()
     assert (found.low[0], found.high[0]) == (0, 0)
     assert found.low[1] < 1 < found.high[1]
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "exp", "softplus", "tanh", "elu", "leaky_relu"])
+def test_fact_4_what_underflows_is_not_zero(name: str):
+    """FACT-4: sigmoid(-1000) is 0 in float64 and is not 0"""
+    x = 5e-324 if name in ("tanh", "elu", "leaky_relu") else -1000.0
+    assert not run(name, input=point(-x)).is_zero.any()
+    assert not run(name, input=point(x)).is_zero.any()
+    assert run("hardsigmoid", input=point(-4.0)).is_zero.all()
+
+
+def test_fact_4_nor_is_a_product_or_a_sum_that_does():
+    """FACT-4"""
+    small = point(1e-200)
+    assert not run("mul", input=small, other=small).is_zero.any()
+    weight = Box(small.low[None], small.high[None])
+    assert not run("linear", input=small, weight=weight).is_zero.any()
+    tiny = point(5e-324, 0.0, 0.0, 0.0)
+    assert not run("mean", input=tiny).is_zero.any()
+
+
+def test_fact_4_a_mean_that_cancels_is_not_zero():
+    """FACT-4: the error is relative to what is summed, not to the sum"""
+    x = point(1e17, 1.0, -1e17)
+    found = run("mean", input=x)
+    assert found.low < 1 / 3 < found.high
+    assert run("mean", input=point(0.0, 0.0)).is_zero.all()

@@ -86,5 +86,5 @@ def test_data_that_reach_nothing_are_refused():
     program = morphir.trace(Agent(), example_inputs=(X,), entry_points=("act", "value"))
     groups = AxisGroups(program)
     units = Units(groups, groups.of("trunk.0")[0].atom)
-    with pytest.raises(RefusalError, match="no activations of the units of 'trunk.0.weight' can"):
+    with pytest.raises(RefusalError, match=r"no activations of the units of 'trunk.0.weight' can"):
         scores_of(units, values_on(program, {}))

@@ -327,7 +327,7 @@ def test_compact_1_every_entry_point_counts():
     seed=st.integers(0, 3),
 )
 def test_compact_1_on_random_nets(steps: Any, zeros: Any, double: bool, seed: int):
-    """COMPACT-1: whatever is 0 in a net, what is left computes the same, and nothing is left to do"""
+    """COMPACT-1: whatever is 0, what is left computes the same, and nothing is left to do"""
     torch.manual_seed(seed)
     model = Random(steps, True)
     x = X

@@ -65,3 +65,10 @@ def test_a_module_without_features_of_its_own_is_refused():
 
 def test_features_of_a_product_are_a_form():
     assert parts_of(Target.of(groups_of("grouped"), "first", 30, None).form)
+
+
+def test_of_an_activation_the_layer_before_it_is_suggested():
+    groups = groups_of("gpt")
+    with pytest.raises(RefusalError, match=r"'h\.0\.mlp\.1' returns no axis") as caught:
+        Target.of(groups, "h.0.mlp.1", 64, None)
+    assert caught.value.suggestions == ("at='h.0.mlp.0'",)

@@ -424,7 +424,7 @@ def normed(norm: nn.Module) -> nn.Module:
     [
         (mlp(), "0", 5, "'0' has 6 output features, more than width=5", "width=12"),
         (mlp(), "4", 5, "it is an axis of the output of 'forward'", ""),
-        (mlp(), "1", 9, "'1' returns no axis that its own parameters have", ""),
+        (mlp(), "1", 9, "'1' returns no axis that its own parameters have", "at='0'"),
         (mlp(), "7", 9, "there is no module '7'", "at='0'"),
         (Spare(), "spare", 9, "'spare' was called by no recorded entry point", ""),
         (Literal(), "fc", 12, "[0-9]+ is written in the code", ""),
