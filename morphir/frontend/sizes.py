@@ -118,9 +118,7 @@ def _arithmetic(
     return apply
 
 
-def _division(
-    divide: Callable[[int, Any], Any],
-) -> Callable[[TaggedInt, Any], Any]:
+def _division(divide: Callable[[int, Any], Any]) -> Callable[[TaggedInt, Any], Any]:
     def apply(self: TaggedInt, other: Any) -> Any:
         if isinstance(other, int | float):
             _note_floats(self, other)
