@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import final
 
 from morphir.checks.inventory import Facts, Group, Inventory
 from morphir.ir import AttributeChange
@@ -57,8 +58,23 @@ def _group(group: Group, before: Inventory, shapes: Mapping[str, tuple[int, ...]
 
 
 def _state(state: object, old: object, new: tuple[int, ...]) -> object:
+    """Of an entry with a number for each of the parameter's only the shape is known beforehand."""
     assert isinstance(state, tuple)
-    return tuple(
-        (key, (*value[:2], new) if isinstance(value, tuple) and value[2:] == (old,) else value)
-        for key, value in state
-    )
+    return tuple((key, _entry(value, old, new)) for key, value in state)
+
+
+def _entry(value: object, old: object, new: tuple[int, ...]) -> object:
+    if isinstance(value, tuple) and len(value) > 2 and value[2] == old:
+        return (*value[:2], new, *[_Any()] * (len(value) - 3))
+    return value
+
+
+@final
+class _Any:
+    """Equals everything."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0

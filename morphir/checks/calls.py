@@ -19,7 +19,7 @@ from morphir.ops.paths import Path
 from morphir.ops.replay import evaluate
 
 # Shapes are compared at one batch size: a prime, so that it divides and equals no other axis.
-_BATCH: Final = 1009
+BATCH: Final = 1009
 
 Axes = tuple[Known, ...]
 
@@ -38,7 +38,7 @@ def layout_of(node: Node, op: Op) -> Layout:
     Raises:
         Rejection: A shape is not known, or does not fit the op's declaration.
     """
-    arguments, results = concrete(node, _BATCH)
+    arguments, results = concrete(node, BATCH)
     try:
         return op.layout(arguments, results)
     except ValueError as error:
@@ -61,7 +61,7 @@ def number_of(argument: Argument, node: Node) -> Any:
     """The number that a size is; anything else is itself a matter of keys."""
     if not isinstance(argument, SizeOf | Arithmetic | ModuleAttribute):
         return None
-    shapes = {v: Shape(v.type.sizes(_BATCH)) for v in node.operands if v.type is not None}
+    shapes = {v: Shape(v.type.sizes(BATCH)) for v in node.operands if v.type is not None}
     state = {value.name: shape for value, shape in shapes.items() if value.origin == "state"}
     return evaluate(argument, shapes, state)
 

@@ -78,7 +78,7 @@ class Inventory:
             {name: known[id(tensor)] for name, tensor in named},
             {n: (frozenset(names[id(t)]), frozenset(memory[_memory(t)])) for n, t in named},
             tuple(model.state_dict()),
-            tuple(_group_facts(optimizers, names)),
+            tuple(_group_facts(optimizers, names, bits=bits)),
         )
 
 
@@ -123,14 +123,17 @@ def _tensor_facts(tensor: torch.Tensor, *, bits: bool) -> dict[str, object]:
     return facts
 
 
-def _group_facts(optimizers: Sequence[Optimizer], names: Mapping[int, set[str]]) -> Iterator[Group]:
+def _group_facts(
+    optimizers: Sequence[Optimizer], names: Mapping[int, set[str]], *, bits: bool
+) -> Iterator[Group]:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             options = {k: _plain(v) for k, v in group.items() if k not in ("params", "param_names")}
             held = {
                 min(names.get(id(p), {f"tensor {number}, which is not the model's"})): tuple(
                     sorted(
-                        (key, _plain(value)) for key, value in optimizer.state.get(p, {}).items()
+                        (key, _kept(value, bits=bits))
+                        for key, value in optimizer.state.get(p, {}).items()
                     )
                 )
                 for number, p in enumerate(group["params"])
@@ -151,6 +154,13 @@ def _plain(value: object) -> object:
     if isinstance(value, torch.Tensor):
         return ("tensor", str(value.dtype), tuple(value.shape))
     return f"<{type(value).__qualname__}>"
+
+
+def _kept(value: object, *, bits: bool) -> object:
+    """An entry of an optimizer's state; of a tensor also the bits."""
+    if bits and isinstance(value, torch.Tensor):
+        return ("tensor", str(value.dtype), tuple(value.shape), digest(value))
+    return _plain(value)
 
 
 def _name(function: object) -> str:

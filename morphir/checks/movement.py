@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from morphir.checks.calls import Axes, Shape, concrete
+from morphir.checks.calls import BATCH, Axes, Shape, concrete
 from morphir.checks.rejection import Rejection
 from morphir.checks.relations import Known
 from morphir.ir import Node, Relation
@@ -112,8 +112,16 @@ def _read(
 
 
 def _as_relation(known: Known, size: int, new_size: int) -> Relation:
-    if isinstance(known, Relation):
+    """A relation as it is at a batch of one."""
+    if not isinstance(known, Relation):
+        if size != new_size:
+            raise Rejection("CERT-12: a constant that follows an axis is moved")
+        return Relation.identity(size)
+    if known.size == size:
         return known
-    if size != new_size:
-        raise Rejection("CERT-12: a constant that follows an axis is moved")
-    return Relation.identity(size)
+    for major in (True, False):  # heads that share a dimension with the batch
+        sizes, new_sizes = ([BATCH, n] if major else [n, BATCH] for n in (size, new_size))
+        found = known.factors(sizes, new_sizes)
+        if found is not None and found[not major].is_identity:
+            return found[major]
+    raise Rejection("CERT-12: an axis that holds the batch is moved, and its units depend on it")

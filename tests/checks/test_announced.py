@@ -45,6 +45,7 @@ def test_kept_6_what_was_announced_may_differ():
         (lambda net, _: setattr(net[0], "in_features", 9), "in_features"),
         (lambda net, o: o.state[net[0].weight].update(exp_avg=torch.zeros(8, 4)), "its state"),
         (lambda net, o: o.state[net[0].weight].pop("exp_avg"), "its state"),
+        (lambda net, o: o.state[net[0].weight]["step"].zero_(), "its state"),
         (lambda net, _: setattr(net[0], "weight", nn.Parameter(torch.zeros(9, 4))), "shape"),
     ],
 )

@@ -165,7 +165,37 @@ def linear_only():
     return net, tensors, {}, torch.randn(2, 3)
 
 
-CASES = (dense, images, attention, recurrent, gated, normalised, linear_only)
+class Batched(nn.Module):
+    """Heads that share a dimension with the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(2, 15) for _ in "qkv")
+        self.out = nn.Linear(15, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, t, _ = x.shape
+        q, k, v = (
+            each(x).view(b, t, -1, 5).transpose(1, 2).reshape(-1, t, 5)
+            for each in (self.q, self.k, self.v)
+        )
+        mixed = torch.bmm(torch.bmm(q, k.mT).softmax(-1), v)
+        return self.out(mixed.view(b, -1, t, 5).transpose(1, 2).flatten(2))
+
+
+def batched():
+    copy_, split = sides(grown(3, 1, -1))
+    rows = multiply(copy_, Mapped(5))
+    tensors = {
+        f"{name}.{key}": (rows, Mapped(2)) if key == "weight" else (rows,)
+        for name in "qkv"
+        for key in ("weight", "bias")
+    }
+    tensors["out.weight"] = (Mapped(2), multiply(split, Mapped(5)))
+    return Batched(), tensors, {}, torch.randn(2, 4, 2)
+
+
+CASES = (batched, dense, images, attention, recurrent, gated, normalised, linear_only)
 
 
 @pytest.mark.parametrize("case", CASES)

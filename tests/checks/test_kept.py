@@ -259,6 +259,10 @@ OPTIMIZER_CHANGES: dict[str, tuple[str, Callable[[Any, Net], object]]] = {
     ),
     "option": ("group 0 (Adam)", lambda o, m: o.param_groups[0].update(lr=0.2)),
     "state lost": ("body.0.weight", lambda o, m: o.state.pop(m.body[0].weight)),
+    "moment changed": (
+        "body.0.weight",
+        lambda o, m: o.state[m.body[0].weight]["exp_avg"].add_(1e-9),
+    ),
     "state key lost": ("body.0.weight", lambda o, m: o.state[m.body[0].weight].pop("exp_avg")),
     "new missing": ("body.new.weight", lambda o, m: None),
     "new twice": (
