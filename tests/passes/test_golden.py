@@ -50,8 +50,7 @@ def written(edit: Resize) -> str:
         lines.append(f"map {number}: {each.size} -> {sources}; {' '.join(map(str, each.share))}")
     for name, change in edit.tensors.items():
         lines.append(f"@{name}[{', '.join(map(shown, change))}]")
-    for a in edit.attributes:
-        lines.append(f"{a.module}.{a.name}: {a.old} -> {a.new}")
+    lines += [f"{a.module}.{a.name}: {a.old} -> {a.new}" for a in edit.attributes]
     return "\n".join(lines) + "\n"
 
 
