@@ -74,6 +74,8 @@ def _passes(architecture: Architecture, change: str, seed: int) -> list[Any]:
         return [morphir.PruneDormantPass(at=architecture.inner.at, mode="remove")]
     site: Site = getattr(architecture, change)
     init = "copy" if site.copies_only or seed % 2 == 0 else "fresh"
+    if site.heads is not None:
+        return [morphir.WiderPass(at=site.at, heads=site.heads, init=init, seed=seed)]
     alone = morphir.WiderPass(at=site.at, width=site.width, init=init, seed=seed)
     return [alone, replace(alone, joint=True)]  # heads and width may have to change together
 

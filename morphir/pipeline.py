@@ -231,12 +231,19 @@ class Application:
             checks.append(check_double(*both, inputs, DEFAULT_TABLE, self._extended))
         with self.clock("native"):
             both = self.twins.native, twins.native
-            checks.append(check_native(*both, inputs, self.twins.double, self._extended))
+            reference, growth = self.twins.double, self._growth()
+            checks.append(check_native(*both, inputs, reference, self._extended, growth))
         if certificate.insertions:
             with self.clock("learning"):
                 claims, twin = certificate.insertions, self.twins.native
                 checks.append(check_learning(self.target, claims, inputs, twin))
         return checks
+
+    def _growth(self) -> float:
+        """What the shares of copies add up to in size: so much more may be rounded (RUN-2)."""
+        changes = [change for edit in self.rewriter.resizes for change in edit.tensors.values()]
+        maps = {m for change in changes for axis in change for m in maps_in(axis)}
+        return max((each.growth for each in maps), default=1.0)
 
     def _train_check(self, after: Traces, in_eval: Check) -> Check:
         old, new = self.before.train, after.train

@@ -21,11 +21,13 @@ class Site:
         at: Qualified name of the layer.
         width: How many output features it gets.
         copies_only: Whether a statistic over them (LayerNorm, RMSNorm) admits only copies of all.
+        heads: How many heads that is, where the features are heads.
     """
 
     at: str
     width: int
     copies_only: bool = False
+    heads: int | None = None
 
 
 @final

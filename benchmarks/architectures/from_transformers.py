@@ -193,7 +193,7 @@ ARCHITECTURES = (
         _mixtral,
         _text,
         # No module returns the hidden units of the experts: a key-value head and its queries.
-        inner=Site("model.layers.0.self_attn.v_proj", 24),
+        inner=Site("model.layers.0.self_attn.v_proj", 24, heads=3),
         trunk=Site("model.layers.0.self_attn.o_proj", 64, copies_only=True),
         insert="model.layers.0",
         readers=("model.layers.0.self_attn.o_proj",),

@@ -5,8 +5,8 @@
             model itself moves less when its parameters move by a few units in the last place
     RUN-2   in the stored dtype, on the given inputs, the new model is at most twice as far from the
             float64 result as the old one (three times for 16-bit types, ten times for a handful of
-            numbers), or as the rounding of the result; where there is no float64 result, it
-            returns the same bits
+            numbers), or as the rounding of the result, times what the shares of copies add up to in
+            size; where there is no float64 result, it returns the same bits
 
 Unlike the certificate this sees the real modules: hooks, buffers, kernels, code generation. It
 reports its power: how many inputs, and which share of the units they switched on and off. What is
@@ -246,6 +246,7 @@ def check_native(
     inputs: Mapping[str, Arguments],
     reference: nn.Module | None = None,
     extended: Extended = _SAME,
+    growth: float = 1.0,
 ) -> Check:
     """Checks RUN-2, and says whether the new model returns the same bits.
 
@@ -255,6 +256,8 @@ def check_native(
         inputs: Entry point to arguments of the old one.
         reference: A float64 copy of the old model, to tell which of two results is the better one.
         extended: The inputs and outputs of the new one that are longer (RUN-5).
+        growth: What the shares of the copies of a unit add up to in size: 5/4 and -1/4 of a number
+            are rounded like one and a half.
     """
     longer = {name: extended.arguments(after, name, each) for name, each in inputs.items()}
     old, new = (
@@ -275,7 +278,7 @@ def check_native(
         exact = extended.of(observe(reference, inputs, in_double=True))
     for name, result in old.results.items():
         lifted = None if exact is None else exact.results.get(name)
-        complaint = _complaint(result, new.results.get(name), lifted)
+        complaint = _complaint(result, new.results.get(name), lifted, growth)
         if complaint is None:
             summary = "other bits, and no float64 result to say whether they are worse"
             return Check("native", Grade.UNKNOWN, summary, found.where, figures)
@@ -298,7 +301,7 @@ def _compare_native(old: Observation, new: Observation) -> Findings:
     return found
 
 
-def _complaint(old: Any, new: Any, reference: Any) -> str | None:
+def _complaint(old: Any, new: Any, reference: Any, growth: float) -> str | None:
     """What is wrong with the new numbers, "" if nothing, None if that can't be told."""
     was, now, exact = numbers_in(old), numbers_in(new), numbers_in(reference)
     if was.keys() != now.keys():
@@ -315,7 +318,7 @@ def _complaint(old: Any, new: Any, reference: Any) -> str | None:
             return None
         error, own = rms(other.double() - true), rms(tensor.double() - true)
         rounding = torch.finfo(tensor.dtype).eps * rms(true)
-        limit = _multiple(tensor) * max(own, rounding)
+        limit = _multiple(tensor) * growth * max(own, rounding)
         if not error <= limit or not bool((tensor.isfinite() <= other.isfinite()).all()):
             return f"output {path!r} is {error:.1e} from its float64 result, the old one {own:.1e}"
     return ""

@@ -66,6 +66,14 @@ class AxisMap:
         """Whether nothing changes."""
         return self.source == tuple(range(self.size))  # then every share is 1 (AXIS-1)
 
+    @property
+    def growth(self) -> float:
+        """What the shares of copies of a unit add up to in size at most: 1.5 for 5/4 and -1/4."""
+        sizes: dict[int, Fraction] = {}
+        for unit, share in zip(self.source, self.share, strict=True):
+            sizes[unit] = sizes.get(unit, Fraction(0)) + abs(share)
+        return float(max(sizes.values(), default=Fraction(1)))
+
     def apply(self, tensor: torch.Tensor, axis: int, polarity: Polarity) -> torch.Tensor:
         """Maps a tensor along one axis; fresh positions are 0 (AXIS-2, AXIS-3)."""
         index = torch.tensor([max(i, 0) for i in self.source], device=tensor.device)

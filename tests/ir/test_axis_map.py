@@ -108,3 +108,10 @@ def test_the_dtype_is_kept(dtype):
     assert (
         AxisMap.copies(2, (1, FRESH, 1)).apply(torch.ones(2, dtype=dtype), 0, "copy").dtype == dtype
     )
+
+
+def test_growth_is_what_shares_add_up_to_in_size():
+    assert AxisMap.copies(2, (0, 1, 1)).growth == 1
+    parts = (Fraction(1), Fraction(5, 4), Fraction(-1, 4))
+    assert AxisMap(2, (0, 1, 1), parts).growth == 1.5
+    assert AxisMap.identity(3).growth == 1
