@@ -11,7 +11,7 @@ from torch import nn
 
 from morphir.ir import Check, Grade
 
-_CAN_REFUTE: Final = ("float64", "native", "rounding", "kept", "original", "learning")
+_CAN_REFUTE: Final = ("float64", "native", "rounding", "kept", "original", "carried", "learning")
 
 
 def parameters_not_finite(model: nn.Module) -> list[str]:

@@ -11,16 +11,20 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, final
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from morphir.backend.described import describe
 from morphir.backend.surgery import Surgery
 from morphir.checks import (
+    Carried,
     Commits,
     Extended,
     Inventory,
     Original,
+    belongings,
+    check_carried,
     check_certificate,
     check_double,
     check_learning,
@@ -48,6 +52,7 @@ from morphir.ir import (
     Resize,
     ResizeClaim,
     Rewriter,
+    TensorChange,
     maps_in,
 )
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
@@ -92,6 +97,7 @@ class Application:
         self.before, self.twins, self.original, self.since = before, twins, original, since
         self.after, self.new_twins = before, twins
         self._followed: list[AttributeChange] = []
+        self._carried: list[Check] = []
         self.rewriter, self.clock = rewriter, clock
         self._not_run = not_run
         given = {name: t for edit in rewriter.resizes for name, t in edit.given.items()}
@@ -137,15 +143,20 @@ class Application:
         edits = self.rewriter.edits
         structure = structure_of(self.target)
         self._keep_what_changes()
+        belonged = belongings(self.target, self.optimizers, self._carrying)
         with self.clock("emit"):
             described = _described(self.target)
             for change in self.rewriter.resizes:
-                self._transport.check(change)
+                if self.target is self.original.model:  # nobody else can hold what was just copied
+                    self._transport.check(change)
+                else:
+                    self._transport.check_state(change)
             self._surgery.apply(edits)
             self._followed = [*_followed(described, _described(self.target))]
         with self.clock("optimizer"):
             for change in self.rewriter.resizes:
                 self._transport.apply(change)
+            self._carried = self._compared(belonged)
             self._join()
         with self.clock("trace again"):
             known = dict(self.before.eval.inputs)
@@ -205,6 +216,7 @@ class Application:
                 shapes = {name: edit.new_shape(name) for name in edit.tensors}
                 since = expected(since, shapes, [*edit.attributes, *self._followed])
             checks += self.original.check(self.target, self.optimizers, claims, follows, since)
+            checks += self._carried
         if self.twins is None:
             why = f"not run: {self._not_run}"
             return [*checks, Check("float64", Grade.UNKNOWN, why)]
@@ -238,6 +250,22 @@ class Application:
                 claims, twin = certificate.insertions, self.twins.native
                 checks.append(check_learning(self.target, claims, inputs, twin))
         return checks
+
+    @property
+    def _carrying(self) -> Mapping[str, TensorChange]:
+        """The tensors whose gradients and optimizer state go along; of a merger they are summed."""
+        edits = [edit for edit in self.rewriter.resizes if not edit.inverse]
+        return {name: change for edit in edits for name, change in edit.tensors.items()}
+
+    def _compared(self, before: Mapping[tuple[str, str], torch.Tensor]) -> list[Check]:
+        """Whether what belonged to units that changed went along with them."""
+        after = belongings(self.target, self.optimizers, self._carrying)
+        missing = torch.empty(0)
+        found = [
+            Carried(name, entry, self._carrying[name], old, after.get((name, entry), missing))
+            for (name, entry), old in before.items()
+        ]
+        return [check_carried(found)] if found else []
 
     def _growth(self) -> float:
         """What the shares of copies add up to in size: so much more may be rounded (RUN-2)."""

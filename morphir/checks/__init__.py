@@ -1,6 +1,7 @@
 """The checkers; they import nothing from the passes, the frontend or the backend."""
 
 from morphir.checks.calling import Arguments, Observation, double_copy, observe, private_copy
+from morphir.checks.carried import Carried, belongings, check_carried
 from morphir.checks.certificate import check_certificate
 from morphir.checks.commits import Commits
 from morphir.checks.differential import check_double, check_native
@@ -13,11 +14,14 @@ from morphir.checks.rounding import check_rounding, holding
 
 __all__ = [
     "Arguments",
+    "Carried",
     "Commits",
     "Extended",
     "Inventory",
     "Observation",
     "Original",
+    "belongings",
+    "check_carried",
     "check_certificate",
     "check_double",
     "check_kept",

@@ -1,0 +1,126 @@
+"""Whether gradients and the state of optimizers went along with the units that they belong to.
+
+    KEPT-7   a number that belongs to a unit is at each copy what it was times the same function of
+             the copy's share: the share for gradients and their means, its square for means of
+             squares; on split axes it is what it was, and at fresh positions it is one number
+
+This looks at the numbers that were there and those that are there now, and does not know how they
+were carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from morphir.checks.weights import unrelated
+from morphir.ir import Check, Grade, TensorChange
+from morphir.ir.report import counted
+
+_ULPS: Final = 8
+_Scale = Callable[[np.ndarray], np.ndarray]
+_ANY: Final[Sequence[_Scale]] = (np.asarray, np.square, np.abs, np.sign, np.ones_like)
+# What the entries mean that are called the same in every optimizer that has them.
+_KNOWN: Final[Mapping[str, Sequence[_Scale]]] = {
+    **dict.fromkeys(("grad", "exp_avg", "grad_avg", "prev"), (np.asarray,)),
+    **dict.fromkeys(("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum"), (np.square,)),
+    "exp_inf": (np.abs,),
+}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """Numbers that belong to the units of a parameter whose axes changed.
+
+    Attributes:
+        parameter: Its name.
+        entry: What they are: `grad`, or an entry of an optimizer's state.
+        change: How its axes changed.
+        old: The numbers before.
+        new: Those afterwards.
+    """
+
+    parameter: str
+    entry: str
+    change: TensorChange
+    old: torch.Tensor
+    new: torch.Tensor
+
+
+def belongings(
+    model: nn.Module, optimizers: Sequence[Optimizer], tensors: Mapping[str, TensorChange]
+) -> dict[tuple[str, str], torch.Tensor]:
+    """The gradients, and the state with a number for each of a parameter's, by name and entry."""
+    found: dict[tuple[str, str], torch.Tensor] = {}
+    named = dict(model.named_parameters())
+    for name in tensors.keys() & named.keys():
+        parameter = named[name]
+        if parameter.grad is not None:
+            found[name, "grad"] = parameter.grad.data  # the numbers: the tensor may get others
+        for number, optimizer in enumerate(optimizers):
+            for entry, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                    found[name, f"{entry}{f' ({number})' if number else ''}"] = value.data
+    return found
+
+
+def check_carried(found: Sequence[Carried]) -> Check:
+    """Checks KEPT-7."""
+    for each in found:
+        if not _is_carried(each):
+            what = f"KEPT-7: {each.entry} did not go along with the units"
+            return Check("carried", Grade.REFUTED, what, each.parameter)
+    summary = f"{counted(len(found), 'tensor')} of gradients and optimizer state went along"
+    return Check("carried", Grade.TESTED, summary, "", {"tensors": float(len(found))})
+
+
+def _is_carried(each: Carried) -> bool:
+    shape = tuple(axis.new_size for axis in each.change)
+    if tuple(each.new.shape) != shape or each.new.dtype != each.old.dtype:
+        return False
+    old, new = each.old, each.new
+    fresh = torch.zeros(1, dtype=torch.bool, device=new.device)
+    for axis, change in enumerate(each.change):
+        source = change.relation.source
+        index = torch.from_numpy(np.maximum(source, 0)).to(old.device)
+        old = old.index_select(axis, index)
+        fresh = fresh | _along(torch.from_numpy(source < 0).to(new.device), axis, new.dim())
+    fresh = fresh.expand(shape)
+    if fresh.any() and bool((new[fresh] != new[fresh][0]).any()):
+        return False
+    shares = [change.shares("copy") for change in each.change]
+    entry = each.entry.partition(" ")[0]
+    scales = _KNOWN.get(entry, _ANY)
+    fits = any(_fits(old, new, fresh, [scale(share) for share in shares]) for scale in scales)
+    return fits or (entry not in _KNOWN and _is_value(each))
+
+
+def _fits(
+    old: torch.Tensor, new: torch.Tensor, fresh: torch.Tensor, scales: Sequence[np.ndarray]
+) -> bool:
+    expected = old.double()
+    for axis, scale in enumerate(scales):
+        expected = expected * _along(torch.from_numpy(scale).to(old.device), axis, old.dim())
+    eps = torch.finfo(new.dtype).eps if new.is_floating_point() else 0.0
+    slack = _ULPS * eps * expected.abs() + torch.finfo(new.dtype).tiny
+    near = (new.double() - expected).abs() <= slack
+    same = new.double() == expected  # infinities
+    return bool((near | same | fresh | expected.isnan()).all())
+
+
+def _is_value(each: Carried) -> bool:
+    """Whether it was split as the parameter is, like ASGD's mean of parameters."""
+    return not unrelated(each.old, each.new, [axis.relation for axis in each.change])
+
+
+def _along(line: torch.Tensor, axis: int, dims: int) -> torch.Tensor:
+    shape = [1] * dims
+    shape[axis] = len(line)
+    return line.reshape(shape)

@@ -1,0 +1,72 @@
+"""KEPT-7: what belongs to a unit goes where its copies go, scaled as what it is."""
+
+import pytest
+import torch
+
+from morphir.checks.carried import Carried, check_carried
+from morphir.ir import Grade, Mapped
+from tests.checks.test_following import grown
+
+WIDER = grown(4, 2, -1)
+SHARE = torch.tensor([1.0, 1.0, 1.25, 1.0, -0.25, 0.0])
+SOURCE = torch.tensor([0, 1, 2, 3, 2, 0])
+OLD = torch.tensor([[1.0, 2.0], [3.0, -4.0], [5.0, 6.0], [7.0, 8.0]])
+COPY, SPLIT = (Mapped(4, WIDER, "copy"), Mapped(2)), (Mapped(2), Mapped(4, WIDER, "split"))
+
+
+def carried(entry: str, new: torch.Tensor, change=COPY, old: torch.Tensor = OLD) -> bool:
+    check = check_carried([Carried("0.weight", entry, change, old, new)])
+    assert (check.grade is Grade.TESTED) != bool(check.where)
+    return check.grade is Grade.TESTED
+
+
+def scaled(scale: torch.Tensor) -> torch.Tensor:
+    return OLD[SOURCE] * scale[:, None]
+
+
+RIGHT = {"grad": SHARE, "exp_avg": SHARE, "exp_avg_sq": SHARE**2, "exp_inf": SHARE.abs()}
+
+
+@pytest.mark.parametrize("entry", RIGHT)
+def test_kept_7_each_entry_is_scaled_as_what_it_is(entry: str):
+    assert carried(entry, scaled(RIGHT[entry]))
+    others = [scale for scale in RIGHT.values() if not torch.equal(scale, RIGHT[entry])]
+    assert not any(carried(entry, scaled(scale)) for scale in others)
+
+
+def test_kept_7_what_is_not_known_is_scaled_in_some_way():
+    assert all(carried("own", scaled(scale)) for scale in RIGHT.values())
+    assert not carried("own", scaled(SHARE * 2))
+
+
+@pytest.mark.parametrize("entry", ["exp_avg", "own"])
+def test_kept_7_other_rows_are_found(entry: str):
+    right = scaled(SHARE)
+    assert not carried(entry, right[[1, 0, 2, 3, 4, 5]])
+    assert not carried(entry, torch.zeros_like(right))
+    noisy = right.clone()
+    noisy[3, 1] += 1e-4
+    assert not carried(entry, noisy)
+    fresh = right.clone()
+    fresh[5, 1] = 1.0
+    assert not carried(entry, fresh)
+    assert not carried(entry, right[:5])
+
+
+def test_kept_7_on_a_split_axis_every_part_has_all_of_it():
+    old = OLD.T.contiguous()
+    new = old[:, SOURCE] * torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    assert carried("grad", new, SPLIT, old)
+    assert not carried("grad", new * SHARE, SPLIT, old)
+
+
+def test_kept_7_fresh_positions_may_hold_what_a_fresh_optimizer_has():
+    new = scaled(SHARE**2)
+    new[5] = 0.1
+    assert carried("sum", new)
+
+
+def test_kept_7_a_mean_of_parameters_is_split_as_they_are():
+    old = OLD.T.contiguous()
+    new = old[:, SOURCE] * SHARE
+    assert carried("ax", new, SPLIT, old)
