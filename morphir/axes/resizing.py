@@ -23,6 +23,7 @@ from morphir.axes.polarity import Polarities
 from morphir.errors import RefusalError
 from morphir.ir import AttributeChange, AxisMap, Program, TensorChange
 from morphir.ops import Atom
+from morphir.ops.forms import factors_in
 
 
 @final
@@ -128,6 +129,12 @@ class Resizing:
             raise RefusalError(f"the axis cannot change: {reason}", nodes=nodes)
         if not new:
             raise RefusalError("the axis would have no units left", nodes=self._show(leaf))
+
+    def least(self, leaf: Atom) -> int:
+        """See `AxisGroups.least`."""
+        places = self._incidence.state(leaf)
+        forms = (self._flow.form(self._flow.state[name].atoms[axis]) for name, axis in places)
+        return 2 if any(leaf in factors_in(form) for form in forms) else 1
 
     def _check_known(self, tensors: Mapping[str, TensorChange]) -> None:
         """Refuses where a module has state that nobody read, of a size that changes in it."""

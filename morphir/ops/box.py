@@ -19,7 +19,7 @@ from typing import Any, final
 
 import torch
 
-from morphir.ir.graph import Graph, Node, Value
+from morphir.ir.graph import Graph, Node, Value, values_in
 from morphir.ops.base import Op
 from morphir.ops.bounds import number_interval
 from morphir.ops.box_rules import KEEPS_ZERO, MOVEMENT, RULES, Box, filled, keep_zeros, move
@@ -90,7 +90,7 @@ class _Boxes:
         given = {name: self._argument(a, boxes) for name, a in node.arguments.items()}
         complete = op.complete(given)
         if node.op in MOVEMENT:
-            return move(op, complete)
+            return None if _is_looked_up(node) else move(op, complete)
         rule = RULES.get(node.op)
         found = None if rule is None else rule(op, complete)
         if found is not None:
@@ -134,6 +134,13 @@ class _Boxes:
         for value in held:
             self._put(value, interval)
         return [self.found[value] for value in held]
+
+
+def _is_looked_up(node: Node) -> bool:
+    """Whether what is moved, and where to, depends on a value that the model computes."""
+    return node.op == "getitem" and any(
+        v.origin != "state" for v in values_in(node.arguments["index"])
+    )
 
 
 def _fits(box: Box, value: Value) -> bool:

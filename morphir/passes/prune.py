@@ -185,26 +185,28 @@ class PruneDormantPass(MorphismPass):
         data = self._data(program)
         values = None if data is None else values_on(program, data)
         sites = []
-        for leaf in self._leaves(program, groups):
-            try:
-                units = Units(groups, leaf)
-                units.check()
-            except RefusalError:
-                if self.at is None:  # not every axis can change
+        seen: set[Atom] = set()
+        for leaves in self._leaves(program, groups):
+            found = [_units_of(groups, leaf) for leaf in leaves]
+            refusals = [each for each in found if isinstance(each, RefusalError)]
+            if self.at is not None and len(refusals) == len(leaves):
+                raise refusals[0]
+            for units in found:
+                if isinstance(units, RefusalError) or units.leaf in seen:
                     continue
-                raise
-            site = self._site(program, units, known, values)
-            if site.gone:
-                sites.append(site)
+                seen.add(units.leaf)
+                site = self._site(program, units, known, values)
+                sites += [site] if site.gone else []
         if sites:
             groups.resize({site.units.leaf: self._map(site) for site in sites})
         return groups, known, sites
 
-    def _leaves(self, program: Program, groups: AxisGroups) -> Iterator[Atom]:
+    def _leaves(self, program: Program, groups: AxisGroups) -> Iterator[list[Atom]]:
+        """The axes that each module's features are made of; by default every axis by itself."""
         if self.at is None:
             for leaf, group in groups.groups.items():
                 if group.reason is None and group.state and leaf.size > 1:
-                    yield leaf
+                    yield [leaf]
             return
         names = resolve(self.at, program)
         if isinstance(names, Refusal):
@@ -222,7 +224,7 @@ class PruneDormantPass(MorphismPass):
                     nodes=names[:1],
                     suggestions=["without units="],
                 )
-        yield from dict.fromkeys(leaf for form in forms for leaf in atoms_in(form))
+        yield from ([*dict.fromkeys(atoms_in(form))] for form in forms)
 
     def _site(self, program: Program, units: Units, known: Known, values: Values | None) -> _Site:
         """The units that go, most dormant first where not all may."""
@@ -238,7 +240,8 @@ class PruneDormantPass(MorphismPass):
         if self.units is not None:
             self._check_known(score, activity, constants)
             score[[unit for unit in range(size) if unit not in self.units]] = np.inf
-        most = min(int(self.max_fraction * size), size - self.min_width)
+        stay = max(self.min_width, min(units.least, size))
+        most = min(int(self.max_fraction * size), size - stay)
         order = [int(unit) for unit in np.argsort(score, kind="stable") if score[unit] < np.inf]
         gone = sorted(order[: max(most, 0)])
         folded = [unit for unit in gone if score[unit] == -1]
@@ -320,3 +323,13 @@ _EXAMPLES: Final = {
     "seed": "seed=0",
     "data": "data=(x,)",
 }
+
+
+def _units_of(groups: AxisGroups, leaf: Atom) -> Units | RefusalError:
+    """The units of an axis, or why it can't lose one."""
+    try:
+        units = Units(groups, leaf)
+        units.check()
+    except RefusalError as refusal:
+        return refusal
+    return units

@@ -113,3 +113,12 @@ def test_fact_4_what_left_torch_makes_later_values_anything():
     graph, state = program_of(net, (2,))
     box = propagate_boxes(graph, state, DEFAULT_TABLE)[graph.outputs[0][1]]
     assert torch.isinf(box.low).all()
+
+
+def test_fact_4_where_the_index_is_computed_an_element_may_be_anything():
+    net = Net(
+        lambda s, x: s.out(s.a(x)[:, (x[0] > 0).long()]), a=nn.Linear(4, 4), out=nn.Linear(4, 2)
+    )
+    graph, state = program_of(net, (4,))
+    (node,) = (node for node in graph.nodes if node.op == "getitem" and len(node.operands) > 1)
+    assert torch.isinf(propagate_boxes(graph, state, DEFAULT_TABLE)[node.outputs[0]].low).all()

@@ -450,3 +450,15 @@ def test_a_bias_that_is_not_the_rounded_sum_is_caught(monkeypatch: Any):
 
     monkeypatch.setattr(resizing._Resized, "_rounded", wrong)
     assert "rounding" in failed(constant(), fold=True)
+
+
+def test_of_channels_that_are_flattened_two_stay():
+    """A view can't tell a factor of 1 from none: PRUNE-1 would hold, and could not be proved."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5))
+    with torch.no_grad():
+        model[3].weight.view(5, 4, 16)[:, 1:] = 0
+    for pass_ in (PruneDormantPass(at="0"), morphir.CompactPass()):
+        result = morphir.transform(model, pass_, example_inputs=(torch.randn(2, 3, 6, 6),))
+        assert result.report.grade is Grade.PROVED
+        assert result.module[0].out_channels == 2
