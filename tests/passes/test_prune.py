@@ -462,3 +462,10 @@ def test_of_channels_that_are_flattened_two_stay():
         result = morphir.transform(model, pass_, example_inputs=(torch.randn(2, 3, 6, 6),))
         assert result.report.grade is Grade.PROVED
         assert result.module[0].out_channels == 2
+
+    model = morphir.apply(
+        model, PruneDormantPass(at="0"), example_inputs=(torch.randn(2, 3, 6, 6),)
+    )
+    with pytest.raises(RefusalError, match="at least 2 have to stay"):
+        morphir.apply(model, PruneDormantPass(at="0"), example_inputs=(torch.randn(2, 3, 6, 6),))
+    assert model[0].out_channels == 2
