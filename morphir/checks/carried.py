@@ -60,7 +60,7 @@ def belongings(
     """The gradients, and the state with a number for each of a parameter's, by name and entry."""
     found: dict[tuple[str, str], torch.Tensor] = {}
     named = dict(model.named_parameters())
-    for name in tensors.keys() & named.keys():
+    for name in (name for name in tensors if name in named):  # in their order
         parameter = named[name]
         if parameter.grad is not None:
             found[name, "grad"] = parameter.grad.data  # the numbers: the tensor may get others
