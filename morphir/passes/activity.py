@@ -9,19 +9,16 @@ a unit that is silent in one of them is not dormant.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from morphir.errors import RefusalError
-from morphir.ir import Graph, Program, Value, is_of_train_mode
-from morphir.ops.replay import Unreplayable, replay
+from morphir.ir import Program, Value, is_of_train_mode
+from morphir.passes.data import Data, run_on
 from morphir.passes.units import Term, Units
-from morphir.tensors import tensors_in
 
-Data = Mapping[str, tuple[tuple[Any, ...], dict[str, Any]]]  # entry point to arguments
 Scores = npt.NDArray[np.float64]
 Values = Mapping[Value, torch.Tensor]
 
@@ -33,9 +30,11 @@ def values_on(program: Program, data: Data) -> Values:
         RefusalError: The data do not fit an entry point.
     """
     found: dict[Value, torch.Tensor] = {}
-    for name, graph in program.graphs.items():
-        if name in data and not is_of_train_mode(name):
-            found |= _replayed(graph, program, data[name])
+    state = {name: e.tensor for name, e in program.state.items() if e.tensor is not None}
+    with torch.no_grad():
+        for name, graph in program.graphs.items():
+            if name in data and not is_of_train_mode(name):
+                found |= run_on(graph, state, data[name]).values
     return found
 
 
@@ -78,24 +77,3 @@ def _score(term: Term, size: torch.Tensor, count: int) -> Scores:
     each = total / np.bincount(term.units[place], minlength=count)
     whole = float(each.mean())
     return np.asarray(each / whole if whole > 0 else each)
-
-
-def _replayed(
-    graph: Graph, program: Program, arguments: tuple[tuple[Any, ...], dict[str, Any]]
-) -> Values:
-    given = [tensor for _, tensor in tensors_in(arguments)]
-    if len(given) != len(graph.inputs):
-        expected = ", ".join(value.name for value in graph.inputs)
-        raise RefusalError(
-            f"data= has {len(given)} tensors for {graph.name!r}, which takes {expected}",
-            suggestions=["data= in the form of example_inputs="],
-        )
-    state = {name: e.tensor for name, e in program.state.items() if e.tensor is not None}
-    try:
-        with torch.no_grad():
-            return replay(graph, state, given).values
-    except (Unreplayable, RuntimeError, ValueError, TypeError) as error:
-        raise RefusalError(
-            f"{graph.name!r} can't be run on data=: {error}",
-            suggestions=["data= in the form of example_inputs="],
-        ) from error

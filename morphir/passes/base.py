@@ -48,9 +48,12 @@ class MorphismPass(ABC):
         """The grade that the pass promises; a weaker verdict is an error."""
         return Grade.PROVED
 
-    @abstractmethod
     def requires(self, program: Program) -> Refusal | None:
-        """Says why the program does not fit, or None when it does; only looks at it."""
+        """Says why the program does not fit, or None when it does; only looks at it.
+
+        A pass whose plan is what finds that out raises the refusal in `rewrite`, before any edit.
+        """
+        return None
 
     @abstractmethod
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:

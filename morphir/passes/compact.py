@@ -23,7 +23,7 @@ from morphir.axes import AxisGroups
 from morphir.errors import RefusalError
 from morphir.ir import FRESH, AxisMap, Grade, Program, Resize, Rewriter
 from morphir.ops.forms import Atom
-from morphir.passes.base import MorphismPass, Refusal
+from morphir.passes.base import MorphismPass
 from morphir.passes.copies import copies_in, widening_to
 from morphir.passes.units import Known, Units, without
 
@@ -59,10 +59,6 @@ class CompactPass(MorphismPass):
     def claim(self) -> Grade:
         """`PROVED`, but for sums of copies, which may have to be rounded."""
         return Grade.TESTED if self.merge_copies else Grade.PROVED
-
-    def requires(self, program: Program) -> Refusal | None:
-        """Every program fits: what can't change stays."""
-        return None
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""

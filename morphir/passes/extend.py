@@ -11,7 +11,7 @@ layer gets wider: the input may be normalised, concatenated with others, added t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, final
 
@@ -59,10 +59,6 @@ class ExtendInputPass(MorphismPass):
     def __post_init__(self) -> None:
         dim_fits = self.dim is None or type(self.dim) is int
         _check_options(self, at=isinstance(self.at, str) and bool(self.at), dim=dim_fits)
-
-    def requires(self, program: Program) -> Refusal | None:
-        """Refuses an input that can't get longer, or not by this much."""
-        return _refusal(self._plan, program)
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
@@ -169,10 +165,6 @@ class ExtendOutputPass(MorphismPass):
         at_fits = bool(patterns) and all(isinstance(each, str) for each in patterns)
         _check_options(self, at=at_fits, init=self.init in ("fresh", "zero"))
 
-    def requires(self, program: Program) -> Refusal | None:
-        """Refuses an output that can't get longer, or not by this much."""
-        return _refusal(self._plan, program)
-
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
         return _apply(self._plan(program), self.width, rewriter)
@@ -207,14 +199,6 @@ def _apply(edit: Resize, width: int, rewriter: Rewriter) -> Sequence[str]:
         f"{each.new_size} ({edit.law})"
         for each in longer
     ]
-
-
-def _refusal(plan: Callable[[Program], Resize], program: Program) -> Refusal | None:
-    try:
-        plan(program)
-    except RefusalError as refusal:
-        return Refusal(refusal.reason, tuple(refusal.nodes), tuple(refusal.suggestions))
-    return None
 
 
 def _not_returned(names: Sequence[str], reason: Reason | None, width: int) -> RefusalError:

@@ -26,7 +26,6 @@ from morphir.errors import RefusalError
 from morphir.frontend.inputs import given_inputs
 from morphir.ir import (
     ZERO,
-    Graph,
     Node,
     Program,
     TensorChange,
@@ -34,10 +33,10 @@ from morphir.ir import (
     is_of_train_mode,
 )
 from morphir.ops import DEFAULT_TABLE
-from morphir.ops.replay import Replay, Unreplayable, evaluate, replay
+from morphir.ops.replay import evaluate
 from morphir.passes.chains import Chains
+from morphir.passes.data import run_on
 from morphir.randomness import derive_seed
-from morphir.tensors import tensors_in
 
 Loss = Callable[[Any], torch.Tensor]
 Tensors = Mapping[str, torch.Tensor]
@@ -140,7 +139,7 @@ class Search:
             graph = self._graphs[name]
             read = [c.last.results[0] for c in self._chains.all if c.graph is graph]
             with torch.enable_grad():
-                done = _replayed(graph, state, arguments)
+                done = run_on(graph, state, arguments)
                 total = _total(loss, done.outputs, name)
             tensors = [done.values[value] for value in read]
             slopes = torch.autograd.grad(total, tensors, allow_unused=True) if read else ()
@@ -231,19 +230,6 @@ class Search:
                 new = weight.index_select(axis, source.clamp(min=0))
                 weight = new.index_fill(axis, (source == ZERO).nonzero().flatten(), 0)
         return weight
-
-
-def _replayed(
-    graph: Graph, state: Tensors, arguments: tuple[tuple[Any, ...], dict[str, Any]]
-) -> Replay:
-    given = [tensor for _, tensor in tensors_in(arguments)]
-    try:
-        return replay(graph, state, given)
-    except (Unreplayable, RuntimeError, ValueError, TypeError) as error:
-        raise RefusalError(
-            f"{graph.name!r} can't be run on the data: {error}",
-            suggestions=["data= in the form of example_inputs="],
-        ) from error
 
 
 def _computed(node: Node, values: Mapping[Value, torch.Tensor], state: Tensors) -> torch.Tensor:

@@ -34,9 +34,10 @@ from morphir.ir import (
     is_of_train_mode,
 )
 from morphir.ops.forms import Atom, atoms_in
-from morphir.passes.activity import Data, Scores, Values, scores_of, values_on
+from morphir.passes.activity import Scores, Values, scores_of, values_on
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.constants import Constants
+from morphir.passes.data import Data
 from morphir.passes.sites import resolve
 from morphir.passes.units import Known, Units, some, without
 
@@ -123,14 +124,6 @@ class PruneDormantPass(MorphismPass):
         if self.fold:
             return Grade.TESTED
         return Grade.PROVED if self.box is None else Grade.PROVED_ON_BOX
-
-    def requires(self, program: Program) -> Refusal | None:
-        """Refuses units that are not known to do nothing, or that can't go."""
-        try:
-            self._plan(program)
-        except RefusalError as refusal:
-            return Refusal(refusal.reason, tuple(refusal.nodes), tuple(refusal.suggestions))
-        return None
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""

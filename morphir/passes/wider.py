@@ -97,14 +97,6 @@ class WiderPass(MorphismPass):
                     f"{name}={found}, expected {_EXPECTED[name]}", suggestions=[_EXAMPLES[name]]
                 )
 
-    def requires(self, program: Program) -> Refusal | None:
-        """Refuses features that can't change, or not to this width."""
-        try:
-            self._plan(program)
-        except RefusalError as refusal:
-            return Refusal(refusal.reason, tuple(refusal.nodes), tuple(refusal.suggestions))
-        return None
-
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
         names, groups, maps = self._plan(program)

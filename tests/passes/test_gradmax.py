@@ -149,7 +149,7 @@ def test_wider_4_changes_nothing_of_the_users_and_a_replay_draws():
         ({"loss": lambda output: output.detach().sum()}, "expected one number that depends on"),
         ({"loss": lambda output: output[7, 7]}, "loss= raised IndexError"),
         ({"loss": lambda output: 0 * output.sum()}, "no gradient, or none that is finite"),
-        ({"data": (torch.randn(5, 3),)}, "'forward' can't be run on the data"),
+        ({"data": (torch.randn(5, 3),)}, "'forward' can't be run on data="),
         ({"data": {"act": (torch.randn(5, 4),)}}, "not among the entry points"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -1,0 +1,38 @@
+"""Data that passes are given: inputs in the form of `example_inputs`, run through a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from morphir.errors import RefusalError
+from morphir.ir import Graph
+from morphir.ops.replay import Replay, Unreplayable, replay
+from morphir.tensors import tensors_in
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+Data = Mapping[str, Arguments]  # entry point to arguments
+
+
+def run_on(graph: Graph, state: Mapping[str, torch.Tensor], arguments: Arguments) -> Replay:
+    """Computes an entry point on data.
+
+    Raises:
+        RefusalError: The data are no arguments of it.
+    """
+    given = [tensor for _, tensor in tensors_in(arguments)]
+    if len(given) != len(graph.inputs):
+        expected = ", ".join(value.name for value in graph.inputs)
+        raise RefusalError(
+            f"data= has {len(given)} tensors for {graph.name!r}, which takes {expected}",
+            suggestions=["data= in the form of example_inputs="],
+        )
+    try:
+        return replay(graph, state, given)
+    except (Unreplayable, RuntimeError, ValueError, TypeError) as error:
+        raise RefusalError(
+            f"{graph.name!r} can't be run on data=: {error}",
+            suggestions=["data= in the form of example_inputs="],
+        ) from error
