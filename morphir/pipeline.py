@@ -53,7 +53,7 @@ from morphir.ir import (
     ResizeClaim,
     Rewriter,
     TensorChange,
-    maps_in,
+    maps_of,
 )
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
 from morphir.ops import DEFAULT_TABLE
@@ -101,13 +101,7 @@ class Application:
         self.rewriter, self.clock = rewriter, clock
         self._not_run = not_run
         given = {name: t for edit in rewriter.resizes for name, t in edit.given.items()}
-        self._commits = Commits(
-            {
-                name: change
-                for edit in rewriter.resizes
-                for name, change in (() if edit.inverse else edit.tensors.items())
-            }
-        )
+        self._commits = Commits(self._carrying)
         self._extended = Extended(
             tuple(each for edit in rewriter.resizes for each in edit.inputs),
             tuple(each for edit in rewriter.resizes for each in edit.outputs),
@@ -186,12 +180,11 @@ class Application:
         Only a removal asks for them: that what is left out is zero is derived from all numbers.
         Otherwise they are compared with the new ones while both are there.
         """
-        changes = [change for edit in self.rewriter.resizes for change in edit.tensors.values()]
         names = [name for edit in self.rewriter.resizes for name in edit.tensors]
         is_itself = self.target is self.original.model or self.since is not self.original.inventory
         if not names or not is_itself:
             return
-        maps = {m for change in changes for axis in change for m in maps_in(axis)}
+        maps = [m for edit in self.rewriter.resizes for m in maps_of(edit.tensors)]
         removes = any(len({*m.source} - {FRESH}) < m.size for m in maps)
         removes = removes or any(edit.inverse for edit in self.rewriter.resizes)
         self.before = self.before.keeping(names, copy=removes)
@@ -269,8 +262,7 @@ class Application:
 
     def _growth(self) -> float:
         """What the shares of copies add up to in size: so much more may be rounded (RUN-2)."""
-        changes = [change for edit in self.rewriter.resizes for change in edit.tensors.values()]
-        maps = {m for change in changes for axis in change for m in maps_in(axis)}
+        maps = (m for edit in self.rewriter.resizes for m in maps_of(edit.tensors))
         return max((each.growth for each in maps), default=1.0)
 
     def _train_check(self, after: Traces, in_eval: Check) -> Check:

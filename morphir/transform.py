@@ -134,7 +134,8 @@ def transform(
     Args:
         model: Any module; or a list of modules of one structure, which change in lockstep: with the
             same draws, all or none.
-        pass_: A pass or a list of passes, applied in order and checked together.
+        pass_: A pass or a list of passes, applied in order. Those in a row that insert are checked
+            together, each that changes sizes on its own.
         optimizer: Any `torch.optim.Optimizer` over the model, or a list of them. Existing
             parameters keep group, options and state; new ones join the group of the layer they
             follow. Optimizers that hang on the model itself are carried too.

@@ -264,7 +264,8 @@ def _check_state(
                 f"CERT-5: another kind, type or other names: {found}, expected {expected}",
                 f"@{name}",
             )
-        if not equal_bits(entry.tensor, other.tensor):
+        same = equal_bits if commits is None else commits.equal_bits
+        if not same(entry.tensor, other.tensor):
             raise Rejection("CERT-5: a tensor that should be untouched differs", f"@{name}")
     return changed
 

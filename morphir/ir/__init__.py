@@ -12,6 +12,7 @@ from morphir.ir.change import (
     Resize,
     TensorChange,
     maps_in,
+    maps_of,
 )
 from morphir.ir.graph import (
     Argument,
@@ -56,6 +57,7 @@ __all__ = [
     "ResizeClaim",
     "TensorChange",
     "maps_in",
+    "maps_of",
     "Argument",
     "Arithmetic",
     "Batch",

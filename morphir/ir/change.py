@@ -119,6 +119,11 @@ AxisChange = Mapped | Multiplied | Added
 TensorChange = tuple[AxisChange, ...]  # one for each dimension
 
 
+def maps_of(tensors: Mapping[str, TensorChange]) -> set[AxisMap]:
+    """All maps by which tensors change."""
+    return {m for change in tensors.values() for axis in change for m in maps_in(axis)}
+
+
 def maps_in(change: AxisChange) -> Iterator[AxisMap]:
     """Yields the maps of a change from left to right, with repetitions."""
     match change:

@@ -3,8 +3,8 @@
 A target network, a replica, a frozen opponent, a fresh instance at load time.
 
     STATE-3   replaying a lineage on a model of the structure that it started from gives, module for
-              module and key for key, the structure that it ended with, and new layers with the same
-              initial numbers
+              module and key for key, the structure that it ended with, new layers with the same
+              initial numbers, and new units from the same draws
     STATE-4   a replay that does not fit changes nothing
 """
 

@@ -5,24 +5,9 @@ from fractions import Fraction
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 
 from morphir.ir.axis_map import FRESH, AxisMap
-
-
-@st.composite
-def maps(draw, *, onto: bool = False) -> AxisMap:
-    """Maps with unequal shares, negative ones among them."""
-    size = draw(st.integers(1, 5))
-    source = draw(st.lists(st.integers(-1, size - 1), min_size=1, max_size=9))
-    source = draw(st.permutations([*source, *range(size)])) if onto else source
-    share = [Fraction(0)] * len(source)
-    for unit in {*source} - {FRESH}:
-        places = [j for j, i in enumerate(source) if i == unit]
-        for j in places[:-1]:
-            share[j] = Fraction(draw(st.integers(-4, 8)), 8)
-        share[places[-1]] = 1 - sum((share[j] for j in places[:-1]), Fraction(0))
-    return AxisMap(size, tuple(source), tuple(share))
+from tests.ir.changes import maps
 
 
 @pytest.mark.parametrize(
