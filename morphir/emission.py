@@ -4,17 +4,35 @@ BACK-7   the emitted module, recorded again, is the program that the rewriter pr
          not, either the model is such that a layer gets in its way, and the site is refused, or it
          is our bug, and the error shows the lines that differ. After a change of sizes it makes the
          same calls in the same modules
+BACK-16  where the emitted module can't be called, and one of the calls that the rewriter predicted
+         can't be made either, it is our bug, and the error shows that call; else it is the model's
+         own code that does not fit, and the request is refused
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from functools import partial
 from itertools import zip_longest
+from typing import Any
 
+import torch
 from torch import nn
 
 from morphir.errors import RefusalError, VerificationError
-from morphir.ir import Graph, Insertion, Node, Program, Rewriter, print_program
+from morphir.ir import (
+    Graph,
+    Insertion,
+    ModuleAttribute,
+    Node,
+    Program,
+    Rewriter,
+    print_program,
+)
+from morphir.ops.replay import Unreplayable, replay
+from morphir.randomness import forked_random_state
+from morphir.tensors import tensors_in
 
 
 def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> None:
@@ -41,6 +59,51 @@ def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> N
         "the emitted module is not the one that the passes described (BACK-7), which is a bug in "
         f"morphir; please report it with these lines:\n{shown}"
     )
+
+
+def check_fits(
+    target: nn.Module,
+    rewriter: Rewriter,
+    before: Program,
+    inputs: Mapping[str, Any],
+) -> None:
+    """The calls that a changed module should make must fit its tensors and attributes (BACK-16).
+
+    Args:
+        target: The module, which could not be called.
+        rewriter: What was done to it.
+        before: The program that it was.
+        inputs: Entry point to its arguments.
+
+    Raises:
+        VerificationError: One does not; the message shows it.
+    """
+    program = rewriter.program if rewriter.insertions else before
+    state = {name: e.tensor for name, e in program.state.items() if e.tensor is not None}
+    state |= {**dict(target.named_parameters()), **dict(target.named_buffers())}
+    for name, graph in program.graphs.items():
+        given = [tensor for _, tensor in tensors_in(inputs.get(name, ()))]
+        if len(given) != len(graph.inputs):
+            continue
+        try:
+            with torch.no_grad(), forked_random_state(0):
+                replay(graph, state, given, number=partial(_number_in, target))
+        except Unreplayable:
+            continue
+        except Exception as error:
+            laws = ", ".join(dict.fromkeys(["BACK-16", *(edit.law for edit in rewriter.edits)]))
+            places = [f"\n  at: {place}" for place in getattr(error, "__notes__", ())]
+            raise VerificationError(
+                f"{name!r} of the changed model can't be called: a call does not fit what changed "
+                f"({laws}), which is a bug in a pass or in morphir; nothing was changed: "
+                f"{type(error).__name__}: {error}{''.join(places)}"
+            ) from error
+
+
+def _number_in(model: nn.Module, attribute: ModuleAttribute) -> int:
+    name, element, position = attribute.name.partition("[")
+    found = getattr(model.get_submodule(attribute.module), name)
+    return int(found[int(position.rstrip("]"))] if element else found)
 
 
 def _check_calls(before: Program, after: Program) -> None:

@@ -35,8 +35,8 @@ from morphir.checks import (
     holding,
 )
 from morphir.checks.announced import expected
-from morphir.emission import check_emission
-from morphir.errors import VerificationError
+from morphir.emission import check_emission, check_fits
+from morphir.errors import RefusalError, VerificationError
 from morphir.frontend import Trace
 from morphir.grading import parameters_not_finite, verdict
 from morphir.ir import (
@@ -132,7 +132,8 @@ class Application:
 
         Raises:
             RefusalError: The edits do not fit the model or the optimizers.
-            VerificationError: A check failed, or the grade is below `least`.
+            VerificationError: A check failed, the edited model can't be called (BACK-16), or the
+                grade is below `least`.
         """
         edits = self.rewriter.edits
         structure = structure_of(self.target)
@@ -157,7 +158,11 @@ class Application:
             for name, arguments in known.items():
                 known[name] = self._extended.arguments(self.target, name, arguments)
             given = known if known.keys() == set(entry_points) else example_inputs
-            self.after = Traces.of(self.target, given, entry_points)
+            try:
+                self.after = Traces.of(self.target, given, entry_points)
+            except RefusalError:
+                check_fits(self.target, self.rewriter, self.before.eval.program, known)
+                raise
             check_emission(self.target, self.rewriter, self.after.eval.program)
         certificate = _certificate(self.before.eval, self.after.eval, self.rewriter)
         report = self._report(certificate, self._checks(certificate, self.after))

@@ -14,6 +14,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from morphir.backend.apart import check_apart
 from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.backend.described import describe
 from morphir.checks import Inventory, Original
@@ -136,6 +137,7 @@ class _Planning:
         rewriter, said = rewrite(stage, self._before, Clock())
         for edit in rewriter.resizes:
             self._transport.check_state(edit)
+            check_apart(self._target, edit.tensors)
         resizes = rewriter.resizes
         return rewriter, PlannedStage(
             told(said),

@@ -15,6 +15,7 @@ from morphir.checks.calling import double_copy, private_copy
 from morphir.cloning import replica
 from morphir.errors import RefusalError
 from morphir.frontend import Trace, record
+from morphir.tensors import tensors_in
 
 
 @final
@@ -51,8 +52,14 @@ class Traces:
 
     @classmethod
     def of(cls, model: nn.Module, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
-        """Records a model in both modes."""
+        """Records a model in both modes.
+
+        Raises:
+            RefusalError: It can't be recorded, or there is nothing to record it on.
+        """
+        _check_rows(example_inputs)
         first = record(model, example_inputs=example_inputs, entry_points=entry_points)
+        _check_inputs(first)
         without = [repr(name) for name in entry_points if name not in first.inputs]
         if without:
             return cls(first, None, f"there are no inputs to run {', '.join(without)} on")
@@ -82,6 +89,31 @@ class Traces:
 
         train = None if self.train is None else kept(self.train)
         return replace(self, eval=kept(self.eval), train=train)
+
+
+def _check_rows(example_inputs: Any) -> None:
+    given = [(path, tensor) for path, tensor in tensors_in(example_inputs) if tensor.dim()]
+    if given and not any(len(tensor) for _, tensor in given):
+        shown = " and ".join(f"{path} of shape {tuple(t.shape)}" for path, t in given)
+        raise RefusalError(
+            f"the example inputs have a batch of 0 ({shown}): on them nothing is computed, and "
+            "nothing can be compared",
+            suggestions=["example inputs with at least one row, better two"],
+        )
+
+
+def _check_inputs(trace: Trace) -> None:
+    graphs = trace.program.graphs
+    if not any(graph.inputs for graph in graphs.values()):
+        raise RefusalError(
+            f"{' and '.join(map(repr, graphs))} takes no tensor: what depends on no input can't be "
+            "recorded",
+            nodes=[*graphs],
+            suggestions=[
+                "entry_points= with a method that takes one",
+                "the tensor that it computes with as an argument",
+            ],
+        )
 
 
 @final

@@ -60,6 +60,11 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f".{name}", part) for name, part in getattr(value, "__dict__", {}).items())
 
 
+def real_parts(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of real numbers itself; of a complex one its parts, along another axis."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
 def map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """Rebuilds tuples, lists, dicts and dataclasses with every tensor replaced.
 

@@ -46,8 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "versions", "ir", "ops", "frontend", "blocks", "backend", "lineage", "result",
     },
     # What users call.
-    "emission": {"errors", "ir"},
-    "recordings": {"errors", "cloning", "frontend", "checks"},
+    "emission": {"errors", "ir", "ops", "randomness", "tensors"},
+    "recordings": {"errors", "cloning", "frontend", "checks", "tensors"},
     "grading": {"ir"},
     "pipeline": {
         "errors", "ir", "ops", "frontend", "checks", "backend", "lineage", "state", "emission",

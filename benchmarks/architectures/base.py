@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -61,6 +62,19 @@ class Architecture:
         """The model in eval mode, with numbers that tell any change of it."""
         torch.manual_seed(seed)
         return randomise(self.build()).eval()
+
+
+def image_model(
+    family: str,
+    create: Callable[..., nn.Module],
+    model: str,
+    size: int = 32,
+    options: Mapping[str, Any] | None = None,
+    **sites: Any,
+) -> Architecture:
+    """A model that its library creates by name and options, on images of one size."""
+    build = partial(create, model, **(options or {}))
+    return Architecture(f"{family}/{model}", build, images(size), **sites)
 
 
 def images(size: int) -> Callable[[], dict[str, Arguments]]:

@@ -5,6 +5,9 @@ Multilayer perceptrons have no residual stream: their trunk is what the heads re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -21,6 +24,8 @@ _SCREEN = spaces.Box(0, 255, (4, 44, 44), np.uint8)  # 2 x 2 positions after the
 _MOVES = spaces.Box(-1, 1, (2,), np.float32)
 _KEYS = spaces.Discrete(3)
 
+_Draw = Callable[[], torch.Tensor]
+
 
 def _rate(_: float) -> float:
     return 1e-3
@@ -34,31 +39,31 @@ def _screen() -> torch.Tensor:
     return torch.randint(0, 256, (2, 4, 44, 44), dtype=torch.uint8)
 
 
+def _moves() -> torch.Tensor:
+    return torch.rand(2, 2)
+
+
+def _keys() -> torch.Tensor:
+    return torch.randint(0, 3, (2,))
+
+
 def _observed() -> dict[str, Arguments]:
     return {"forward": ((_vector(),), {})}
 
 
 def _observed_and_moved() -> dict[str, Arguments]:
-    return {"forward": ((_vector(), torch.rand(2, 2)), {})}
+    return {"forward": ((_vector(), _moves()), {})}
 
 
 def _seen() -> dict[str, Arguments]:
     return {"forward": ((_screen(),), {})}
 
 
-def _ppo_on_vectors() -> dict[str, Arguments]:
+def _ppo_called(observe: _Draw, act: _Draw) -> dict[str, Arguments]:
     return {
-        "forward": ((_vector(),), {}),
-        "predict_values": ((_vector(),), {}),
-        "evaluate_actions": ((_vector(), torch.rand(2, 2)), {}),
-    }
-
-
-def _ppo_on_images() -> dict[str, Arguments]:
-    return {
-        "forward": ((_screen(),), {}),
-        "predict_values": ((_screen(),), {}),
-        "evaluate_actions": ((_screen(), torch.randint(0, 3, (2,))), {}),
+        "forward": ((observe(),), {}),
+        "predict_values": ((observe(),), {}),
+        "evaluate_actions": ((observe(), act()), {}),
     }
 
 
@@ -94,34 +99,39 @@ def _td3_critic() -> nn.Module:
     return TD3Policy(_VECTOR, _MOVES, _rate).critic
 
 
+def _perceptron(
+    name: str,
+    build: Callable[[], nn.Module],
+    inputs: Callable[[], dict[str, Arguments]],
+    layers: str,
+    widths: tuple[int, int],
+) -> Architecture:
+    """A network with two hidden layers and an activation after each."""
+    return Architecture(
+        f"stable_baselines3/{name}",
+        build,
+        inputs,
+        inner=Site(f"{layers}.0", widths[0]),
+        trunk=Site(f"{layers}.2", widths[1]),
+        insert=f"{layers}.1",
+        readers=(f"{layers}.2",),
+    )
+
+
 ARCHITECTURES = (
-    Architecture(
-        "stable_baselines3/ppo",
-        _ppo,
-        _ppo_on_vectors,
-        inner=Site("mlp_extractor.policy_net.0", 80),
-        trunk=Site("mlp_extractor.policy_net.2", 80),
-        insert="mlp_extractor.policy_net.1",
-        readers=("mlp_extractor.policy_net.2",),
+    _perceptron(
+        "ppo", _ppo, partial(_ppo_called, _vector, _moves), "mlp_extractor.policy_net", (80, 80)
     ),
     Architecture(
         "stable_baselines3/ppo_cnn",
         _ppo_cnn,
-        _ppo_on_images,
+        partial(_ppo_called, _screen, _keys),
         inner=Site("features_extractor.cnn.0", 40),
         trunk=Site("features_extractor.linear.0", 640),  # shared by actor and critic
         insert="features_extractor.cnn.3",
         readers=("features_extractor.cnn.2",),
     ),
-    Architecture(
-        "stable_baselines3/dqn",
-        _dqn,
-        _observed,
-        inner=Site("q_net.0", 80),
-        trunk=Site("q_net.2", 80),
-        insert="q_net.1",
-        readers=("q_net.2",),
-    ),
+    _perceptron("dqn", _dqn, _observed, "q_net", (80, 80)),
     Architecture(
         "stable_baselines3/dqn_cnn",
         _dqn_cnn,
@@ -131,40 +141,9 @@ ARCHITECTURES = (
         insert="features_extractor.cnn.3",
         readers=("features_extractor.cnn.4",),
     ),
-    Architecture(
-        "stable_baselines3/sac_actor",
-        _sac_actor,
-        _observed,
-        inner=Site("latent_pi.0", 320),
-        trunk=Site("latent_pi.2", 320),  # read by the mean and the deviation
-        insert="latent_pi.1",
-        readers=("latent_pi.2",),
-    ),
-    Architecture(
-        "stable_baselines3/sac_critic",
-        _sac_critic,
-        _observed_and_moved,
-        inner=Site("qf0.0", 320),
-        trunk=Site("qf0.2", 320),
-        insert="qf0.1",
-        readers=("qf0.2",),
-    ),
-    Architecture(
-        "stable_baselines3/td3_actor",
-        _td3_actor,
-        _observed,
-        inner=Site("mu.0", 500),
-        trunk=Site("mu.2", 375),
-        insert="mu.1",
-        readers=("mu.2",),
-    ),
-    Architecture(
-        "stable_baselines3/td3_critic",
-        _td3_critic,
-        _observed_and_moved,
-        inner=Site("qf0.0", 500),
-        trunk=Site("qf0.2", 375),
-        insert="qf0.1",
-        readers=("qf0.2",),
-    ),
+    # What is behind its trunk are two heads, the mean and the deviation.
+    _perceptron("sac_actor", _sac_actor, _observed, "latent_pi", (320, 320)),
+    _perceptron("sac_critic", _sac_critic, _observed_and_moved, "qf0", (320, 320)),
+    _perceptron("td3_actor", _td3_actor, _observed, "mu", (500, 375)),
+    _perceptron("td3_critic", _td3_critic, _observed_and_moved, "qf0", (500, 375)),
 )

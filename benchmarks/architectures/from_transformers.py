@@ -19,6 +19,14 @@ with suppress(ModuleNotFoundError):
 import transformers as hf
 
 _VOCABULARY, _WIDTH, _HIDDEN, _TOKENS = 64, 32, 48, 6
+# What most configurations call these sizes.
+_ENCODER = {
+    "hidden_size": _WIDTH,
+    "intermediate_size": _HIDDEN,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+_DECODER = {**_ENCODER, "vocab_size": _VOCABULARY, "num_key_value_heads": 2, "use_cache": False}
 
 
 def _ids() -> torch.Tensor:
@@ -52,28 +60,12 @@ def _gpt2() -> nn.Module:
 
 
 def _bert() -> nn.Module:
-    config = hf.BertConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=_WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=_HIDDEN,
-        max_position_embeddings=16,
-    )
+    config = hf.BertConfig(**_ENCODER, vocab_size=_VOCABULARY, max_position_embeddings=16)
     return hf.BertForSequenceClassification(config)
 
 
 def _llama() -> nn.Module:
-    config = hf.LlamaConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=_WIDTH,
-        intermediate_size=_HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        use_cache=False,
-    )
-    return hf.LlamaForCausalLM(config)
+    return hf.LlamaForCausalLM(hf.LlamaConfig(**_DECODER))
 
 
 def _t5() -> nn.Module:
@@ -115,30 +107,16 @@ def _whisper() -> nn.Module:
 
 def _mixtral() -> nn.Module:
     config = hf.MixtralConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=_WIDTH,
-        intermediate_size=_HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        **_DECODER,
         num_local_experts=4,
         num_experts_per_tok=2,
-        use_cache=False,
         experts_implementation="eager",  # the grouped product has no float64 kernel
     )
     return hf.MixtralForCausalLM(config)
 
 
 def _vit() -> nn.Module:
-    config = hf.ViTConfig(
-        hidden_size=_WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=_HIDDEN,
-        image_size=16,
-        patch_size=8,
-        num_labels=5,
-    )
+    config = hf.ViTConfig(**_ENCODER, image_size=16, patch_size=8, num_labels=5)
     return hf.ViTForImageClassification(config)
 
 

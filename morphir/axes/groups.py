@@ -178,14 +178,6 @@ class AxisGroups:
         """
         return self._resizing.polarities(leaf)
 
-    def least(self, leaf: Atom) -> int:
-        """How many units of a leaf have to stay for a proof.
-
-        Where it is a factor of an axis that is 2: a view can't tell a factor of 1 from none, so the
-        layouts of its calls would no longer correspond.
-        """
-        return self._resizing.least(leaf)
-
     def companions(self, sizes: Mapping[Atom, int]) -> Mapping[Atom, int]:
         """The joint change that new sizes of leaves are part of (PLAN-12).
 

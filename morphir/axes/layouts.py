@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from morphir.ops import Atom, Form, Layout, Op
-from morphir.ops.forms import Product, Sum
+from morphir.ops.forms import rename
 
 
 @final
@@ -30,15 +30,6 @@ class BoundLayout:
     def form(self, form: Form) -> Form:
         """A form of the layout in atoms of the program."""
         return rename(form, self.atoms)
-
-
-def rename(form: Form, atoms: Mapping[Atom, Atom]) -> Form:
-    """The same form with other atoms."""
-    if isinstance(form, Atom):
-        return atoms[form]
-    if isinstance(form, Product):
-        return Product(tuple(rename(factor, atoms) for factor in form.factors))
-    return Sum(tuple(rename(term, atoms) for term in form.terms))
 
 
 def bind(

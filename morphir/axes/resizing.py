@@ -23,7 +23,6 @@ from morphir.axes.polarity import Polarities
 from morphir.errors import RefusalError
 from morphir.ir import AttributeChange, AxisMap, Program, TensorChange
 from morphir.ops import Atom
-from morphir.ops.forms import factors_in
 
 
 @final
@@ -130,12 +129,6 @@ class Resizing:
         if not new:
             raise RefusalError("the axis would have no units left", nodes=self._show(leaf))
 
-    def least(self, leaf: Atom) -> int:
-        """See `AxisGroups.least`."""
-        places = self._incidence.state(leaf)
-        forms = (self._flow.form(self._flow.state[name].atoms[axis]) for name, axis in places)
-        return 2 if any(leaf in factors_in(form) for form in forms) else 1
-
     def _check_known(self, tensors: Mapping[str, TensorChange]) -> None:
         """Refuses where a module has state that nobody read, of a size that changes in it."""
         for name, change in tensors.items():
@@ -152,11 +145,19 @@ class Resizing:
                     )
 
     def _check_numbers(self, tensors: Mapping[str, TensorChange]) -> None:
-        """Refuses to split what is not made of numbers that can be split."""
+        """Refuses to split what is not made of numbers that can be split (BACK-8)."""
         for name, change in tensors.items():
             dtype = self._program.state[name].type.dtype
+            relations = [axis.relation for axis in change]
+            if dtype.is_complex and any(len({*r.group.tolist()}) < len(r.group) for r in relations):
+                raise RefusalError(
+                    f"{name!r} holds {dtype}, whose numbers are not split into parts, and each of "
+                    "several copies of a unit would need a part",
+                    nodes=[name],
+                    suggestions=["fresh units, if the layer that makes them is not complex either"],
+                )
             exact = not (dtype.is_floating_point or dtype.is_complex)
-            if exact and not all(axis.relation.is_copied for axis in change):
+            if exact and not all(relation.is_copied for relation in relations):
                 raise RefusalError(f"{name!r} would have to be split, and is of {dtype}")
 
     @cached_property

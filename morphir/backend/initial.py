@@ -75,7 +75,9 @@ def _drawn(
         raise RefusalError(
             f"{name!r} holds {old.dtype}, and what a new unit's would be is not known",
             nodes=[name],
-            suggestions=["copies in place of fresh units"],
+            suggestions=["copies in place of fresh units, if no complex layer reads them"]
+            if old.is_complex()
+            else ["copies in place of fresh units"],
         )
     deviation, mean = torch.std_mean(_computable(old), correction=0)
     if not (math.isfinite(float(mean)) and math.isfinite(float(deviation))):

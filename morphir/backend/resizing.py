@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from morphir.backend.apart import check_apart
 from morphir.backend.described import describe
 from morphir.backend.folding import folded
 from morphir.backend.initial import fill_free
@@ -53,7 +54,7 @@ def resize(
     tensors = {name: _find(model, name) for name in edit.tensors}
     for name in edit.tensors:
         _check_tensor(name, tensors[name], edit.old_shape(name))
-    _check_apart(model, tensors)
+    check_apart(model, edit.tensors)
     for attribute in edit.attributes:
         _check_attribute(model, attribute)
     modules = _holding(model, [*tensors.values()])
@@ -129,7 +130,7 @@ class _Resized:
         inverse = self._edit.inverse
         exact = merged(old, self._change) if inverse else split(old, self._change)[0]
         new = exact.to(self._tensor.dtype)
-        if not torch.equal(new.double(), exact):
+        if not torch.equal(new.to(exact.dtype), exact):
             self.exact = exact
         return new
 
@@ -207,34 +208,6 @@ def _check_tensor(name: str, tensor: torch.Tensor, expected: tuple[int, ...]) ->
             nodes=[name],
             suggestions=["optimizer.zero_grad()"] if what else [],
         )
-
-
-def _check_apart(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Refuses a tensor that shares its memory with another one, which would not change."""
-    changed = {id(tensor) for tensor in tensors.values()}
-    named = {id(t): (n, t) for n, t in (*model.named_parameters(), *model.named_buffers())}
-    extents = sorted((*_extent(t), key in changed, name) for key, (name, t) in named.items())
-    reach, widest, its_name = ("", 0), False, ""
-    for device, start, end, is_changed, name in extents:
-        if start < end and (device, start) < reach and (is_changed or widest):
-            raise RefusalError(
-                f"{its_name!r} and {name!r} are two tensors that share their memory: if one "
-                "changed its shape they would part",
-                nodes=[its_name, name],
-                suggestions=["one parameter under both names", "copies that share no memory"],
-            )
-        if (device, end) > reach:
-            reach, widest, its_name = (device, end), is_changed, name
-
-
-def _extent(tensor: torch.Tensor) -> tuple[str, int, int]:
-    """Device, first byte and the one after the last; empty where there is no memory."""
-    device = str(tensor.device)
-    if tensor.layout != torch.strided or tensor.device.type == "meta" or not tensor.numel():
-        return device, 0, 0
-    steps = zip(tensor.shape, tensor.stride(), strict=True)
-    last = sum((size - 1) * stride for size, stride in steps)
-    return device, tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()
 
 
 def _check_attribute(model: nn.Module, change: AttributeChange) -> None:

@@ -90,7 +90,7 @@ def merged(tensor: torch.Tensor, change: TensorChange) -> torch.Tensor:
     def part(tensor: torch.Tensor, atom: Mapped, axis: int) -> torch.Tensor:
         return _sum_atom(tensor, atom, axis)
 
-    found = tensor.double()
+    found = tensor.to(torch.promote_types(tensor.dtype, torch.float64))
     for axis, each in reversed([*enumerate(change)]):
         found = along(found, each, axis, part, reverse=True)
     return laid_out_as(found, tensor)

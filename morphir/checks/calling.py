@@ -26,13 +26,22 @@ def private_copy(model: nn.Module) -> nn.Module:
 
 def double_copy(model: nn.Module) -> nn.Module:
     """A float64 copy in eval mode; the model stays as it is."""
-    return private_copy(model).double()
+    copied = private_copy(model)
+    copied._apply(_doubled)  # type: ignore[no-untyped-call]
+    return copied
 
 
 def doubled(arguments: Arguments) -> Arguments:
     """The same arguments with floating-point tensors in float64."""
-    lifted: Arguments = map_tensors(arguments, lambda t: t.double() if t.is_floating_point() else t)
+    lifted: Arguments = map_tensors(arguments, _doubled)
     return lifted
+
+
+def _doubled(tensor: torch.Tensor) -> torch.Tensor:
+    """In float64, or of two float64 each; `nn.Module.double` leaves complex numbers as they are."""
+    if tensor.is_complex():
+        return tensor.to(torch.complex128)
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def entry_point_of(model: nn.Module, name: str) -> Callable[..., Any]:

@@ -1,12 +1,12 @@
 """One call: its shapes, its numbers, its layout, and the relations of its results.
 
-Old and new layout of a call are made of atoms of their own; which is which follows from where they
-stand.
+Both calls have one layout, at other sizes. Where a factor was 1, or has become 1, that call's own
+layout does not know of it, and the other one's does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -14,8 +14,9 @@ from morphir.checks.rejection import Rejection
 from morphir.checks.relations import Known, constant, decompose, relate
 from morphir.ir import Argument, Arithmetic, ModuleAttribute, Node, SizeOf, Value
 from morphir.ops import Atom, Layout, Op
-from morphir.ops.forms import atoms_in
-from morphir.ops.paths import Path
+from morphir.ops.fitting import at_sizes, fitted
+from morphir.ops.forms import atoms_in, rename
+from morphir.ops.paths import Path, tensors_of
 from morphir.ops.replay import evaluate
 
 # Shapes are compared at one batch size: a prime, so that it divides and equals no other axis.
@@ -41,6 +42,35 @@ def layout_of(node: Node, op: Op) -> Layout:
     arguments, results = concrete(node, BATCH)
     try:
         return op.layout(arguments, results)
+    except ValueError as error:
+        raise Rejection(f"CERT-11: {error}") from error
+
+
+def common_layout(old: Node, new: Node, op: Op) -> tuple[Layout, Mapping[Atom, Atom]]:
+    """The layout of two calls, at the sizes of the old one, and its atoms at those of the new one.
+
+    It is that of the one call which tells more of its axes (AXIS-11).
+
+    Raises:
+        Rejection: They are not calls of one layout.
+    """
+    before, after = layout_of(old, op), layout_of(new, op)
+    if _count_free(after) <= _count_free(before):
+        return before, _atoms_in_call(before, new, op)
+    back = _atoms_in_call(after, old, op)
+    return at_sizes(after, back), {atom: there for there, atom in back.items()}
+
+
+def _count_free(layout: Layout) -> int:
+    return sum(role.maps != "identity" for role in layout.roles.values())
+
+
+def _atoms_in_call(layout: Layout, node: Node, op: Op) -> dict[Atom, Atom]:
+    arguments, results = concrete(node, BATCH)
+    complete = op.complete(arguments)
+    operands = [tensor.shape for a in complete.values() for _, tensor in tensors_of(a)]
+    try:
+        return fitted(layout, operands, [result.shape for result in results], complete)
     except ValueError as error:
         raise Rejection(f"CERT-11: {error}") from error
 
@@ -87,42 +117,30 @@ def tensors_in_argument(argument: Argument) -> Iterator[Value]:
             yield from tensors_in_argument(part)
 
 
-def relate_call(before: Layout, after: Layout, known: Sequence[Axes]) -> dict[Atom, Known]:
+def relate_call(
+    layout: Layout, there: Mapping[Atom, Atom], known: Sequence[Axes]
+) -> dict[Atom, Known]:
     """The relation of every atom in the outputs of a call, from those of its operands' axes.
+
+    Args:
+        layout: How axes flow through the old call.
+        there: Each of its atoms as it is in the new call.
+        known: The relation of each axis of each operand.
 
     Raises:
         Rejection: The op does not keep the relations.
     """
-    pairs = _pairs(before, after)
     atoms: dict[Atom, list[Known]] = {}
-    for tensor, axes in enumerate(known):
-        forms = zip(before.operands[tensor], after.operands[tensor], strict=True)
-        for (form, new), one in zip(forms, axes, strict=True):
-            for atom, each in zip(atoms_in(form), decompose(form, new, one), strict=True):
-                atoms.setdefault(atom, []).append(each)
+    for forms, axes in zip(layout.operands, known, strict=True):
+        for form, one in zip(forms, axes, strict=True):
+            each = decompose(form, rename(form, there), one)
+            for atom, found in zip(atoms_in(form), each, strict=True):
+                atoms.setdefault(atom, []).append(found)
     results: dict[Atom, Known] = {}
-    for atom, sites in before.sites.items():
-        role, new_role = before.roles[atom], after.roles[pairs[atom]]
-        if (role.kind, role.maps, role.ways) != (new_role.kind, new_role.maps, new_role.ways):
-            raise Rejection(f"CERT-11: an axis is {role.kind} in one and {new_role.kind}")
+    for atom, sites in layout.sites.items():
+        role = layout.roles[atom]
         if role.kind in ("zero", "uniform") and atom not in atoms:
-            results[atom] = constant(atom.size, pairs[atom].size)
+            results[atom] = constant(atom.size, there[atom].size)
         else:
             results[atom] = relate(role, sites, atoms.get(atom, []))
     return results
-
-
-def _pairs(before: Layout, after: Layout) -> dict[Atom, Atom]:
-    """Which atom of the new layout is which of the old one."""
-    sides = (*before.operands, *before.outputs), (*after.operands, *after.outputs)
-    pairs: dict[Atom, Atom] = {}
-    lists = ([[*atoms_in(form)] for axes in side for form in axes] for side in sides)
-    for olds, news in zip(*lists, strict=True):
-        if len(olds) != len(news):
-            raise Rejection("CERT-11: an axis is made of other parts")
-        for one, other in zip(olds, news, strict=True):
-            if pairs.setdefault(one, other) is not other:
-                raise Rejection("CERT-11: axes that were one are two")
-    if len({*pairs.values()}) < len(pairs):
-        raise Rejection("CERT-11: axes that were two are one")
-    return pairs

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from morphir.checks.weights import unrelated
 from morphir.ir import Check, Grade, TensorChange
 from morphir.ir.report import counted
+from morphir.tensors import real_parts
 
 _ULPS: Final = 8
 _Scale = Callable[[np.ndarray], np.ndarray]
@@ -85,14 +86,14 @@ def _is_carried(each: Carried) -> bool:
     shape = tuple(axis.new_size for axis in each.change)
     if tuple(each.new.shape) != shape or each.new.dtype != each.old.dtype:
         return False
-    old, new = each.old, each.new
+    old, new = real_parts(each.old), real_parts(each.new)
     fresh = torch.zeros(1, dtype=torch.bool, device=new.device)
     for axis, change in enumerate(each.change):
         source = change.relation.source
         index = torch.from_numpy(np.maximum(source, 0)).to(old.device)
         old = old.index_select(axis, index)
         fresh = fresh | _along(torch.from_numpy(source < 0).to(new.device), axis, new.dim())
-    fresh = fresh.expand(shape)
+    fresh = fresh.expand(new.shape)
     if fresh.any() and bool((new[fresh] != new[fresh][0]).any()):
         return False
     shares = [change.shares("copy") for change in each.change]

@@ -303,7 +303,7 @@ def _new_state(
             raise Rejection("CERT-6: there is new state that no claim covers", f"@{name}")
         if entry.tensor is None:
             raise Rejection("CERT-6: new state has no numbers", f"@{name}")
-        if entry.tensor.is_floating_point() and not bool(entry.tensor.isfinite().all()):
+        if not bool(entry.tensor.isfinite().all()):
             raise Rejection("CERT-6: new state is not finite", f"@{name}")
         fresh[name] = entry.tensor
     return fresh

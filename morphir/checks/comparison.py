@@ -8,7 +8,7 @@ from typing import Any, final
 
 import torch
 
-from morphir.tensors import tensors_in
+from morphir.tensors import real_parts, tensors_in
 
 _PLAIN = (bool, int, float, complex, str, type(None))
 _DEPTH = 6
@@ -111,6 +111,8 @@ def distance(old: torch.Tensor, new: torch.Tensor) -> float:
     same = _same(old, new)
     if bool(same.all()):
         return 0.0
+    if old.is_complex():
+        return distance(real_parts(old), real_parts(new))
     if not old.is_floating_point():
         return math.inf
     wide, other = old.double(), new.double()

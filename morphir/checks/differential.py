@@ -40,7 +40,7 @@ from morphir.checks.probes import GIVEN, probes, waking_probes
 from morphir.ir.report import Check, Grade, counted
 from morphir.ops import OpTable
 from morphir.randomness import kept_random_state, seed_random_state
-from morphir.tensors import tensors_in
+from morphir.tensors import real_parts, tensors_in
 
 TOLERANCE: Final = 1e-12  # RUN-1
 _SHAKE: Final = 2.0**-50  # 4 ulps
@@ -211,7 +211,7 @@ def shaken(model: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in copied.parameters():
-            if parameter.is_floating_point():
+            if parameter.is_floating_point() or parameter.is_complex():
                 sign = torch.randint(0, 2, parameter.shape, generator=generator) * 2 - 1
                 parameter.mul_(1 + sign.to(parameter) * _SHAKE)
     return copied
@@ -234,7 +234,7 @@ class _FiniteWatch(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         with torch._C.DisableTorchFunction():
-            for _, tensor in tensors_in(result):
+            for tensor in (real_parts(each) for _, each in tensors_in(result)):
                 if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                     self.is_finite = False
         return result
@@ -312,10 +312,11 @@ def _complaint(old: Any, new: Any, reference: Any, growth: float) -> str | None:
             continue
         if tensor.shape != other.shape or tensor.dtype != other.dtype:
             return f"output {path!r} has another type"
-        if not tensor.is_floating_point():
+        if not (tensor.is_floating_point() or tensor.is_complex()):
             return f"output {path!r} differs, and holds no fractions"
         if true is None or true.shape != tensor.shape:
             return None
+        tensor, other, true = map(real_parts, (tensor, other, true))
         error, own = rms(other.double() - true), rms(tensor.double() - true)
         rounding = torch.finfo(tensor.dtype).eps * rms(true)
         limit = _multiple(tensor) * growth * max(own, rounding)

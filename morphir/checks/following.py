@@ -20,7 +20,7 @@ import torch
 
 from morphir.checks.calls import (
     Axes,
-    layout_of,
+    common_layout,
     leaves,
     number_of,
     relate_call,
@@ -34,7 +34,7 @@ from morphir.ir import Argument, Node, Relation, Value
 from morphir.ops import Atom, Layout, Op
 from morphir.ops.box_rules import Box
 from morphir.ops.forms import Form as AxisForm
-from morphir.ops.forms import atoms_in
+from morphir.ops.forms import atoms_in, rename
 
 Key = Callable[[Argument], Any]
 
@@ -106,16 +106,16 @@ class Following:
         Raises:
             Rejection: It is not that call, or the op does not keep the relations.
         """
-        before, after = layout_of(old.node, op), layout_of(node, op)
-        self._check_arguments(node, old, key, before, after)
+        layout, there = common_layout(old.node, node, op)
+        self._check_arguments(node, op, old, key, layout)
         known = self._operand_axes(node, op)
-        results = self._relate(before, after, known, lambda: self._values_of(old.node, op))
+        results = self._relate(layout, there, known, lambda: self._values_of(old.node, op))
         found = [
             tuple(compose(form, iter([results[atom] for atom in atoms_in(form)])) for form in forms)
-            for forms in before.outputs
+            for forms in layout.outputs
         ]
-        for value, axes, forms in zip(node.results, found, after.outputs, strict=True):
-            _check_sizes(axes, forms, value)
+        for value, axes, forms in zip(node.results, found, layout.outputs, strict=True):
+            _check_sizes(axes, [rename(form, there) for form in forms], value)
         check_movement(op, old.node, node, known, found)
         self.values.update(zip(node.results, found, strict=True))
         for name, value in zip(node.writes, node.outputs[len(node.results) :], strict=True):
@@ -125,25 +125,25 @@ class Following:
 
     def _relate(
         self,
-        before: Layout,
-        after: Layout,
+        layout: Layout,
+        there: Mapping[Atom, Atom],
         known: Sequence[Axes],
         values: Callable[[], Sequence[Value]],
     ) -> dict[Atom, Known]:
         """The relation of every atom in the outputs; units that are 0 are left out if need be."""
         try:
-            return relate_call(before, after, known)
+            return relate_call(layout, there, known)
         except Rejection as rejection:
             reason = rejection
         for assumed, boxes in enumerate(self.boxes, 1):
             pairs = zip(known, values(), strict=True)
             struck = [
-                _without_zeros(axes, self._box(value, boxes), _apart(before, number))
+                _without_zeros(axes, self._box(value, boxes), _apart(layout, number))
                 for number, (axes, value) in enumerate(pairs)
             ]
             if struck != [*known]:
                 try:
-                    found = relate_call(before, after, struck)
+                    found = relate_call(layout, there, struck)
                 except Rejection:
                     continue
                 self.assumed = max(self.assumed, assumed)
@@ -165,17 +165,15 @@ class Following:
         return [self.axes(v) or (None,) * len(v.type.shape) for v in values if v.type is not None]
 
     def _check_arguments(
-        self, node: Node, old: Candidate, key: Key, before: Layout, after: Layout
+        self, node: Node, op: Op, old: Candidate, key: Key, layout: Layout
     ) -> None:
-        """Numbers may differ where both layouts say that they follow an axis, and nowhere else."""
-        follows = {rule.path for rule in before.sizes}
-        if follows != {rule.path for rule in after.sizes} or node.writes != old.node.writes:
-            raise Rejection("CERT-11: other numbers follow the axes")
-        if node.arguments.keys() != old.node.arguments.keys():
+        """Numbers may differ where the layout says that they follow an axis, and nowhere else."""
+        follows = {rule.path for rule in layout.sizes}
+        before, after = op.complete(old.node.arguments), op.complete(node.arguments)
+        if node.writes != old.node.writes or before.keys() != after.keys():
             raise Rejection("CERT-11: the arguments differ")
-        for name, argument in node.arguments.items():
-            was = old.node.arguments[name]
-            for path, one, other in leaves(was, argument, (name,)):
+        for name in after:
+            for path, one, other in leaves(before[name], after[name], (name,)):
                 if path in follows:
                     continue
                 numbers = number_of(one, old.node), number_of(other, node)

@@ -68,6 +68,14 @@ class Inventory:
         for name, tensor in named:
             names.setdefault(id(tensor), set()).add(name)
             memory.setdefault(_memory(tensor), set()).add(name)
+        layers = _recurrent(model)
+
+        def near(name: str, tensor: torch.Tensor) -> Iterator[str]:
+            for other in memory[_memory(tensor)]:
+                is_own = other in names[id(tensor)]
+                if is_own or layers.get(other, other) != layers.get(name, name):
+                    yield other
+
         known: dict[int, Facts] = {}
         for _, tensor in named:
             if id(tensor) not in known:
@@ -76,10 +84,23 @@ class Inventory:
             {name: _module_facts(module) for name, module in model.named_modules()},
             _aliases(model),
             {name: known[id(tensor)] for name, tensor in named},
-            {n: (frozenset(names[id(t)]), frozenset(memory[_memory(t)])) for n, t in named},
+            {
+                name: (frozenset(names[id(tensor)]), frozenset(near(name, tensor)))
+                for name, tensor in named
+            },
             tuple(model.state_dict()),
             tuple(_group_facts(optimizers, names, bits=bits)),
         )
+
+
+def _recurrent(model: nn.Module) -> dict[str, int]:
+    """The weights of recurrent layers, which torch lays into one memory, with their layer."""
+    return {
+        f"{name}.{key}": id(module)
+        for name, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, nn.RNNBase)
+        for key in module._parameters
+    }
 
 
 def _aliases(model: nn.Module) -> dict[str, tuple[str, ...]]:

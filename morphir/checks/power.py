@@ -14,8 +14,12 @@ from morphir.ops.base import Spelling
 from morphir.ops.table import in_place_forms
 
 _T = torch.Tensor
-_SINGLE: Final = (torch.float32, torch.float16, torch.bfloat16)
+_DOUBLE: Final = {
+    **dict.fromkeys((torch.float32, torch.float16, torch.bfloat16), torch.float64),
+    **dict.fromkeys((torch.complex64, torch.complex32), torch.complex128),
+}
 _CASTS: Final = {_T.float, _T.half, _T.bfloat16}
+_COMPLEX_CASTS: Final = {_T.cfloat, _T.chalf}  # type: ignore[attr-defined]
 
 
 @final
@@ -23,8 +27,8 @@ class LiftToDouble(TorchFunctionMode):
     """Keeps the model's own floats in float64.
 
     Its casts to a shorter float (`x.float()`, every `torch.float32` among the arguments of a call)
-    become casts to float64, and so does the default dtype, which is what integers divided by a
-    number (images) and new tensors have.
+    become casts to float64, those to shorter complex numbers casts to complex128, and the default
+    dtype float64, which is what integers divided by a number (images) and new tensors have.
     """
 
     def __enter__(self) -> LiftToDouble:
@@ -46,6 +50,8 @@ class LiftToDouble(TorchFunctionMode):
     ) -> Any:
         if func in _CASTS:
             return args[0].double()
+        if func in _COMPLEX_CASTS:
+            return args[0].cdouble()
         for argument in args:  # nearly every call has none: this loop is most of the check's cost
             if type(argument) is torch.dtype:
                 args = [_lifted(each) for each in args]
@@ -56,7 +62,7 @@ class LiftToDouble(TorchFunctionMode):
 
 
 def _lifted(argument: Any) -> Any:
-    return torch.float64 if type(argument) is torch.dtype and argument in _SINGLE else argument
+    return _DOUBLE.get(argument, argument) if type(argument) is torch.dtype else argument
 
 
 @final

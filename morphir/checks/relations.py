@@ -1,7 +1,7 @@
 """What an op does to relations: the relation of its results from those of its operands.
 
     CERT-11  if the operands of a call are related to those of the old call, atom by atom, as its
-             layout allows (AXIS-4), then its results are related to the old ones
+             layout allows (AXIS-4, AXIS-11), then its results are related to the old ones
 
 The rules are those of `morphir.ops.axes`, for whole relations instead of single maps: an atom of
 one op may be heads that are copied and a width that is split at once. Where a proof needs more than

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from morphir.ir.relation import ZERO, Indices, Relation
+from morphir.tensors import real_parts
 
 _BLOCK: Final = 1 << 20  # numbers that are looked at together
 
@@ -27,6 +28,9 @@ def unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation
     shapes = [relation.size for relation in relations], [r.new_size for r in relations]
     if [[*old.shape], [*new.shape]] != [*shapes] or old.dtype != new.dtype:
         return f"a {old.dtype} of shape {[*old.shape]} became a {new.dtype} of {[*new.shape]}"
+    if old.is_complex():  # real and imaginary parts, each by itself
+        old, new = real_parts(old), real_parts(new)
+        relations = [*relations, Relation.identity(2)]
     found = (_unrelated(*block, relations) for block in _blocks(old, new, relations))
     return next(filter(None, found), "")
 

@@ -72,7 +72,7 @@ Argument = Any
 
 
 @final
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """One functional call.
 
@@ -97,7 +97,7 @@ class Node:
     random: bool = False
     source: str = ""
 
-    @property
+    @cached_property
     def operands(self) -> tuple[Value, ...]:
         """Every value that the arguments mention, in order, sizes included."""
         return tuple(values_in(tuple(self.arguments.values())))

@@ -114,6 +114,13 @@ class Program:
 
         return hashlib.sha256(print_program(self, sources=False).encode()).hexdigest()
 
+    @cached_property
+    def complaint(self) -> str:
+        """The first law of structure that does not hold, in words; "" for a well-formed program."""
+        from morphir.ir.structure import first_complaint
+
+        return first_complaint(self)
+
     def to_networkx(self) -> nx.MultiDiGraph[str]:
         """A networkx view for analysis and drawing: see `morphir.ir.view`."""
         from morphir.ir.view import to_networkx

@@ -50,13 +50,18 @@ def check_structure(program: Program) -> None:
         VerificationError: A law does not hold; the message has the law, the entry point and the
             printed node.
     """
+    if program.complaint:
+        raise VerificationError(program.complaint)
+
+
+def first_complaint(program: Program) -> str:
+    """The first law that does not hold, in words, or ""."""
     for complaint in _misfiled(program):
-        raise VerificationError(f"malformed program {program.model}: {complaint}")
+        return f"malformed program {program.model}: {complaint}"
     for graph in program.graphs.values():
         for complaint in _Walk(program, graph).complaints():
-            raise VerificationError(
-                f"malformed graph {graph.name!r} of {program.model}: {complaint}"
-            )
+            return f"malformed graph {graph.name!r} of {program.model}: {complaint}"
+    return ""
 
 
 def _misfiled(program: Program) -> Iterator[str]:

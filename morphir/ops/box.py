@@ -92,6 +92,8 @@ class _Boxes:
         if node.op in MOVEMENT:
             return None if _is_looked_up(node) else move(op, complete)
         rule = RULES.get(node.op)
+        if any(v.type is not None and v.type.dtype.is_complex for v in node.outputs):
+            return None  # the rules are about real numbers
         found = None if rule is None else rule(op, complete)
         if found is not None:
             return [found]

@@ -20,6 +20,7 @@ from morphir.ops.axes import Layout, Role, Way
 from morphir.ops.base import Op, Sample
 from morphir.ops.check_facts import check_bounds, check_identity, check_zero
 from morphir.ops.check_spellings import check_spellings
+from morphir.ops.fitting import at_sizes, fitted
 from morphir.ops.forms import Atom, atoms_in
 from morphir.ops.lift import determined, map_tensor, new_arguments, polarities_of
 from morphir.ops.paths import put_path, tensors_of
@@ -49,10 +50,25 @@ def check_op(op: Op, table: OpTable, seed: int, trials: int = 12) -> None:
 
 
 def check_axes(op: Op, sample: Sample, numbers: random.Random, trials: int) -> None:
-    """AXIS-4: what the layout admits commutes with the op; one atom at a time, then several."""
-    outputs = results_of(op, sample.arguments)
-    layout = op.layout(sample.arguments, outputs)
-    free = [atom for atom, role in layout.roles.items() if role.ways]
+    """AXIS-4: what the layout admits commutes with the op; one atom at a time, then several.
+
+    AXIS-11: it does so too where an atom has one unit.
+    """
+    layout = op.layout(sample.arguments, results_of(op, sample.arguments))
+    check_layout(op, sample.arguments, layout, numbers, trials)
+    for atom in _free(layout):
+        if atom.size > 1 and layout.roles[atom].maps != "permutation":
+            found = _with_one(op, sample.arguments, layout, atom)
+            if found is not None:
+                check_layout(op, *found, numbers, trials=2)
+
+
+def check_layout(
+    op: Op, arguments: Mapping[str, Any], layout: Layout, numbers: random.Random, trials: int
+) -> None:
+    """AXIS-4 for one call and a layout of it."""
+    outputs = results_of(op, arguments)
+    free = _free(layout)
     for trial in range(trials if free else 0):
         chosen = free if trial % 2 else [free[trial // 2 % len(free)]]
         chosen = [atom for atom in chosen if len(chosen) == 1 or numbers.random() < 0.7]
@@ -62,7 +78,32 @@ def check_axes(op: Op, sample: Sample, numbers: random.Random, trials: int) -> N
             atom: draw_map(atom.size, layout.roles[atom], way, numbers, sizes.get(atom))
             for atom, way in ways.items()
         }
-        _check_maps(op, sample.arguments, outputs, layout, maps, ways)
+        _check_maps(op, arguments, outputs, layout, maps, ways)
+
+
+def _free(layout: Layout) -> list[Atom]:
+    return [atom for atom, role in layout.roles.items() if role.ways]
+
+
+def _with_one(
+    op: Op, arguments: Mapping[str, Any], layout: Layout, atom: Atom
+) -> tuple[Mapping[str, Any], Layout] | None:
+    """The same call with one unit of an atom, and the layout there; None where that is no call."""
+    complete = op.complete(arguments)
+    together = [a for tied in layout.ties if atom in tied for a in tied if isinstance(a, Atom)]
+    maps = {a: AxisMap.copies(a.size, (0,)) for a in {atom, *together}}
+    operands = [found for name, a in complete.items() for found in tensors_of(a, (name,))]
+    polarities, _ = polarities_of(layout, {})
+    try:
+        changed = new_arguments(complete, layout, maps)
+        for (path, tensor), axes, read in zip(operands, layout.operands, polarities, strict=True):
+            changed = put_path(changed, path, map_tensor(tensor, axes, maps, read))
+        results = results_of(op, changed)
+        shapes = [tuple(t.shape) for name, a in changed.items() for _, t in tensors_of(a, (name,))]
+        there = fitted(layout, shapes, [tuple(each.shape) for each in results], changed)
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        return None
+    return changed, at_sizes(layout, there)
 
 
 def tied_sizes(layout: Layout, chosen: Sequence[Atom], numbers: random.Random) -> dict[Atom, int]:

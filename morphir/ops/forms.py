@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import final
@@ -99,6 +99,14 @@ def parts_of(form: Form) -> tuple[Form, ...]:
             return terms
         case _:
             return ()
+
+
+def rename(form: Form, atoms: Mapping[Atom, Atom]) -> Form:
+    """The same form with other atoms."""
+    if isinstance(form, Atom):
+        return atoms[form]
+    parts = tuple(rename(part, atoms) for part in parts_of(form))
+    return Product(parts) if isinstance(form, Product) else Sum(parts)
 
 
 def atoms_in(form: Form) -> Iterator[Atom]:

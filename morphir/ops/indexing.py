@@ -20,6 +20,7 @@ from morphir.ops.index_rule import getitem, getitem_rule, setitem, setitem_rule
 from morphir.ops.parts import narrow_rule, select_rule
 
 _T: Any = torch.Tensor
+_BAGS = ("sum", "mean", "max")
 
 
 def _gather_rule(instance: Instance) -> Layout:
@@ -63,6 +64,14 @@ def _topk_rule(instance: Instance) -> Layout:
 
 def _embedding_bounds(a: Mapping[str, Argument], of: Any) -> Any:
     return of(a["weight"])
+
+
+def _embedding_bag_rule(instance: Instance) -> str:
+    """`embedding_bag`: each column by itself; rows and bags are fixed, but for whole lists."""
+    linear = "" if instance["mode"] == "max" else " | lin d"
+    if len(instance.shapes[0]) == 1:
+        return f"N, V d, B, N -> Bags d{linear}"
+    return f"b N, V d, B, b N -> b d{linear}"
 
 
 def _getitem_draws(d: Any) -> Any:
@@ -230,6 +239,42 @@ OPS = (
             lambda d: (
                 {"input": d.integers(5, 2, 3), "weight": d(5, 4)},
                 {"input": d.integers(5, 3), "weight": d(5, 1)},
+            )
+        ),
+    ),
+    Op(
+        name="embedding_bag",
+        parameters="input, weight, offsets=None, per_sample_weights=None, mode='mean', "
+        "include_last_offset=False, padding_idx=None",
+        run=F.embedding_bag,
+        spellings=(
+            Spelling(
+                F.embedding_bag,
+                "input, weight, offsets=None, !max_norm=None, -norm_type=2, "
+                "-scale_grad_by_freq=False, mode='mean', -sparse=False, per_sample_weights=None, "
+                "include_last_offset=False, padding_idx=None",
+            ),
+        ),
+        axes=_embedding_bag_rule,
+        samples=samples(
+            lambda d: (
+                *({"input": d.integers(5, 2, 3), "weight": d(5, 4), "mode": m} for m in _BAGS),
+                {
+                    "input": d.integers(5, 2, 3),
+                    "weight": d(5, 4),
+                    "per_sample_weights": d(2, 3),
+                    "mode": "sum",
+                    "padding_idx": 0,
+                },
+                *(
+                    {
+                        "input": d.integers(5, 6),
+                        "weight": d(5, 4),
+                        "offsets": torch.tensor([0, 2, 6][: 2 + last]),
+                        "include_last_offset": last,
+                    }
+                    for last in (False, True)
+                ),
             )
         ),
     ),

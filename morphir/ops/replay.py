@@ -77,6 +77,7 @@ def replay(
     table: OpTable = DEFAULT_TABLE,
     *,
     keep_values: bool = True,
+    number: Callable[[ModuleAttribute], int] = lambda attribute: attribute.number,
 ) -> Replay:
     """Computes a graph on tensors (OPS-3, OPS-4).
 
@@ -86,14 +87,16 @@ def replay(
         inputs: One tensor for each of `graph.inputs`.
         table: The declarations to run ops by.
         keep_values: Whether to keep what is neither returned nor read again, which takes memory.
+        number: What an attribute of a module is; by default what it was.
 
     Raises:
         Unreplayable: A node stands for something that the graph does not hold.
+        Exception: What a node raises, with a note that shows the node.
     """
     values: dict[Value, torch.Tensor] = dict(zip(graph.inputs, inputs, strict=True))
 
     def read(argument: Argument) -> Any:
-        return evaluate(argument, values, state)
+        return evaluate(argument, values, state, number)
 
     last_reader: dict[Value, Node] = {}
     if not keep_values:
@@ -104,12 +107,11 @@ def replay(
             continue
         if node.op in _MARKERS:
             raise Unreplayable(node)
-        results = _run(node, {name: read(a) for name, a in node.arguments.items()}, table)
-        if len(results) != len(node.outputs):
-            printed = print_node(node, number_values(graph))
-            raise ValueError(
-                f"found {len(results)} results of {printed}, expected {len(node.outputs)}"
-            )
+        try:
+            results = _run(node, {name: read(a) for name, a in node.arguments.items()}, table)
+        except Exception as error:
+            error.add_note(print_node(node, number_values(graph)))
+            raise
         values.update(zip(node.outputs, results, strict=True))
         if not keep_values:
             for value in {*node.operands, *node.outputs} - returned:
@@ -122,23 +124,32 @@ def replay(
     )
 
 
-def evaluate(argument: Argument, values: Mapping[Value, Any], state: Mapping[str, Any]) -> Any:
+def evaluate(
+    argument: Argument,
+    values: Mapping[Value, Any],
+    state: Mapping[str, Any],
+    number: Callable[[ModuleAttribute], int] = lambda attribute: attribute.number,
+) -> Any:
     """Puts tensors in the place of values, and numbers in the place of sizes."""
+
+    def read(part: Argument) -> Any:
+        return evaluate(part, values, state, number)
+
     match argument:
         case Value(origin="state", name=name):
             return state[name]
         case Value():
             return values[argument]
         case SizeOf(value=value, axis=axis):
-            return evaluate(value, values, state).shape[axis]
-        case ModuleAttribute(number=number):
-            return number
+            return read(value).shape[axis]
+        case ModuleAttribute():
+            return number(argument)
         case Arithmetic(op=op, left=left, right=right):
-            return _OPERATORS[op](evaluate(left, values, state), evaluate(right, values, state))
+            return _OPERATORS[op](read(left), read(right))
         case tuple():
-            return tuple(evaluate(part, values, state) for part in argument)
+            return tuple(map(read, argument))
         case slice(start=start, stop=stop, step=step):
-            return slice(*(evaluate(part, values, state) for part in (start, stop, step)))
+            return slice(*map(read, (start, stop, step)))
         case _:
             return argument
 
@@ -147,11 +158,15 @@ def _run(node: Node, arguments: dict[str, Any], table: OpTable) -> list[torch.Te
     """The tensors that a node returns, then what it wrote; writes go to clones."""
     op = table.get(node.op)
     if op is None:
-        return _run_undeclared(node, arguments)
-    for name in node.writes:
-        arguments[name] = arguments[name].clone()
-    results = [tensor for _, tensor in tensors_in(op.execute(arguments))]
-    return results + [arguments[name] for name in node.writes]
+        results = _run_undeclared(node, arguments)
+    else:
+        for name in node.writes:
+            arguments[name] = arguments[name].clone()
+        results = [tensor for _, tensor in tensors_in(op.execute(arguments))]
+        results += [arguments[name] for name in node.writes]
+    if len(results) != len(node.outputs):
+        raise ValueError(f"found {len(results)} results, expected {len(node.outputs)}")
+    return results
 
 
 def _run_undeclared(node: Node, arguments: Mapping[str, Any]) -> list[torch.Tensor]:

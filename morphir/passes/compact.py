@@ -111,9 +111,9 @@ def _useless(axes: Mapping[Atom, Units], known: Known) -> dict[Atom, list[int]]:
         before = sum(map(len, gone.values()))
         for leaf, units in reversed(axes.items()):
             found = np.flatnonzero(units.dead(known)).tolist()
-            kept = found[: max(0, len(found) + units.least - leaf.size)]
+            kept = found[: max(0, len(found) + 1 - leaf.size)]
             new = sorted({*found} - {*kept} - {*gone[leaf]})
-            if new and len(gone[leaf]) + len(new) <= leaf.size - units.least:
+            if new and len(gone[leaf]) + len(new) < leaf.size:
                 units.clear(known, new)
                 gone[leaf] = sorted([*gone[leaf], *new])
         if sum(map(len, gone.values())) == before:

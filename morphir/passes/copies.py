@@ -16,6 +16,7 @@ import torch
 
 from morphir.ir import FRESH, AxisMap
 from morphir.passes.units import Known, Term, Units
+from morphir.tensors import real_parts
 
 _STEPS: Final = 64  # shares are only good for their signs, which tell how moments add up
 
@@ -77,7 +78,7 @@ def _rows(term: Term, known: Known, count: int) -> torch.Tensor:
 
 
 def _numbers(rows: torch.Tensor) -> Matrix:
-    return np.asarray(rows.double().numpy())
+    return np.asarray(real_parts(rows).flatten(1).double().numpy())
 
 
 def _shares(positions: list[int], read: Matrix | None) -> list[Fraction]:

@@ -233,17 +233,9 @@ class PruneDormantPass(MorphismPass):
         if self.units is not None:
             self._check_known(score, activity, constants)
             score[[unit for unit in range(size) if unit not in self.units]] = np.inf
-        stay = max(self.min_width, min(units.least, size))
-        most = min(int(self.max_fraction * size), size - stay)
+        most = min(int(self.max_fraction * size), size - self.min_width)
         order = [int(unit) for unit in np.argsort(score, kind="stable") if score[unit] < np.inf]
         gone = sorted(order[: max(most, 0)])
-        if self.at is not None and order and not gone and size == units.least:
-            raise RefusalError(
-                f"{size} units of {units.name!r} are a factor of an axis, and of such at least "
-                f"{size} have to stay: a view can't tell a factor of 1 from none",
-                nodes=[str(self.at)],
-                suggestions=["mode='reseed' with data="],
-            )
         folded = [unit for unit in gone if score[unit] == -1]
         folds = () if constants is None or not folded else constants.folds(folded)
         return _Site(units, gone, folds, any(score[unit] >= 0 for unit in gone))

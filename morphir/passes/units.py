@@ -149,7 +149,6 @@ class Units:
         self.leaf = leaf
         self._groups = groups
         self._polarities = groups.polarities(leaf)
-        self.least = groups.least(leaf)
 
     def check(self) -> None:
         """Refuses an axis that can't lose a unit.

@@ -185,10 +185,3 @@ def test_the_examples_of_the_page_give_what_they_show():
     results = doctest.testfile(str(page), module_relative=False)
     assert results.attempted > 3
     assert results.failed == 0
-
-
-def test_a_factor_keeps_two_units_for_a_proof():
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 5), nn.Linear(5, 2))
-    groups = AxisGroups(morphir.trace(net, example_inputs=(torch.zeros(2, 3, 6, 6),)))
-    (channels,), (hidden,) = groups.of("0"), groups.of("2")
-    assert (groups.least(channels.atom), groups.least(hidden.atom)) == (2, 1)

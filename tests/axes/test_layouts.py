@@ -10,8 +10,8 @@ from torch import nn
 
 import morphir
 from morphir.axes import AxisGroups
-from morphir.axes.layouts import LayoutCache, bind, rename
-from morphir.ops import DEFAULT_TABLE, Atom, Instance, Layout, Op, Product, Sum
+from morphir.axes.layouts import LayoutCache, bind
+from morphir.ops import DEFAULT_TABLE, Atom, Instance, Layout, Op, Product
 from morphir.ops.axes import make_layout
 from tests.axes.vision import Concatenation, Grouped, ResidualCnn
 
@@ -104,12 +104,6 @@ def test_what_only_stands_in_products_is_new_in_every_call():
     form = Product((bound.atoms[heads], bound.atoms[width]))
     assert rest == [(flat, form), (dims[0], form)]
     assert set(bound.atoms.values()).isdisjoint({heads, width, flat, *dims})
-
-
-def test_rename_keeps_products_and_sums():
-    a, b, c, d = map(Atom, "abcd", (2, 3, 2, 3))
-    form = Sum((Product((a, b)), a))
-    assert rename(form, {a: c, b: d}) == Sum((Product((c, d)), c))
 
 
 @pytest.mark.parametrize(

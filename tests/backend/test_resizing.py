@@ -278,15 +278,6 @@ def test_a_sparse_gradient_is_refused():
     assert net.embedding_dim == 9
 
 
-def test_weights_packed_into_one_memory_are_apart():
-    flat = torch.randn(60)
-    net = mlp()
-    net[0].weight.data, net[0].bias.data = flat[:24].view(6, 4), flat[24:30]
-    net.register_buffer("same", net[0].bias)
-    Surgery(net).apply([MLP])
-    assert net[0].weight.shape == (9, 4)
-
-
 def test_back_13_one_tensor_at_a_time():
     """BACK-13: at no moment is more than one of the tensors there in both sizes"""
     width, extra = 400, 20

@@ -55,9 +55,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(6, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.unsqueeze(0)
         weights = torch.softmax(self.q(x) @ self.k(x).mT / 2, -1)
-        return self.out(weights @ self.v(x))[0]
+        return self.out(weights @ self.v(x))
 
 
 class Recurrent(nn.Module):

@@ -39,6 +39,10 @@ def pair(
     return Net(old, **copy.deepcopy(kept)), Net(changed, **members)
 
 
+def mlp() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+
+
 def identity(size: int, **options: Any) -> nn.Linear:
     """A linear layer that returns its operand."""
     layer = nn.Linear(size, size, **options)

@@ -88,3 +88,17 @@ def test_addresses_have_names():
     net = model()
     assert set(memories(net).values()) >= {"0.weight", "0.bias"}
     assert not memories(net).keys() & memories(copy.deepcopy(net)).keys()
+
+
+def test_kept_2_the_weights_of_one_recurrent_layer_are_torchs_affair():
+    """KEPT-2"""
+    net = nn.ModuleDict({"one": nn.GRU(2, 3), "other": nn.GRU(2, 3)})
+    flat = torch.zeros(400)
+    start = 0
+    for parameter in net.parameters():
+        parameter.data = flat[start : start + parameter.numel()].view_as(parameter)
+        start += parameter.numel()
+    near = Inventory.of(net).shared["one.weight_hh_l0"][1]
+    own = {name for name in near if name.startswith("one.")}
+    assert own == {"one.weight_hh_l0"}
+    assert near - own == {f"other.{name}" for name, _ in net["other"].named_parameters()}

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from morphir.ir.axis_map import FRESH
-from morphir.ops import DEFAULT_TABLE
+from morphir.ops import DEFAULT_TABLE, Op, Sample
 from morphir.ops.axes import Role, make_layout
 from morphir.ops.check import check_axes, check_op, draw_map, draw_shares, tied_sizes
 from morphir.ops.forms import Atom, Product
+from morphir.ops.verdict import ContractError
 
 WAYS = (("copy", "copy"), ("split", "split"))
 
@@ -88,3 +89,17 @@ def test_tied_parts_change_together():
     assert chunk is not None
     for sample in chunk.samples(random.Random(0)):
         check_axes(chunk, sample, random.Random(1), trials=40)
+
+
+def test_axis_11_a_layout_that_does_not_hold_for_one_unit_is_caught():
+    """AXIS-11: random maps of six units rarely leave one; the check does it on purpose."""
+
+    def run(input: torch.Tensor) -> torch.Tensor:
+        return input.sin() if input.shape[1] > 1 else input.cos() * input.amax(0)
+
+    op = Op(
+        "wave", "input", run, (run,), "b c -> b c | fixed b",
+        samples=lambda _: [Sample({"input": torch.randn(3, 60, dtype=torch.float64)})],
+    )  # fmt: skip
+    with pytest.raises(ContractError, match="AXIS-4"):
+        check_axes(op, next(iter(op.samples(random.Random(0)))), random.Random(0), trials=4)

@@ -1,6 +1,16 @@
 """Forms are sums of products, the major factor first."""
 
-from morphir.ops.forms import Atom, Product, Sum, add, atoms_in, factors_in, multiply, parts_of
+from morphir.ops.forms import (
+    Atom,
+    Product,
+    Sum,
+    add,
+    atoms_in,
+    factors_in,
+    multiply,
+    parts_of,
+    rename,
+)
 
 H, D, A = Atom("h", 4), Atom("d", 8), Atom("a", 3)
 
@@ -36,3 +46,9 @@ def test_parts():
 
 def test_forms_print_as_they_are_written():
     assert str(Sum((Product((H, D)), A))) == "((h:4 d:8) + a:3)"
+
+
+def test_rename_keeps_products_and_sums():
+    a, b, c, d = map(Atom, "abcd", (2, 3, 2, 3))
+    form = Sum((Product((a, b)), a))
+    assert rename(form, {a: c, b: d}) == Sum((Product((c, d)), c))

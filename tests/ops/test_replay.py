@@ -196,5 +196,16 @@ def test_what_the_graph_does_not_hold_cannot_be_replayed(x, state, call):
 
 def test_a_wrong_number_of_results_is_an_error_with_the_node(x, state):
     made = graph("%0: f32[2, 4], %1: f32[2, 4] = relu(input=%x)\noutput '' = %0")
-    with pytest.raises(ValueError, match=r"found 1 results of %0: .*relu\(input=%x\), expected 2"):
+    with pytest.raises(ValueError, match="found 1 results, expected 2"):
         replay(made, state, [x])
+
+
+def test_what_a_node_raises_shows_the_node(x, state):
+    made = graph("""
+        %0: f32[2, 3] = relu(input=%x)
+        %1: f32[2, 3] = linear(input=%0, weight=@w)
+        output '' = %1
+    """)
+    with pytest.raises(RuntimeError) as error:
+        replay(made, state, [x[:, :3]])
+    assert error.value.__notes__ == ["%1: f32[2, 3] = linear(input=%0, weight=@w)"]

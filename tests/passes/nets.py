@@ -23,6 +23,10 @@ def grow(model: nn.Module, at: Any, *inputs: torch.Tensor, **options: Any) -> Tr
     return result
 
 
+def chain(*between: nn.Module, width: int = 8) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(8, width), *between, nn.Linear(width, 4))
+
+
 def assert_same_bits(
     before: nn.Module, after: nn.Module, *inputs: torch.Tensor, training: bool = False
 ) -> None:

@@ -9,7 +9,7 @@ import morphir
 from morphir.axes import AxisGroups
 from morphir.passes.constants import Constants
 from morphir.passes.units import Known, Units
-from tests.passes.test_compact import zero
+from tests.passes.compactions import zero
 from tests.passes.test_wider import IMAGE, X
 
 

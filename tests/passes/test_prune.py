@@ -13,7 +13,8 @@ import morphir
 from morphir import DeeperPass, Grade, PruneDormantPass, RefusalError, VerificationError
 from morphir.backend import resizing
 from morphir.passes import constants
-from tests.passes.test_compact import assert_same_bits, zero
+from tests.axes.attentions import Separate
+from tests.passes.compactions import assert_same_state, place, silence, zero
 from tests.passes.test_random_nets import Random, step
 from tests.passes.test_wider import IMAGE, SITES, X
 from tests.passes.widenings import Agent, assert_same, mlp, wide
@@ -38,23 +39,15 @@ def silent(dead: Any = (1, 4), threshold: float = -100.0) -> nn.Sequential:
 @settings(max_examples=40, deadline=None)
 @given(
     steps=st.lists(step, max_size=6),
-    zeros=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=6),
+    silenced=st.lists(place, max_size=6),
     in_place=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_prune_1_on_random_nets(steps: Any, zeros: Any, in_place: bool, seed: int):
+def test_prune_1_on_random_nets(steps: Any, silenced: Any, in_place: bool, seed: int):
     """PRUNE-1: proved, and the same in both modes, in float64"""
     torch.manual_seed(seed)
     model = Random(steps, True).double()
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    for number, unit, is_row in zeros:
-        layer = layers[number % len(layers)]
-        if is_row:
-            zero(layer.weight, unit % layer.out_features)
-            with torch.no_grad():
-                layer.bias[unit % layer.out_features] = -float(number % 2)
-        else:
-            zero(layer.weight, slice(None), unit % layer.in_features)
+    silence(model, silenced)
     note(f"{model} {model.plan}")
     before = copy.deepcopy(model)
     result = morphir.transform(
@@ -193,7 +186,7 @@ def test_prune_1_fresh_units_can_be_taken_back(name: str):
     grown = wide(model, at, x, init="fresh", **options).module
     result = pruned(grown, x)
     assert result.report.grade is Grade.PROVED
-    assert_same_bits(model, result.module)
+    assert_same_state(model, result.module)
 
 
 def test_prune_behind_an_insertion():
@@ -276,7 +269,7 @@ def test_prune_4_in_place_and_undone(monkeypatch: Any):
         morphir.apply(
             model, PruneDormantPass(fold=True), example_inputs=(X,), inplace=True
         )  # fmt: skip
-    assert_same_bits(kept, model)
+    assert_same_state(kept, model)
     monkeypatch.undo()
     result = morphir.transform(
         model, PruneDormantPass(fold=True), example_inputs=(X,), inplace=True
@@ -285,7 +278,7 @@ def test_prune_4_in_place_and_undone(monkeypatch: Any):
     assert model[0].out_features == 4
     assert_close(kept, model)
     again = morphir.replay(morphir.Lineage.from_json(result.lineage.to_json()), constant())
-    assert_same_bits(model, again)
+    assert_same_state(model, again)
 
 
 class Summed(nn.Module):
@@ -323,7 +316,7 @@ def test_prune_4_refused_where_no_bias_can_take_it(make: Any, at: str, x: Any, r
         morphir.apply(
             model, PruneDormantPass(at=at, units=[3], fold=True), example_inputs=(x,), inplace=True
         )
-    assert_same_bits(before, model)
+    assert_same_state(before, model)
     assert "no unit does nothing" in str(pruned(model, x, fold=True).report)
 
 
@@ -397,7 +390,7 @@ def test_what_does_not_fit_is_refused_by_name(make: Any, options: Any, message: 
     before = copy.deepcopy(model)
     with pytest.raises(RefusalError, match=message):
         morphir.apply(model, PruneDormantPass(**options), example_inputs=(X,), inplace=True)
-    assert_same_bits(before, model)
+    assert_same_state(before, model)
 
 
 # -- bugs ------------------------------------------------------------------------------------------
@@ -452,8 +445,8 @@ def test_a_bias_that_is_not_the_rounded_sum_is_caught(monkeypatch: Any):
     assert "rounding" in failed(constant(), fold=True)
 
 
-def test_of_channels_that_are_flattened_two_stay():
-    """A view can't tell a factor of 1 from none: PRUNE-1 would hold, and could not be proved."""
+def test_prune_1_of_channels_that_are_flattened_one_may_stay():
+    """PRUNE-1, AXIS-11: a view can't tell a factor of 1 from none, but it had more of them."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5))
     with torch.no_grad():
@@ -461,11 +454,15 @@ def test_of_channels_that_are_flattened_two_stay():
     for pass_ in (PruneDormantPass(at="0"), morphir.CompactPass()):
         result = morphir.transform(model, pass_, example_inputs=(torch.randn(2, 3, 6, 6),))
         assert result.report.grade is Grade.PROVED
-        assert result.module[0].out_channels == 2
+        assert result.module[0].out_channels == 1
 
-    model = morphir.apply(
-        model, PruneDormantPass(at="0"), example_inputs=(torch.randn(2, 3, 6, 6),)
-    )
-    with pytest.raises(RefusalError, match="at least 2 have to stay"):
-        morphir.apply(model, PruneDormantPass(at="0"), example_inputs=(torch.randn(2, 3, 6, 6),))
-    assert model[0].out_channels == 2
+
+def test_prune_1_one_of_two_heads_goes():
+    """PRUNE-1: the second head of an attention, whose outgoing columns are zero."""
+    torch.manual_seed(0)
+    model = Separate(heads=2)
+    with torch.no_grad():
+        model.mix.weight[:, 5:] = 0
+    result = morphir.transform(model, PruneDormantPass(), example_inputs=(torch.randn(2, 4, 2),))
+    assert result.report.grade is Grade.PROVED
+    assert (result.module.heads, result.module.q.out_features) == (1, 5)

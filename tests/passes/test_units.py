@@ -9,7 +9,8 @@ from torch import nn
 import morphir
 from morphir.axes import AxisGroups
 from morphir.passes.units import Known, Units, some, without
-from tests.passes.test_compact import Attention, Dropping, zero
+from tests.backend.widenings import Attention
+from tests.passes.compactions import Dropping, zero
 from tests.passes.test_wider import SEQUENCE, X
 from tests.passes.widenings import Sequence, mlp
 

@@ -1,12 +1,8 @@
-"""Planted bugs: each is caught by the checkers that the table names, at the place that it names.
-
-The table stands in spec/certificate.md and is read from there. A checker stands in a row if it
-caught the bug with every seed.
-"""
+"""Planted bugs: each is caught by the checkers that the table names, at the place that it names."""
 
 import random
-import re
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,21 +10,17 @@ import torch
 from torch import nn
 
 import morphir
-from morphir import DeeperPass, Grade, MorphirError, RefusalError, VerificationError
+from morphir import DeeperPass, MorphirError, TransformResult
 from tests.zoo import bugs
+from tests.zoo.planted import (
+    Row,
+    assert_caught,
+    assert_lists_every_bug,
+    assert_nobody_objects,
+    rows,
+)
 
-SEEDS = range(4)
-SPEC = Path(__file__).parents[2] / "spec" / "certificate.md"
-
-
-def rows() -> list[list[str]]:
-    """The rows of the table of planted bugs: bug, model, block, place, caught by."""
-    table = SPEC.read_text(encoding="utf8").partition("| bug | model |")[2].partition("\n\n")[0]
-    lines = table.splitlines()[2:]
-    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
-
-
-ROWS = rows()
+ROWS = rows("| bug | model | block |")
 
 
 def hook(module: nn.Module, args: Any, result: Any) -> None:
@@ -94,9 +86,14 @@ def images() -> tuple[nn.Module, torch.Tensor]:
     return nn.Sequential(*layers), torch.randn(2, 4, 6, 6)
 
 
-def grow(name: str, block: str) -> Any:
+MODELS: dict[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
+    make.__name__: make for make in (dense, plain, tanh, clipped, called, images)
+}
+
+
+def grow(name: str, block: str) -> TransformResult:
     """Grows a model of the zoo with its optimizer, in train mode."""
-    model, x = globals()[name]()
+    model, x = MODELS[name]()
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     optimizer.step()
@@ -107,66 +104,20 @@ def grow(name: str, block: str) -> Any:
     return morphir.transform(model, deeper, optimizer=optimizer, example_inputs=(x,))
 
 
-def catch(name: str, block: str) -> dict[str, str]:
-    """The checkers that object, each with the place that it names."""
-    try:
-        result = grow(name, block)
-    except RefusalError as error:
-        return {"refused": str(error)}
-    except VerificationError as error:
-        if error.report is None:
-            return {"emission": str(error)}
-        report = error.report
-    else:
-        report = result.report
-    return {
-        check.name.removeprefix("certificate (").removesuffix(")"): check.where
-        for check in report.checks
-        if check.grade in (Grade.UNKNOWN, Grade.REFUTED)
-    }
-
-
 @pytest.mark.parametrize("name", ["dense", "plain", "images", "clipped"])
 @pytest.mark.parametrize("block", ["identity", "residual", "parametric"])
 def test_without_a_bug_nobody_objects(name: str, block: str):
-    for seed in SEEDS:
-        torch.manual_seed(seed)
-        assert not catch(name, block)
+    assert_nobody_objects(partial(grow, name, block))
 
 
-def run(name: str, model: str, block: str) -> list[dict[str, str]]:
-    """What objects to a bug, for each seed."""
-    outcomes = []
-    for seed in SEEDS:
-        torch.manual_seed(seed)
-        with pytest.MonkeyPatch.context() as patch:
-            getattr(bugs, name)(patch, random.Random(seed))
-            outcomes.append(catch(model, block))
-    return outcomes
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_every_bug_is_caught_by_those_the_table_names(row: list[str]):
-    name, model, block, place, caught_by = row
-    outcomes = run(name.replace(" ", "_"), model, block)
-    always = set.intersection(*(set(outcome) for outcome in outcomes))
-    assert always == set(caught_by.split(", "))
-    places = [where for outcome in outcomes for where in outcome.values()]
-    first = [re.search(re.escape(place), "\n".join(outcome.values())) for outcome in outcomes]
-    assert all(first), places
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.bug)
+def test_every_bug_is_caught_by_those_the_table_names(row: Row):
+    assert_caught(row, bugs, partial(grow, row.model, row.change))
 
 
 def test_every_bug_is_in_the_table_and_there_are_enough():
-    planted = {
-        name
-        for name, value in vars(bugs).items()
-        if callable(value)
-        and getattr(value, "__module__", "") == bugs.__name__
-        and not name.startswith("_")
-    }
-    assert planted == {row[0].replace(" ", "_") for row in ROWS}
+    assert_lists_every_bug(ROWS, bugs)
     assert len(ROWS) >= 10
-    assert all(row[4] for row in ROWS)
 
 
 def test_a_caught_bug_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch):

@@ -1,11 +1,7 @@
-"""Planted bugs where axes change: each is caught by the checkers that the table names.
-
-The table stands in spec/certificate.md, below that of the insertions, and is read from there.
-"""
+"""Planted bugs where axes change: each is caught by the checkers that the table names."""
 
 import random
-import re
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,22 +9,17 @@ import torch
 from torch import nn
 
 import morphir
-from morphir import Grade, RefusalError, VerificationError, WiderPass
+from morphir import TransformResult, VerificationError, WiderPass
 from tests.zoo import size_bugs
+from tests.zoo.planted import (
+    Row,
+    assert_caught,
+    assert_lists_every_bug,
+    assert_nobody_objects,
+    rows,
+)
 
-SEEDS = range(4)
-SPEC = Path(__file__).parents[2] / "spec" / "certificate.md"
-HEAD = "| bug | model | change |"
-
-
-def rows() -> list[list[str]]:
-    """The rows of the table: bug, model, change, place, caught by."""
-    table = SPEC.read_text(encoding="utf8").partition(HEAD)[2].partition("\n\n")[0]
-    lines = table.splitlines()[2:]
-    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
-
-
-ROWS = rows()
+ROWS = rows("| bug | model | change |")
 
 
 class Branches(nn.Module):
@@ -79,7 +70,7 @@ SITES: dict[type[nn.Module], dict[str, Any]] = {
 }
 
 
-def widen(name: str, change: str) -> Any:
+def widen(name: str, change: str) -> TransformResult:
     """Widens a model of the zoo with its optimizer and gradients, in train mode."""
     model = {kind.__name__.lower(): kind for kind in SITES}[name]().train()
     x = torch.randn(5, 4)
@@ -93,63 +84,19 @@ def widen(name: str, change: str) -> Any:
     )
 
 
-def catch(name: str, change: str) -> dict[str, str]:
-    """The checkers that object, each with the place that it names."""
-    try:
-        report = widen(name, change).report
-    except RefusalError as error:
-        return {"refused": str(error)}
-    except VerificationError as error:
-        if error.report is None:
-            return {"emission": str(error)}
-        report = error.report
-    return {
-        check.name.removeprefix("certificate (").removesuffix(")"): check.where
-        for check in report.checks
-        if check.grade in (Grade.UNKNOWN, Grade.REFUTED)
-    }
-
-
 @pytest.mark.parametrize("name", ["branches", "attention", "heads"])
 @pytest.mark.parametrize("change", ["copy", "fresh", "copy inplace", "fresh inplace"])
 def test_without_a_bug_nobody_objects(name: str, change: str):
-    for seed in SEEDS:
-        torch.manual_seed(seed)
-        assert not catch(name, change)
+    assert_nobody_objects(partial(widen, name, change))
 
 
-def run(name: str, model: str, change: str) -> list[dict[str, str]]:
-    """What objects to a bug, for each seed."""
-    outcomes = []
-    for seed in SEEDS:
-        torch.manual_seed(seed)
-        with pytest.MonkeyPatch.context() as patch:
-            getattr(size_bugs, name)(patch, random.Random(seed))
-            outcomes.append(catch(model, change))
-    return outcomes
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_every_bug_is_caught_by_those_the_table_names(row: list[str]):
-    name, model, change, place, caught_by = row
-    outcomes = run(name.replace(" ", "_"), model, change)
-    always = set.intersection(*(set(outcome) for outcome in outcomes))
-    assert always == {*caught_by.split(", ")}
-    places = [where for outcome in outcomes for where in outcome.values()]
-    first = [re.search(re.escape(place), "\n".join(outcome.values())) for outcome in outcomes]
-    assert all(first), places
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.bug)
+def test_every_bug_is_caught_by_those_the_table_names(row: Row):
+    assert_caught(row, size_bugs, partial(widen, row.model, row.change))
 
 
 def test_every_bug_is_in_the_table():
-    planted = {
-        name
-        for name, value in vars(size_bugs).items()
-        if callable(value)
-        and getattr(value, "__module__", "") == size_bugs.__name__
-        and not name.startswith("_")
-    }
-    assert planted == {row[0].replace(" ", "_") for row in ROWS}
-    assert all(row[4] for row in ROWS)
+    assert_lists_every_bug(ROWS, size_bugs)
 
 
 @pytest.mark.parametrize("bug", ["shares_not_exact", "gradient_lost", "moment_left_as_it_was"])

@@ -1,0 +1,192 @@
+"""COMPACT-1: units that do nothing go, on every kind of net."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import event, given, note, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import parametrize, prune
+
+import morphir
+from morphir import CompactPass, Grade
+from tests.backend.widenings import Attention, Shared
+from tests.passes.compactions import Dropping, compacted, place, silence, zero
+from tests.passes.test_random_nets import Random, step
+from tests.passes.test_wider import IMAGE, SEQUENCE, X
+from tests.passes.widenings import Agent, Images, Sequence, mlp
+
+
+def test_compact_1_units_die_with_the_units_that_read_them():
+    """COMPACT-1: to a fixpoint, in one edit"""
+    model = mlp(hidden=8)
+    zero(model[4].weight, slice(None), [1, 2])
+    zero(model[2].weight, [0, 3, 4], 7)  # so 7 is read by 1 and 2 only
+    result = compacted(model, X)
+    assert [layer.out_features for layer in result.module if isinstance(layer, nn.Linear)] == [
+        7,
+        3,
+        3,
+    ]
+    assert result.report.laws == ("CERT-5", "COMPACT-1")
+    assert "8 units of 0.weight became 7 (COMPACT-1)" in str(result.report)
+    assert "5 units of 2.weight became 3 (COMPACT-1)" in str(result.report)
+    parameters = [sum(p.numel() for p in m.parameters()) for m in (model, result.module)]
+    assert f"{parameters[0] - parameters[1]} parameters fewer" in str(result.report)
+
+
+def test_compact_1_what_is_fed_by_nothing_is_gone_in_every_layer_behind():
+    """COMPACT-1: a unit that is always 0, though what reads it is not"""
+    model = nn.Sequential(
+        nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 5, bias=False), nn.ReLU(),
+        nn.Linear(5, 3),
+    )  # fmt: skip
+    zero(model[0].weight, 2)
+    zero(model[2].weight, 4, [0, 1, 3, 4])  # so 4 is a multiple of the unit that is 0
+    result = compacted(model, X)
+    assert [m.out_features for m in result.module if isinstance(m, nn.Linear)] == [4, 4, 3]
+
+
+def test_compact_1_one_unit_stays():
+    model = mlp()
+    zero(model[2].weight)
+    with torch.no_grad():
+        model[2].bias.fill_(0.5)
+    result = compacted(model, X)
+    assert [layer.out_features for layer in result.module if isinstance(layer, nn.Linear)] == [
+        1,
+        5,
+        3,
+    ]
+
+
+def test_compact_1_a_channel_goes_from_a_whole_residual_stream():
+    """COMPACT-1: two producers, a BatchNorm, two readers, and a flatten behind pooling"""
+    model = Images()
+    with torch.no_grad():
+        for tensor in (model.norm.weight, model.norm.bias, model.two.bias):
+            tensor[3] = 0
+        model.two.weight[3] = 0
+    result = compacted(model, IMAGE)
+    assert result.module.stem.out_channels == result.module.two.out_channels == 4
+    assert result.module.head.in_features == 4 * 9
+    assert result.module.norm.num_features == result.module.one.in_channels == 4
+    # A channel that one of the two producers still writes to stays.
+    with torch.no_grad():
+        model.two.bias[3] = 0.5
+    assert "nothing is useless" in str(compacted(model, IMAGE).report)
+
+
+def test_compact_1_masks_of_torch():
+    """COMPACT-1: torch.nn.utils.prune, whose product of weight and mask is made at each forward"""
+    model = mlp(hidden=8)
+    prune.ln_structured(model[2], "weight", 2, n=2, dim=1)
+    prune.ln_structured(model[2], "weight", 2, n=2, dim=0)
+    prune.custom_from_mask(model[2], "bias", (model[2].weight_mask.sum(1) > 0).float())
+    result = morphir.transform(model, CompactPass(), example_inputs=(X,))
+    assert result.report.grade is Grade.PROVED
+    layer = result.module[2]
+    assert (layer.in_features, layer.out_features) == (6, 3)
+    assert layer.weight.shape == layer.weight_orig.shape == layer.weight_mask.shape == (3, 6)
+    assert prune.is_pruned(layer)
+    assert torch.equal(layer.weight, layer.weight_orig * layer.weight_mask)
+
+
+class Masked(nn.Module):
+    """A parametrization that masks."""
+
+    def __init__(self, mask: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight * self.mask
+
+
+def test_compact_1_a_parametrization_that_masks():
+    """COMPACT-1"""
+    model = mlp(hidden=8)
+    mask = torch.ones(5, 8)
+    mask[:, [2, 5]] = 0
+    parametrize.register_parametrization(model[2], "weight", Masked(mask))
+    result = compacted(model, X)
+    assert result.module[0].out_features == 6
+    assert result.module[2].weight.shape == (5, 6)
+
+
+@pytest.mark.parametrize("dead", ["q", "k", "one of each"])
+def test_compact_1_what_q_or_k_is_zero_in(dead: str):
+    """COMPACT-1: a sum of products of values, either of which may be 0"""
+    model = Attention()
+    for name, unit in {"q": [("q", 1)], "k": [("k", 1)]}.get(dead, [("q", 1), ("k", 4)]):
+        layer = getattr(model, name)
+        zero(layer.weight, unit)
+        zero(layer.bias, unit)
+    zero(model.v.weight, 5)
+    zero(model.v.bias, 5)
+    result = compacted(model, SEQUENCE)
+    left = 4 if dead == "one of each" else 5
+    assert result.module.q.out_features == result.module.k.out_features == left
+    assert result.module.v.out_features == result.module.out.in_features == 5
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_compact_1_a_recurrent_unit_that_nothing_reads(kind: type[nn.RNNBase]):
+    """COMPACT-1: neither the next step nor the next layer; one of the two is not enough"""
+    model = Sequence(kind)
+    zero(model.rnn.weight_hh_l0, slice(None), [1, 2])
+    zero(model.head.weight, slice(None), [2, 3])
+    result = compacted(model, SEQUENCE)
+    assert result.module.rnn.hidden_size == 5
+
+
+def test_compact_1_behind_dropout_and_for_every_reader():
+    """COMPACT-1: nothing that is dropped is more than 0"""
+    model = Dropping()
+    zero(model.a.weight, 2)
+    zero(model.a.bias, 2)
+    zero(model.b.weight, slice(None), 4)  # but not the other branch
+    result = compacted(model, X)
+    assert result.module.a.out_features == 5
+
+
+def test_compact_1_a_shared_layer_that_reads_its_own_units():
+    """COMPACT-1: the rows and the columns of one weight are one axis"""
+    model = Shared()
+    zero(model.cell.weight, slice(None), [2, 4])
+    zero(model.head.weight, slice(None), [2, 5])
+    result = compacted(model, X)
+    assert result.module.cell.weight.shape == (5, 5)
+
+
+def test_compact_1_every_entry_point_counts():
+    """COMPACT-1"""
+    model = Agent()
+    zero(model.actor.weight, slice(None), [1, 2])
+    zero(model.critic.weight, slice(None), [2, 3])
+    given = {"example_inputs": (X,), "entry_points": ("act", "value")}
+    result = morphir.transform(model, CompactPass(), **given)
+    assert result.report.grade is Grade.PROVED
+    assert result.module.trunk[0].out_features == 5
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    steps=st.lists(step, max_size=7),
+    silenced=st.lists(place, max_size=8),
+    double=st.booleans(),
+    seed=st.integers(0, 3),
+)
+def test_compact_1_on_random_nets(steps: Any, silenced: Any, double: bool, seed: int):
+    """COMPACT-1: whatever is 0, what is left computes the same, and nothing is left to do"""
+    torch.manual_seed(seed)
+    model = Random(steps, True)
+    x = X
+    if double:
+        model, x = model.double(), x.double()
+    silence(model, silenced)
+    note(f"{model} {model.plan}")
+    result = compacted(model, x)
+    event(f"removed: {result.report.laws[-1]}")
+    assert "nothing is useless" in str(compacted(result.module, x).report)
