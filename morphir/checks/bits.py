@@ -34,7 +34,7 @@ def equal_bits(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
 
 def _fits(content: torch.Tensor, word: torch.dtype) -> bool:
     """Whether bytes can be read as words: how many there are, and where in memory they begin."""
-    return not (content.numel() | content.storage_offset()) % word.itemsize
+    return content.numel() % word.itemsize == int(content.storage_offset()) % word.itemsize == 0
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor | None:
