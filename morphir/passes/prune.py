@@ -129,7 +129,8 @@ class PruneDormantPass(MorphismPass):
         """Changes the axes."""
         groups, known, sites = self._plan(program)
         if not sites:
-            return ["no unit does nothing"]
+            limits = f"max_fraction={self.max_fraction:g}, min_width={self.min_width}"
+            return [f"there is no unit that does nothing and may go ({limits})"]
         maps = {site.units.leaf: self._map(site) for site in sites}
         tensors, attributes = groups.resize(maps)
         if self.mode == "remove":
