@@ -9,7 +9,9 @@ import morphir
 
 def q_network() -> nn.Sequential:
     """Maps observations `(batch, 6)` to the values of four actions `(batch, 4)`."""
-    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    return nn.Sequential(
+        nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4)
+    )
 
 
 def main() -> None:
