@@ -5,6 +5,7 @@ from morphir.export import OnnxReport, export_onnx
 from morphir.frontend import trace
 from morphir.ir import Certificate, Grade, Program, Report
 from morphir.lineage import Lineage
+from morphir.lowering import lower
 from morphir.passes import (
     CompactPass,
     DeeperPass,
@@ -13,6 +14,7 @@ from morphir.passes import (
     MorphismPass,
     PruneDormantPass,
     Refusal,
+    ShallowerPass,
     WiderPass,
 )
 from morphir.plan import plan
@@ -42,6 +44,7 @@ __all__ = [
     "Refusal",
     "RefusalError",
     "Report",
+    "ShallowerPass",
     "StorageError",
     "TransformResult",
     "VerificationError",
@@ -50,6 +53,7 @@ __all__ = [
     "export_onnx",
     "inspect",
     "load",
+    "lower",
     "plan",
     "replay",
     "save",

@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--at", default="", metavar="NAME", help="light the groups of one module")
     show.add_argument(
         "--depth",
-        type=int,
+        type=_depth,
         metavar="N",
         help="how many levels of modules to open (default: all of them as text, in drawings as "
         "many as stay readable)",
@@ -108,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--svg", type=Path, metavar="FILE", help="draw it instead of printing it")
     show.add_argument("--html", type=Path, metavar="FILE", help="write an interactive page instead")
     return parser
+
+
+def _depth(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of levels from 0 on")
+    return int(text)
 
 
 class _AsWritten(argparse.RawDescriptionHelpFormatter):
@@ -190,6 +196,13 @@ def _inputs(given: Sequence[str] | None) -> Any:
     shapes = [_SHAPE.fullmatch(each) for each in given]
     if all(shapes):
         return tuple(_tensor(*shape.groups()) for shape in shapes if shape)
+    for each in given:
+        if not _SHAPE.fullmatch(each) and (":" not in each or each[:1].isdigit()):
+            raise RefusalError(
+                f"--inputs {each} is no shape, expected sizes with x between them, and names "
+                "nothing to import",
+                suggestions=["--inputs 2x8", "--inputs 2x16:int64", "--inputs package.module:name"],
+            )
     if len(given) > 1:
         raise RefusalError(
             f"--inputs {' --inputs '.join(given)} mixes shapes with something to import",

@@ -44,7 +44,7 @@ def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> N
         VerificationError: It computes something else; the message has the first differing lines.
     """
     predicted = rewriter.program
-    if not rewriter.insertions:
+    if not (rewriter.insertions or rewriter.removals):
         _check_calls(predicted, emitted)
         return
     if predicted == emitted:
@@ -78,7 +78,7 @@ def check_fits(
     Raises:
         VerificationError: One does not; the message shows it.
     """
-    program = rewriter.program if rewriter.insertions else before
+    program = rewriter.program if rewriter.insertions or rewriter.removals else before
     state = {name: e.tensor for name, e in program.state.items() if e.tensor is not None}
     state |= {**dict(target.named_parameters()), **dict(target.named_buffers())}
     for name, graph in program.graphs.items():

@@ -15,11 +15,11 @@ from typing import Any, Final, final
 from torch import nn
 
 from morphir.errors import StorageError
-from morphir.ir import AttributeChange, Edit, Fold, Resize
+from morphir.ir import AttributeChange, Edit, Fold, Removal, Resize
 from morphir.ir.change import tensors_from_json, tensors_to_json
 
 _ATTRIBUTE: Final = "_morphir_lineage"
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 @final
@@ -54,6 +54,40 @@ class Step:
     def __str__(self) -> str:
         what = f"{self.spec.get('kind')} block of {self.spec.get('features')} ({self.law})"
         return f"{self.name} after {self.anchor}: {what}"
+
+
+@final
+@dataclass(frozen=True)
+class RemovalStep:
+    """One removed module.
+
+    Attributes:
+        application: Counts applications; what was checked together shares it.
+        anchor: Module whose output it took.
+        name: Its qualified name.
+        inside: Whether it was a child of the anchor or its neighbour in a Sequential.
+        law: The law by which the function was kept.
+        structure: `structure_of` the model before the application.
+        before: Hash of the program before the application.
+        after: Hash of the program after it.
+    """
+
+    application: int
+    anchor: str
+    name: str
+    inside: bool
+    law: str
+    structure: str
+    before: str
+    after: str
+
+    @property
+    def edit(self) -> Removal:
+        """The edit that it was."""
+        return Removal(self.anchor, self.name, self.law, self.inside)
+
+    def __str__(self) -> str:
+        return f"{self.name} after {self.anchor}: removed ({self.law})"
 
 
 @final
@@ -115,8 +149,12 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-AnyStep = Step | ResizeStep
-_KINDS: Final[Mapping[str, type[AnyStep]]] = {"insert": Step, "resize": ResizeStep}
+AnyStep = Step | RemovalStep | ResizeStep
+_KINDS: Final[Mapping[str, type[AnyStep]]] = {
+    "insert": Step,
+    "remove": RemovalStep,
+    "resize": ResizeStep,
+}
 _TYPES: Final[Mapping[str, type]] = {
     "application": int,
     "at": str,
@@ -189,6 +227,8 @@ class Lineage:
 
 
 def _step_of(edit: Edit, application: int, about: Mapping[str, str]) -> AnyStep:
+    if isinstance(edit, Removal):
+        return RemovalStep(application, edit.anchor, edit.name, edit.inside, edit.law, **about)
     spec = json.loads(json.dumps(edit.spec))  # as it will be read back
     if isinstance(edit, Resize):
         attributes = tuple((a.module, a.name, a.old, a.new) for a in edit.attributes)
@@ -219,6 +259,8 @@ def _step(data: Mapping[str, Any]) -> AnyStep:
             raise ValueError(f"{name} is {value!r}, expected {_TYPES[name].__name__}")
     if kind is Step:
         return Step(**{**given, "follows": tuple(map(str, given["follows"]))})
+    if kind is RemovalStep:
+        return RemovalStep(**given)
     listed = {n: tuple(tuple(map(_hashable, e)) for e in given[n]) for n in ("attributes", "folds")}
     step = ResizeStep(**{**given, **listed})
     assert step.edit is not None  # raises where it is none

@@ -7,15 +7,17 @@ LOCK-2   models that differ are refused with the first difference, before anythi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 from torch.optim import Optimizer
 
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
-from morphir.lineage import AnyStep, ResizeStep
+from morphir.lineage import AnyStep, ResizeStep, Step
 from morphir.result import TransformResult
+
+_SHOWN: Final = 8  # units
 
 
 def check_lockstep(models: Sequence[Any], optimizer: Any, *, inplace: bool) -> None:
@@ -99,8 +101,9 @@ def check_same_changes(results: Sequence[TransformResult]) -> None:
     for number, result in enumerate(results[1:], 1):
         for one, other in zip(first, result.lineage.steps, strict=False):
             if _said(one) != _said(other):
+                said = f"{one}, and {other}" if str(one) != str(other) else _told(one, other)
                 raise RefusalError(
-                    f"models 0 and {number} would change differently: {one}, and {other}",
+                    f"models 0 and {number} would change differently: {said}",
                     suggestions=[
                         "morphir.replay(result.lineage, other) of the first, where the function "
                         "of the other need not be kept",
@@ -110,7 +113,29 @@ def check_same_changes(results: Sequence[TransformResult]) -> None:
             raise RefusalError(f"models 0 and {number} have another past: their lineages differ")
 
 
+def _told(one: AnyStep, other: AnyStep) -> str:
+    """What differs in two steps of one size: the units."""
+    if isinstance(one, ResizeStep) and isinstance(other, ResizeStep):
+        maps = zip(one.changes["maps"], other.changes["maps"], strict=True)
+        for units in ((_replaced(m["size"], m["source"]) for m in pair) for pair in maps):
+            first, second = units
+            if first != second:
+                return f"{one}, of units {_some(first)} in one and {_some(second)} in the other"
+    return f"{one}, with other numbers"
+
+
+def _replaced(size: int, source: Sequence[int]) -> list[int]:
+    """The units that go, or give way to new ones."""
+    return [unit for unit in range(size) if unit not in {*source}]
+
+
+def _some(units: Sequence[int]) -> str:
+    shown = ", ".join(map(str, units[:_SHOWN]))
+    return f"{shown}, ..." if len(units) > _SHOWN else shown or "none"
+
+
 def _said(step: AnyStep) -> object:
     if isinstance(step, ResizeStep):
         return step.at, step.law, dict(step.changes), step.attributes, dict(step.spec)
-    return step.anchor, step.name, step.law, dict(step.spec)
+    spec = dict(step.spec) if isinstance(step, Step) else None
+    return step.anchor, step.name, step.law, spec

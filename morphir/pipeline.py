@@ -34,10 +34,11 @@ from morphir.checks import (
     check_within,
     holding,
 )
-from morphir.checks.announced import expected
+from morphir.checks.announced import expected, without
 from morphir.emission import check_emission, check_fits
 from morphir.errors import RefusalError, VerificationError
 from morphir.frontend import Trace
+from morphir.frontend.unread import unread_note
 from morphir.grading import parameters_not_finite, verdict
 from morphir.ir import (
     FRESH,
@@ -53,11 +54,13 @@ from morphir.ir import (
     ResizeClaim,
     Rewriter,
     TensorChange,
+    is_inside,
     maps_of,
 )
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
 from morphir.ops import DEFAULT_TABLE
 from morphir.recordings import Clock, Traces, Twins
+from morphir.state.leaving import Leaving
 from morphir.state.optimizer import Joining
 from morphir.state.transport import StateRules, Transport
 
@@ -108,7 +111,7 @@ class Application:
         )
         sequentials = rewriter.program.sequentials
         self._surgery = Surgery(target, sequentials, given=given, watch=self._commits.check)
-        self._joining = Joining(optimizers, target)
+        self._joining, self._leaving = Joining(optimizers, target), Leaving(optimizers)
         self._transport = Transport(optimizers, target, state_rules)
         self._lineage = lineage_of(target)
 
@@ -119,6 +122,7 @@ class Application:
         if kind is not None:
             self._transport.undo()
             self._joining.undo()
+            self._leaving.undo()
             self._surgery.undo()
             set_lineage(self.target, self._lineage)
 
@@ -146,6 +150,7 @@ class Application:
                     self._transport.check(change)
                 else:
                     self._transport.check_state(change)
+            gone = self._gone()
             self._surgery.apply(edits)
             self._followed = [*_followed(described, _described(self.target))]
         with self.clock("optimizer"):
@@ -153,6 +158,7 @@ class Application:
                 self._transport.apply(change)
             self._carried = self._compared(belonged)
             self._join()
+            self._leaving.leave(gone)
         with self.clock("trace again"):
             known = dict(self.before.eval.inputs)
             for name, arguments in known.items():
@@ -195,6 +201,12 @@ class Application:
         self.before = self.before.keeping(names, copy=removes)
         self.twins = None if self.twins is None else self.twins.apart()
 
+    def _gone(self) -> dict[str, nn.Parameter]:
+        """The parameters of the modules that are to be removed."""
+        names = [edit.name for edit in self.rewriter.removals]
+        parameters = self.target.named_parameters() if names else ()
+        return {name: parameter for name, parameter in parameters if is_inside(name, names)}
+
     def _join(self) -> None:
         parameters = dict(self.target.named_parameters())
         for edit in self.rewriter.insertions:
@@ -213,6 +225,7 @@ class Application:
             for edit in self.rewriter.resizes:
                 shapes = {name: edit.new_shape(name) for name in edit.tensors}
                 since = expected(since, shapes, [*edit.attributes, *self._followed])
+            since = without(since, [edit.name for edit in self.rewriter.removals])
             checks += self.original.check(self.target, self.optimizers, claims, follows, since)
             checks += self._carried
         if self.twins is None:
@@ -295,11 +308,18 @@ class Application:
             notes=(
                 *self._longer(),
                 *program.notes,
+                *self._unread(),
                 *parameters_not_finite(self.target),
                 *self._joining.notes,
+                *self._leaving.notes,
             ),
             seconds=dict(self.clock.seconds),
         )
+
+    def _unread(self) -> Iterator[str]:
+        """What may not fit the new sizes, since no entry point reads it."""
+        if any(edit.changes_sizes for edit in self.rewriter.resizes):
+            yield from filter(None, [unread_note(self.target, self.before.eval.program)])
 
     def _longer(self) -> Iterator[str]:
         """What the new model takes and returns, where that is something else."""
@@ -366,4 +386,5 @@ def _certificate(before: Trace, after: Trace, rewriter: Rewriter) -> Certificate
         tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in rewriter.insertions),
         tuple(_claim(edit, before.program) for edit in rewriter.resizes),
         box=next((edit.box for edit in rewriter.resizes), None),
+        removals=tuple(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.removals),
     )

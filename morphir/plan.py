@@ -19,6 +19,7 @@ from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.backend.described import describe
 from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
+from morphir.frontend.unread import unread_note
 from morphir.ir import AttributeChange, Grade, Resize, Rewriter
 from morphir.passes.base import MorphismPass
 from morphir.pipeline import Application
@@ -27,6 +28,7 @@ from morphir.planned import (
     PlannedStage,
     count_parameters,
     planned_module,
+    planned_removal,
     planned_tensors,
 )
 from morphir.recordings import Clock, Traces, Twins
@@ -111,6 +113,7 @@ class _Planning:
     def run(self, passes: Sequence[MorphismPass]) -> Plan:
         program = self._before.eval.program
         planned: list[PlannedStage] = []
+        unread = ""
         refused: tuple[str, ...] = ()
         refusal: RefusalError | None = None
         *others, last = stages_of(passes)
@@ -118,6 +121,8 @@ class _Planning:
             for stage in (*others, last):
                 refused = tuple(each.describe() for each in stage)
                 rewriter, found = self._plan(stage)
+                if any(edit.changes_sizes for edit in rewriter.resizes):
+                    unread = unread_note(self._target, program)
                 if stage is not last:
                     self._carry_out(rewriter, stage)
                 planned.append(found)
@@ -129,7 +134,7 @@ class _Planning:
             tuple(planned),
             refusal,
             refused if refusal is not None else (),
-            program.notes,
+            (*program.notes, *filter(None, [unread])),
         )
 
     def _plan(self, stage: Sequence[MorphismPass]) -> tuple[Rewriter, PlannedStage]:
@@ -144,6 +149,7 @@ class _Planning:
             tuple(each for edit in resizes for each in planned_tensors(program, edit)),
             tuple(each for edit in resizes for each in _attributes(self._target, edit)),
             tuple(planned_module(edit) for edit in rewriter.insertions),
+            tuple(planned_removal(program, edit) for edit in rewriter.removals),
             on_copy=self._original is not None,
         )
 

@@ -1,30 +1,35 @@
 """Which share of a unit each of its copies carries.
 
-    SHARE-1   the shares of the copies of a unit sum to 1, and unequal ones are binary fractions
+    SHARE-1   the shares of the copies of a unit sum to 1; of n unequal ones each is a multiple of
+              1 / (4n)^2, and their sizes add up to 16/9 at most
     SHARE-2   at every halving of the copies, each half carries from -1 to 2 of the whole, so that
               numbers can be split exactly (BACK-8)
-    SHARE-3   no two copies of a unit have the same share if they are to be unequal, and of each two
-              that are halved last one has a negative share
+    SHARE-3   unequal shares are no closer than 5 / n^2 to one another, and no closer than
+              1 / (2 n^2) to 0
 
 Copies with equal shares get equal gradients and never become different. Unequal positive shares are
 different under SGD, but the first step of Adam is the sign of the gradient: it takes a negative
-share to part there. So of a pair one carries about 5/4 and the other about -1/4, each pair a little
-otherwise. Only a mean over units, as in LayerNorm, asks for equal shares if the moments are to be
-carried over exactly.
+share to part there. So of a pair one carries about 5/4 and the other about -1/4. The shares of n
+copies are evenly spaced, since the closest two part last, and as far apart as SHARE-2 lets them be:
+
+    share = (n + 3j) / n^2        j = n-1, n-3, ..., -(n-1)
+
+None is 0, because the numerators are odd. In every unit they are a little otherwise, for units may
+be copies of one another. Only a mean over units, as in LayerNorm, asks for equal shares if the
+moments are to be carried over exactly.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Final
 
 from morphir.ir import FRESH, AxisMap
 from morphir.randomness import derive_seed
 
-_STEPS: Final = 64  # so that a share of a pair is exact in bfloat16, which has 8 bits
-_JITTER: Final = 8
+_STEPS: Final = 16  # so that a share of a pair is exact in bfloat16, which has 8 bits
+_JITTER: Final = 8  # half a step of the numerators above: shares stay apart, and away from 0
 
 
 def widened(size: int, width: int, *, seed: int, name: str = "", equal: bool = False) -> AxisMap:
@@ -64,29 +69,32 @@ def shared(
         if unit == FRESH:
             continue
         count = len(positions)
-        parts = [Fraction(1, count)] * count if equal else _distinct(count, seed, f"{name}/{unit}")
+        parts = [Fraction(1, count)] * count if equal else _unequal(count, seed, f"{name}/{unit}")
         for position, part in zip(positions, parts, strict=True):
             share[position] = part
     return AxisMap(size, tuple(source), tuple(share))
 
 
-def _distinct(count: int, seed: int, name: str) -> list[Fraction]:
-    """Shares of which no two are the same: such copies would stay the same under any optimizer."""
-    for attempt in itertools.count():
-        found = _unequal(count, seed, f"{name}/{attempt}")
-        if len({*found}) == count:
-            return found
-    raise AssertionError
-
-
 def _unequal(count: int, seed: int, name: str) -> list[Fraction]:
-    """Shares that sum to 1: the first half of the copies carries about its number, a pair 5/4."""
+    """Evenly spaced shares, each pair that is halved last with the same sum."""
     if count == 1:
         return [Fraction(1)]
-    half = (count + 1) // 2  # as numbers are split
-    most = _JITTER if count == 2 else _JITTER // 4
-    jitter = derive_seed(seed, name, count) % (2 * most + 1) - most
-    steps = 5 * _STEPS // 4 if count == 2 else round(_STEPS * half / count)
-    first = Fraction(steps + jitter, _STEPS)
-    parts = zip((first, 1 - first), (half, count - half), "ab", strict=True)
-    return [part * s for part, n, side in parts for s in _unequal(n, seed, name + side)]
+    # The 0 in the name gives pairs the shares that golden files hold.
+    jitter = derive_seed(seed, f"{name}/0", count) % (2 * _JITTER + 1) - _JITTER
+    offsets = [3 * _STEPS * j + jitter for j in range(count - 1, 0, -2)]
+    spread = [*offsets, *[0] * (count % 2), *(-offset for offset in reversed(offsets))]
+    sizes = [*_halved(count)]
+    pairs = sizes.count(2)
+    outer = zip(spread[:pairs], spread[::-1], strict=False)
+    singles = iter(spread[pairs : count - pairs])
+    parts = [part for n in sizes for part in (next(outer) if n == 2 else (next(singles),))]
+    return [Fraction(_STEPS * count + part, _STEPS * count**2) for part in parts]
+
+
+def _halved(count: int) -> Iterator[int]:
+    """The pairs and single copies that come of halving, in their order."""
+    if count <= 2:
+        yield count
+    else:
+        yield from _halved((count + 1) // 2)  # as numbers are split
+        yield from _halved(count // 2)

@@ -47,8 +47,13 @@ def as_passes(pass_: Any) -> list[MorphismPass]:
 
 
 def stages_of(passes: Sequence[MorphismPass]) -> list[list[MorphismPass]]:
-    """Passes that are checked together: all in a row that insert, and each that changes sizes."""
-    grouped = groupby(enumerate(passes), lambda each: each[0] if each[1].resizes else -1)
+    """Passes that are checked together: in a row that insert, or remove; each of changed sizes."""
+
+    def together(each: tuple[int, MorphismPass]) -> tuple[int, bool]:
+        number, pass_ = each
+        return (number if pass_.resizes else -1), pass_.removes
+
+    grouped = groupby(enumerate(passes), together)
     return [[each for _, each in group] for _, group in grouped]
 
 

@@ -229,6 +229,8 @@ def _transform(
     notes = [*(copied.notes if copied is not None else ())]
     if settings.inplace and not carried and rewriter.insertions:
         notes.append("no optimizer was given, so none has the new parameters")
+    if settings.inplace and not carried and rewriter.removals:
+        notes.append("no optimizer was given: one that holds what is gone goes on holding it")
     since, found = original.inventory, []
     while True:
         application = Application(

@@ -17,6 +17,7 @@ from morphir.checks import (
     check_learning,
     check_native,
 )
+from morphir.checks.announced import without
 from morphir.checks.kept import other_python
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
@@ -88,7 +89,7 @@ def verify(
         with clock("certificate"):
             found += _proofs(old, new, certificate, _python(before, after))
     found += _runs(before, after, old.eval.inputs, certificate, checks, clock)
-    claims = () if certificate is None else certificate.insertions
+    claims = () if certificate is None else (*certificate.insertions, *certificate.removals)
     program = old.eval.program
     weights = (*parameters_not_finite(before), *parameters_not_finite(after))
     return Report(
@@ -154,7 +155,9 @@ def _runs(
     found: list[Check] = []
     if "kept" in checks:
         with clock("kept"):
-            found.append(check_kept(Inventory.of(before), Inventory.of(after), claims))
+            removals = () if certificate is None else certificate.removals
+            expected = without(Inventory.of(before), [claim.module for claim in removals])
+            found.append(check_kept(expected, Inventory.of(after), claims))
     if not inputs:
         why = "not run: there are no inputs to run it on"
         named = ("float64", "native", "learning")

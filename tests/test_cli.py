@@ -137,6 +137,10 @@ def test_every_entry_point_has_a_drawing_of_its_own(models: Path):
         (["mymodels:broken"], "mymodels:broken() failed: ValueError: no such thing"),
         (["mymodels:nothing"], "returned a NoneType, expected an nn.Module"),
         (["mymodels:Net", "--inputs", "2x4:flot32"], "torch has no dtype 'flot32'"),
+        (["mymodels:Net", "--inputs", "2xq"], "--inputs 2xq is no shape"),
+        (["mymodels:Net", "--inputs", "2x:int64"], "try: --inputs 2x16:int64"),
+        (["mymodels:Net", "--inputs", "2,4"], "expected sizes with x between them"),
+        (["mymodels:Net", "--inputs", "2x4", "--inputs", "2xq"], "--inputs 2xq is no shape"),
         (["mymodels:Net", "--inputs", "2x4", "--inputs", "mymodels:some"], "mixes shapes"),
         (["mymodels:Net", "--inputs", "2x5"], "error:"),
         (["mymodels:Net", "--at", "9"], "there is no module '9' in Net"),
@@ -155,11 +159,23 @@ def test_errors_say_what_to_do(
     assert "Traceback" not in found.err
 
 
-def test_wrong_options_point_to_the_help(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--hmtl", "x"], "unrecognized arguments: --hmtl x"),
+        (["--depth", "-3"], "'-3', expected a number of levels from 0 on"),
+        (["--depth", "two"], "'two', expected a number of levels from 0 on"),
+    ],
+)
+def test_wrong_options_point_to_the_help(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
     with pytest.raises(SystemExit) as stopped:
-        run("mymodels:Net", "--hmtl", "x")
+        run("mymodels:Net", *options)
     assert stopped.value.code == 2
-    assert "--help" in capsys.readouterr().err
+    found = capsys.readouterr().err
+    assert message in found
+    assert "--help" in found
 
 
 def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]):

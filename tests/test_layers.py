@@ -34,11 +34,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"errors", "randomness", "tensors", "cloning", "ir", "ops"},
     "blocks": {"ops"},
     "shares": {"randomness", "ir"},
-    # A pass records the block that it inserts: what it says about it is what the block does.
+    "initial": {"errors", "randomness", "ir"},
+    # A pass records the block that it inserts: what it says about it is what the block does. It
+    # measures units that start anew with the numbers that the backend will draw.
     "passes": {
         "errors", "randomness", "tensors", "ir", "ops", "axes", "frontend", "blocks", "shares",
+        "initial",
     },
-    "backend": {"errors", "randomness", "tensors", "cloning", "ir"},
+    "backend": {"errors", "randomness", "tensors", "cloning", "ir", "initial"},
     # What surrounds a model.
     "lineage": {"errors", "ir"},
     "result": {"ir", "lineage"},
@@ -61,12 +64,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "planned": {"errors", "ir"},
     "plan": {
-        "errors", "ir", "checks", "passes", "backend", "pipeline", "planned", "recordings",
-        "stages", "state",
+        "errors", "frontend", "ir", "checks", "passes", "backend", "pipeline", "planned",
+        "recordings", "stages", "state",
     },
     "show": {"errors", "ir", "ops", "axes", "passes"},
     "cli": {"errors", "frontend", "ir", "show", "state"},
     "verify": {"errors", "ir", "ops", "frontend", "checks", "recordings", "grading"},
+    "lowering": {"errors", "randomness", "cloning", "ir", "ops", "axes", "frontend", "verify"},
     "export": {
         "errors", "randomness", "tensors", "versions", "cloning", "ir", "frontend", "checks",
         "lineage", "state",

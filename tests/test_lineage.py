@@ -16,6 +16,7 @@ from morphir.ir import AttributeChange, AxisMap, Mapped
 from morphir.ir.change import tensors_to_json
 from morphir.lineage import (
     Lineage,
+    RemovalStep,
     ResizeStep,
     Step,
     lineage_of,
@@ -77,7 +78,20 @@ resizes = st.builds(
 )
 
 
-@given(st.lists(steps | resizes).map(lambda found: Lineage(tuple(found))))
+removals = st.builds(
+    RemovalStep,
+    application=st.integers(1, 9),
+    anchor=st.text(),
+    name=st.text(),
+    inside=st.booleans(),
+    law=st.text(),
+    structure=st.text(),
+    before=st.text(),
+    after=st.text(),
+)
+
+
+@given(st.lists(steps | resizes | removals).map(lambda found: Lineage(tuple(found))))
 def test_state_3_the_json_form_comes_back_equal(lineage):
     """STATE-3"""
     again = Lineage.from_json(lineage.to_json())
@@ -121,6 +135,17 @@ def test_a_change_of_sizes_is_a_step_too():
     assert str(lineage) == "1.  extractor.0: 8 to 12 units in 3 tensors (WIDER-1)"
     assert RESIZED.edit.tensors == {"a.weight": (WIDER, Mapped(3))}
     assert RESIZED.edit.attributes == [AttributeChange("a", "heads", 2, 3)]
+
+
+def test_a_removal_is_a_step_too():
+    """STATE-3: as data, it is the edit that was made"""
+    lineage = lineage_of(morphir.apply(grown(), morphir.ShallowerPass()))
+    assert Lineage.from_json(lineage.to_json()) == lineage
+    assert lineage.steps[1].edit.name == "extractor.1_deeper1"
+    assert lineage.steps[1].structure == structure_of(grown())
+    assert str(lineage).splitlines()[1] == (
+        "2.  extractor.1_deeper1 after extractor.1: removed (SHALLOWER-1)"
+    )
 
 
 def test_lineages_without_kinds_are_read():
@@ -176,7 +201,7 @@ def no_change(**changes) -> str:
         ('{"version": "1", "steps": []}', "not a lineage"),
         ('{"version": 1, "steps": [{}]}', "not a lineage: a step has the fields"),
         ('{"version": 1, "steps": [3]}', "not a lineage"),
-        ('{"version": 3, "steps": []}', "the lineage has version 3, this morphir reads up to 2"),
+        ('{"version": 4, "steps": []}', "the lineage has version 4, this morphir reads up to 3"),
         (broken(kind="swap"), "a step is of kind 'swap', expected one of"),
         (broken(kind="resize"), "a step has the fields"),
         (no_change(changes={}), "not a change of axes"),

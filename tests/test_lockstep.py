@@ -77,6 +77,16 @@ def test_lock_1_what_is_decided_by_numbers_has_to_be_the_same():
     assert [fingerprint(net, []) for net in (one, other)] == before
 
 
+def test_lock_1_what_differs_is_named_where_the_sizes_are_the_same():
+    """Two other units are dead in each model."""
+    one, other = (nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)) for _ in range(2))
+    with torch.no_grad():
+        one[2].weight[:, [1, 2]] = 0
+        other[2].weight[:, [1, 3]] = 0
+    with pytest.raises(RefusalError, match="of units 1, 2 in one and 1, 3 in the other"):
+        morphir.transform([one, other], PruneDormantPass(at="0"))
+
+
 def shared_optimizer():
     nets = [Net(), Net()]
     return nets, torch.optim.Adam([p for net in nets for p in net.parameters()])

@@ -9,6 +9,7 @@ from torch import nn
 
 import morphir
 from morphir import DeeperPass, MorphismPass, RefusalError, WiderPass
+from tests.axes.nets import NETS
 from tests.specimens import Agent, Attributes, Conv, Net, fingerprint, train_a_little
 
 IMAGES = (torch.zeros(2, 2, 6, 6),)
@@ -145,6 +146,17 @@ class Unknown(torch.optim.SGD):
         for group in self.param_groups:
             for parameter in group["params"]:
                 self.state[parameter]["curvature"] = torch.zeros_like(parameter)
+
+
+def test_what_changes_jointly_is_named_by_where_its_number_is():
+    make, x, _ = NETS["gpt"]
+    wider = WiderPass(at="wte", width=24, joint=True)
+    (stage,) = morphir.plan(make(), wider, example_inputs=(x,)).stages
+    assert [line.strip() for line in stage.passes[0].splitlines()[1:-1]] == [
+        "wte: 12 units became 24 (WIDER-1)",
+        "h.0.attn.n_head: 3 units became 6 (WIDER-1)",
+        "h.1.attn.n_head: 3 units became 6 (WIDER-1)",
+    ]
 
 
 def test_dry_3_an_optimizer_refuses_as_in_transform():

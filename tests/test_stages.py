@@ -3,12 +3,13 @@
 import pytest
 from torch import nn
 
-from morphir import DeeperPass, RefusalError, WiderPass
+from morphir import DeeperPass, RefusalError, ShallowerPass, WiderPass
 from morphir.recordings import Clock, Traces
 from morphir.stages import as_passes, check_model, rewrite, stages_of, told
 from tests.specimens import Net
 
 DEEPER, WIDER = DeeperPass(at="extractor.1"), WiderPass(at="extractor.0", width=12)
+BACK = ShallowerPass()
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,7 @@ DEEPER, WIDER = DeeperPass(at="extractor.1"), WiderPass(at="extractor.0", width=
         ([DEEPER, DEEPER], [[DEEPER, DEEPER]]),
         ([WIDER, WIDER], [[WIDER], [WIDER]]),
         ([DEEPER, WIDER, DEEPER, DEEPER], [[DEEPER], [WIDER], [DEEPER, DEEPER]]),
+        ([DEEPER, BACK, BACK, DEEPER], [[DEEPER], [BACK, BACK], [DEEPER]]),
     ],
 )
 def test_a_change_of_sizes_is_a_stage_of_its_own(passes, stages):

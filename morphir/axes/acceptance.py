@@ -31,7 +31,7 @@ def check_maps(flow: Flow, readings: Iterable[Reading], maps: AtomMaps) -> None:
         form = flow.form(reading.atom)
         counts, fresh = _multiplicities(form, maps)
         if not _accepts(reading.role.maps, counts, fresh):
-            raise _refused(reading, form, maps)
+            raise _refused(reading, form)
 
 
 def _multiplicities(form: Form, maps: AtomMaps) -> tuple[frozenset[int], bool]:
@@ -66,21 +66,13 @@ def _accepts(wanted: Maps, counts: frozenset[int], fresh: bool) -> bool:
             return False
 
 
-def _refused(reading: Reading, form: Form, maps: AtomMaps) -> RefusalError:
+def _refused(reading: Reading, form: Form) -> RefusalError:
     place = reading.step.place
-    size = form.size
-    wanted, works = {
-        "onto": ("every unit at least once", "only copies, of which none replaces a unit"),
-        "equal": (
-            "every unit equally often",
-            f"a width that is a multiple of the present one, every unit copied equally often: of "
-            f"the {size} units here {2 * size}, {3 * size}, ...",
-        ),
-        "permutation": ("every unit exactly once", "another order of the units, or no change"),
-        "identity": ("no change", "no change"),
+    wanted = {
+        "onto": "every unit at least once, and no fresh one",
+        "equal": f"every unit equally often, and no fresh one, of the {form.size} that it reads",
+        "permutation": "every unit exactly once, so that none can be added or removed",
+        "identity": "no change",
     }[reading.role.maps]
-    return RefusalError(
-        f"{place.op} wants {wanted}{place}",
-        nodes=[place.module] if place.module else [],
-        suggestions=[works],
-    )
+    nodes = [place.module] if place.module else []
+    return RefusalError(f"{place.op} wants {wanted}{place}", nodes=nodes)

@@ -4,9 +4,9 @@ Every graph is walked once. A node with a declared op has a layout, whose forms 
 dimensions that they describe; what has none fixes everything it touches.
 
     PLAN-4   the axes of inputs, outputs and constants are fixed, and those of what undeclared ops
-             touch, of what leaves torch, of unknown shapes and of sizes used as numbers or made
-             floats of; an axis of an input or output that is freed can change, and its units are
-             copied there
+             touch, of what leaves torch, of unknown shapes and of sizes that are used as numbers
+             or become plain ones; an axis of an input or output that is freed can change, and its
+             units are copied there
     PLAN-5   a state entry has the same axes wherever it is read, by whatever entry point, under
              whatever name
 """
@@ -221,7 +221,7 @@ class Flow:
         elif node.op == "float":
             numbers = numbers_in(node)
             alone = [each for each in numbers if not any(attributes_in(each[1]))]
-            self._fix_sizes(alone, replace(place, text="its size becomes a float"))
+            self._fix_sizes(alone, replace(place, text="its size becomes a plain number"))
             self.steps.append(Step(node, place, None, (), numbers))  # an attribute may follow
         elif op is None:
             self._block(node, replace(place, text=f"{node.op} is not a declared op"))

@@ -16,7 +16,15 @@ from morphir.axes.flow import Flow, Freed
 from morphir.axes.polarity import Polarities
 from morphir.axes.resizing import Effect, Resizing
 from morphir.errors import RefusalError
-from morphir.ir import AttributeChange, AxisMap, Call, Program, TensorChange, Value
+from morphir.ir import (
+    AttributeChange,
+    AxisMap,
+    Call,
+    ModuleAttribute,
+    Program,
+    TensorChange,
+    Value,
+)
 from morphir.ops import DEFAULT_TABLE, Atom, Form, OpTable
 from morphir.ops.forms import atoms_in
 
@@ -129,19 +137,36 @@ class AxisGroups:
         forms = list(dict.fromkeys(form for call in calls for form in self._features(call)))
         if len(forms) != 1:
             found = f"{len(forms)} axes" if forms else "no axis"
+            sizes = " and ".join(str(form.size) for form in forms)
+            of = f", of {sizes} units" if forms else ""
+            works = [f"at={name!r}" for name in self._inside(module)]
+            if forms and self._program.modules.get(module) == "LSTM":
+                of += ", since proj_size= gives its outputs another width than its cells"
+                works = ["an LSTM without proj_size=, and a Linear behind it"]
             raise RefusalError(
-                f"{module!r} returns {found} that its own parameters have, expected one",
+                f"{module!r} returns {found} that its own parameters have{of}, expected one",
                 nodes=[module],
-                suggestions=["name the layer inside it whose output features are meant"],
+                suggestions=works,
             )
         return forms[0]
+
+    def _inside(self, module: str) -> Iterator[str]:
+        """The modules inside another one that have one axis of output features."""
+        graphs = self._program.graphs.values()
+        for name in dict.fromkeys(call.module for graph in graphs for call in graph.calls):
+            if name.startswith(f"{module}."):
+                try:
+                    self.features(name)
+                except RefusalError:
+                    continue
+                yield name
 
     def axis(self, value: Value, axis: int) -> Form:
         """What one axis of an input or of the result of a node is made of."""
         return self._flow.form(self._flow.dims(value).atoms[axis])
 
     def resize(
-        self, maps: Mapping[Atom, AxisMap], *, inverse: bool = False
+        self, maps: Mapping[Atom, AxisMap], *, inverse: bool = False, propose: bool = True
     ) -> tuple[dict[str, TensorChange], tuple[AttributeChange, ...]]:
         """What changes when leaves change by these maps, all of them together (PLAN-13).
 
@@ -151,6 +176,7 @@ class AxisGroups:
             maps: Leaves, as the groups of a module have them, to the maps of their units.
             inverse: Whether these are maps from the new units to the old ones, and so are the
                 changes; the attributes are not.
+            propose: Whether the refusal of sizes that need companions proposes them (PLAN-12).
 
         Returns:
             How each state entry changes that does, and the attributes that follow.
@@ -160,7 +186,7 @@ class AxisGroups:
                 accept its map, a number in the code cannot follow, or a module that would change
                 has state about which nothing is known.
         """
-        return self._resizing.resize(maps, inverse=inverse)
+        return self._resizing.resize(maps, inverse=inverse, propose=propose)
 
     def explain(self, maps: Mapping[Atom, AxisMap]) -> tuple[Effect, ...]:
         """What `resize` would do to each axis of the state, and by which op it follows.
@@ -192,6 +218,14 @@ class AxisGroups:
                 sizes alone do not meet.
         """
         return self._resizing.companions(sizes)
+
+    def proposal(self, sizes: Mapping[Atom, int]) -> str:
+        """A joint change in words: each leaf by the place where it first stands."""
+        return self._resizing.proposal(sizes)
+
+    def attribute_of(self, leaf: Atom) -> ModuleAttribute | None:
+        """The attribute that is the number of units of a leaf, where a call reads one."""
+        return self._resizing.attribute_of(leaf)
 
     @cached_property
     def _resizing(self) -> Resizing:

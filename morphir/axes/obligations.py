@@ -99,6 +99,16 @@ class Obligations:
             if self._numbers[name] != attribute.number
         }
 
+    def attribute_of(self, leaf: Atom) -> ModuleAttribute | None:
+        """The first attribute that is the number of units of a leaf; an element of one is not."""
+        for step in self._incidence.steps([leaf]):
+            for demand in self._demands(step):
+                form, number = demand.form, demand.number
+                is_whole = isinstance(form, Atom) and self._flow.form(form) is leaf
+                if is_whole and isinstance(number, ModuleAttribute) and "[" not in number.name:
+                    return number
+        return None
+
     def _solve(self, demands: list[Demand]) -> Unmet | None:
         for demand in demands:
             if isinstance(demand.number, ModuleAttribute):
@@ -181,7 +191,10 @@ class Obligations:
             refusal = RefusalError(
                 f"{needs}, and {demand.old} is written in the code{_where(place)}",
                 nodes=[place.module] if place.module else [],
-                suggestions=["read it from a shape or from an attribute of the module"],
+                suggestions=[
+                    "morphir.lower(model, example_inputs=...) first, which makes it an attribute",
+                    "read it from a shape or from an attribute of the module",
+                ],
             )
             return Unmet(refusal, self._leaves(demand), (demand.step, demand.what))
         text = f"{needs}, and {show_number(number)} would be {self._value(number)}{_where(place)}"

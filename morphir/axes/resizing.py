@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import final
 
 from morphir.axes.acceptance import check_maps
@@ -21,8 +22,9 @@ from morphir.axes.joint import companions
 from morphir.axes.obligations import Obligations
 from morphir.axes.polarity import Polarities
 from morphir.errors import RefusalError
-from morphir.ir import AttributeChange, AxisMap, Program, TensorChange
+from morphir.ir import AttributeChange, AxisMap, ModuleAttribute, Program, TensorChange
 from morphir.ops import Atom
+from morphir.ops.forms import Sum, atoms_in
 
 
 @final
@@ -60,7 +62,7 @@ class Resizing:
         self._solved: dict[Atom, Polarities] = {}
 
     def resize(
-        self, maps: Mapping[Atom, AxisMap], *, inverse: bool = False
+        self, maps: Mapping[Atom, AxisMap], *, inverse: bool = False, propose: bool = True
     ) -> tuple[dict[str, TensorChange], tuple[AttributeChange, ...]]:
         """See `AxisGroups.resize`."""
         changed = {leaf: m for leaf, m in maps.items() if not m.is_identity}
@@ -73,7 +75,7 @@ class Resizing:
         obligations = Obligations(self._flow, self._incidence, sizes)
         unmet = obligations.meet()
         if unmet is not None:
-            raise self._with_companions(unmet.refusal, sizes)
+            raise self._with_companions(unmet.refusal, sizes) if propose else unmet.refusal
         names = dict.fromkeys(name for leaf in changed for name, _ in self._incidence.state(leaf))
         tensors = {name: tensor_change(self._flow, name, changed, polarities) for name in names}
         self._check_known(tensors)
@@ -89,6 +91,10 @@ class Resizing:
         if found is None:
             raise unmet.refusal
         return found
+
+    def attribute_of(self, leaf: Atom) -> ModuleAttribute | None:
+        """See `AxisGroups.attribute_of`."""
+        return Obligations(self._flow, self._incidence, {}).attribute_of(leaf)
 
     def explain(self, maps: Mapping[Atom, AxisMap]) -> tuple[Effect, ...]:
         """See `AxisGroups.explain`."""
@@ -173,16 +179,35 @@ class Resizing:
         joint = companions(self._flow, self._incidence, sizes)
         if joint is None:
             return refusal
-        shown = ", ".join(
-            f"{leaf.size} -> {size} units of {', '.join(self._show(leaf))}"
-            for leaf, size in joint.items()
-        )
         return RefusalError(
             refusal.reason,
             nodes=refusal.nodes,
-            suggestions=[*refusal.suggestions, f"change together: {shown}"],
+            suggestions=[*refusal.suggestions, self.proposal(joint)],
         )
 
+    def proposal(self, sizes: Mapping[Atom, int]) -> str:
+        """See `AxisGroups.proposal`."""
+        shown = ", ".join(
+            f"{leaf.size} -> {size} units of {', '.join(self._show(leaf))}"
+            for leaf, size in sizes.items()
+        )
+        return f"change together: {shown}"
+
     def _show(self, leaf: Atom) -> list[str]:
-        """The first place of a leaf in the state."""
-        return [f"{name}[{axis}]" for name, axis in self._incidence.state(leaf)[:1]]
+        """The first place of a leaf in the state; of a part of an axis with its positions."""
+        return [
+            f"{name}[{axis}]{self._positions(leaf, name, axis)}"
+            for name, axis in self._incidence.state(leaf)[:1]
+        ]
+
+    def _positions(self, leaf: Atom, name: str, axis: int) -> str:
+        """Where the terms of an axis begin and end in which a leaf stands, if not in all."""
+        form = self._flow.form(self._flow.state[name].atoms[axis])
+        terms = form.terms if isinstance(form, Sum) else (form,)
+        ends = [*accumulate(term.size for term in terms)]
+        found = [
+            f"{end - term.size} to {end - 1}"
+            for term, end in zip(terms, ends, strict=True)
+            if leaf in {*atoms_in(term)}
+        ]
+        return f" ({', '.join(found)})" if len(found) < len(terms) else ""

@@ -6,6 +6,7 @@ The instance's class is swapped for a subclass of its class, as `torch.nn.utils.
 
     BACK-3   a host returns guest_n(... guest_1(y)) where it returned y, and is an instance of its
              old class, with the same methods and the same name
+    BACK-18  a host whose last guest goes is of its old class again
 """
 
 from __future__ import annotations
@@ -32,6 +33,21 @@ def add_guest(host: nn.Module, name: str, guest: nn.Module) -> None:
         host.__class__ = _host_class(host)
     host.add_module(name, guest)
     vars(host)[_GUESTS] = (*guests, name)
+
+
+def is_guest(host: nn.Module, name: str) -> bool:
+    """Whether a child of `host` runs on its output."""
+    return name in vars(host).get(_GUESTS, ())
+
+
+def remove_guest(host: nn.Module, name: str) -> None:
+    """Undoes `add_guest`; a host without guests is of its old class again."""
+    guests = tuple(each for each in vars(host)[_GUESTS] if each != name)
+    del host._modules[name]
+    vars(host)[_GUESTS] = guests
+    if not guests:
+        del vars(host)[_GUESTS]
+        host.__class__ = _with_base(host, _class_before_parametrizing(host).__bases__[0])
 
 
 def remember(module: nn.Module) -> Callable[[], None]:
@@ -65,10 +81,15 @@ def _class_before_parametrizing(host: nn.Module) -> Any:
 
 
 def _host_class(host: nn.Module) -> type[nn.Module]:
-    kind = type(host)
-    below: type[nn.Module] = _hosting_class(_class_before_parametrizing(host))
+    return _with_base(host, _hosting_class(_class_before_parametrizing(host)))
+
+
+def _with_base(host: nn.Module, below: Any) -> type[nn.Module]:
+    """The class of a module with another class below its parametrization, if it has one."""
+    kind: type[nn.Module] = type(host)
     if not is_parametrized(host):
-        return below
+        found: type[nn.Module] = below
+        return found
     # torch takes the first base of a parametrized class for the class before: the swap goes below
     # it, so that it is still there when the parametrization is removed.
     own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}

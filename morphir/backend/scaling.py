@@ -5,8 +5,8 @@ part of a split one has all of it.
 
     STATE-11  a gradient is  share g[source]  on a copied axis and  g[source]  on a split one; what
               has degree d in the gradient is scaled as that: squares by share^2, sizes by |share|,
-              updates by the sign of the share, sizes of updates not at all; fresh positions hold
-              what a fresh optimizer has, mostly 0
+              updates by the sign of the share, sizes of updates not at all; all of it counted from
+              where a fresh optimizer starts, mostly 0, which fresh positions hold
     STATE-18  where copies are merged, a gradient is the sum over what was copied and that of any
               part of what was split; what has another degree is what it was before the copies
 """
@@ -34,18 +34,22 @@ _SCALE: Final[Mapping[ScaledKind, Callable[[Shares], Shares]]] = {
     "update": np.sign,
     "update_size": np.ones_like,
 }
-# What the copies of a unit come to, along the last axis, with the signs of their shares.
-_MERGED: Final[Mapping[ScaledKind, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
-    "gradient": lambda each, sign: each.sum(-1),
-    "squared": lambda each, sign: (each.sqrt() * sign).sum(-1).square(),
-    "magnitude": lambda each, sign: (each * sign).sum(-1).abs(),
-    "update": lambda each, sign: (each * sign).mean(-1),
-    "update_size": lambda each, sign: each.mean(-1),
+_Merge = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+# What the copies of a unit come to, along the last axis, with the signs of their shares. Rounding
+# may leave a square a little below its start.
+_MERGED: Final[Mapping[ScaledKind, _Merge]] = {
+    "gradient": lambda each, sign, start: each.sum(-1),
+    "squared": lambda each, sign, start: (
+        ((each - start).clamp(min=0).sqrt() * sign).sum(-1).square() + start
+    ),
+    "magnitude": lambda each, sign, start: (each * sign).sum(-1).abs(),
+    "update": lambda each, sign, start: (each * sign).mean(-1),
+    "update_size": lambda each, sign, start: each.mean(-1),
 }
 
 
 def scaled(
-    tensor: torch.Tensor, change: TensorChange, kind: ScaledKind, fresh: float = 0.0
+    tensor: torch.Tensor, change: TensorChange, kind: ScaledKind, start: float = 0.0
 ) -> torch.Tensor:
     """A tensor with a number for each of a parameter's, after the parameter's axes changed.
 
@@ -53,8 +57,11 @@ def scaled(
         tensor: As it was.
         change: How the axes of the parameter change.
         kind: What its numbers are.
-        fresh: What they are at fresh positions.
+        start: What they are before the first gradient.
     """
+    if tensor.is_complex():  # torch keeps moments of both parts
+        parts = torch.view_as_real(tensor.resolve_conj())
+        return torch.view_as_complex(scaled(parts, (*change, Mapped(2)), kind, start))
     dtype = torch.promote_types(tensor.dtype, torch.float32)
     changed = [(axis, each) for axis, each in enumerate(change) if not each.relation.is_identity]
     new = tensor
@@ -62,21 +69,30 @@ def scaled(
         new = _select(new, axis, np.maximum(each.relation.source, 0))
         scale = torch.as_tensor(_SCALE[kind](each.shares("copy")), dtype=dtype)
         if not (scale == 1).all():
-            new.mul_(scale.to(new.device).reshape(-1, *[1] * (new.dim() - 1 - axis)))
+            scale = scale.to(new.device).reshape(-1, *[1] * (new.dim() - 1 - axis))
+            new.mul_(scale)
+            if start:
+                new.add_((1 - scale) * start)
     for axis, each in changed:
         places = (each.relation.source < 0).nonzero()[0]
-        new.index_fill_(axis, _index(places, new), fresh)
+        new.index_fill_(axis, _index(places, new), start)
     return laid_out_as(new, tensor)
 
 
-def pulled_back(tensor: torch.Tensor, change: TensorChange, kind: ScaledKind) -> torch.Tensor:
+def pulled_back(
+    tensor: torch.Tensor, change: TensorChange, kind: ScaledKind, start: float = 0.0
+) -> torch.Tensor:
     """A tensor with a number for each of a parameter's, after its copies were merged (STATE-18).
 
     Args:
         tensor: As it was.
         change: How the axes of the parameter as it is now would become what they were.
         kind: What its numbers are.
+        start: What they are before the first gradient.
     """
+    if tensor.is_complex():
+        parts = torch.view_as_real(tensor.resolve_conj())
+        return torch.view_as_complex(pulled_back(parts, (*change, Mapped(2)), kind, start))
 
     def part(tensor: torch.Tensor, atom: Mapped, axis: int) -> torch.Tensor:
         assert atom.map is not None
@@ -86,7 +102,8 @@ def pulled_back(tensor: torch.Tensor, change: TensorChange, kind: ScaledKind) ->
             if len(positions) > 1:
                 share = torch.tensor([float(atom.map.share[p]) for p in positions]).to(tensor)
                 several = _select(tensor, axis, np.array(positions)).movedim(axis, -1)
-                found.select(axis, unit).copy_(_MERGED[kind](several, share.sign()))
+                sign = share.sign()
+                found.select(axis, unit).copy_(_MERGED[kind](several, sign, start))
         return found
 
     new = tensor

@@ -5,6 +5,7 @@ BACK-1   what an edit does not name keeps its key, its place among the keys, its
 BACK-2   a layer is added to an `nn.Sequential` that only runs its children, never to a list of
          modules; elsewhere its anchor hosts it (BACK-3)
 BACK-4   `undo` restores every class, key, order, attribute and number
+BACK-18  what was inserted is taken out as if it had never been there
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from typing import final
 import torch
 from torch import nn
 
-from morphir.backend.hosting import add_guest, own_way_of_copying, remember
+from morphir.backend.hosting import (
+    add_guest,
+    is_guest,
+    own_way_of_copying,
+    remember,
+    remove_guest,
+)
 from morphir.backend.resizing import Watch, resize
 from morphir.errors import RefusalError
-from morphir.ir import Edit, Insertion, Resize
+from morphir.ir import Edit, Insertion, Removal, Resize
 
 
 @final
@@ -63,6 +70,8 @@ class Surgery:
             for edit in edits:
                 if isinstance(edit, Insertion):
                     self._insert(edit)
+                elif isinstance(edit, Removal):
+                    self._remove(edit)
                 else:
                     self._resize(edit)
         except BaseException:
@@ -77,6 +86,26 @@ class Surgery:
     def _resize(self, edit: Resize) -> None:
         for undo in resize(self._model, edit, self._given, self._watch, self.exact):
             self._undo.append(undo)
+
+    def _remove(self, edit: Removal) -> None:
+        home, _, key = edit.name.rpartition(".")
+        try:
+            parent, module = map(self._model.get_submodule, (home, edit.name))
+        except AttributeError as error:
+            raise RefusalError(f"there is no {edit.name!r}", nodes=[edit.anchor]) from error
+        _check_no_hooks(edit.name, module)
+        fits = is_guest(parent, key) if edit.inside else _runs_children_in_order(parent)
+        if not fits:
+            raise RefusalError(
+                f"{edit.name!r} is called by the code of {type(parent).__name__}, so that it can't "
+                "be taken out",
+                nodes=[edit.name],
+            )
+        self._undo.append(remember(parent))
+        if edit.inside:
+            remove_guest(parent, key)
+        else:
+            del parent._modules[key]
 
     def _insert(self, edit: Insertion) -> None:
         anchor = self._model.get_submodule(edit.anchor)
@@ -122,6 +151,17 @@ def _check_sequential(name: str, parent: nn.Module, after: str) -> None:
             f"{type(parent).__name__} with {[*parent._modules]}",
             nodes=[name],
         )
+
+
+def _check_no_hooks(name: str, module: nn.Module) -> None:
+    for inner in module.modules():
+        hooks = (v for k, v in vars(inner).items() if k.endswith("_hooks") and "state" not in k)
+        if any(hooks):
+            raise RefusalError(
+                f"{name!r} has hooks, which would go with it",
+                nodes=[name],
+                suggestions=["remove the hooks first"],
+            )
 
 
 def _check_forward(name: str, anchor: nn.Module) -> None:

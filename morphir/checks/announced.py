@@ -1,18 +1,19 @@
-"""What an inventory should say after a change of sizes that was announced.
+"""What an inventory should say after a change of sizes or a removal that was announced.
 
 KEPT-6   of a tensor whose axes change nothing else does but its numbers; of a module nothing but
          the attributes that follow; of an optimizer nothing but the shapes of what it keeps per
          element
+SHALLOWER-4   what goes leaves its optimizer groups with its state, and all else is as it was
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
 from morphir.checks.inventory import Facts, Group, Inventory
-from morphir.ir import AttributeChange
+from morphir.ir import AttributeChange, is_inside
 
 
 def expected(
@@ -37,6 +38,39 @@ def expected(
         modules=modules,
         tensors={name: _tensor(facts, shapes.get(name)) for name, facts in before.tensors.items()},
         groups=tuple(_group(group, before, shapes) for group in before.groups),
+    )
+
+
+def without(before: Inventory, removed: Sequence[str]) -> Inventory:
+    """The inventory that was taken before, as it should be without some modules (SHALLOWER-4).
+
+    Args:
+        before: Taken before anything was done.
+        removed: The modules that are gone.
+    """
+    # Where a module has several names, so has what was in it.
+    homes = ((home, key) for home, _, key in (name.rpartition(".") for name in removed))
+    places = [
+        f"{place}.{key}".removeprefix(".")
+        for home, key in homes
+        for place in (home, *before.aliases.get(home, ()))
+    ]
+
+    def kept(names: Iterable[str]) -> list[str]:
+        return [name for name in names if not is_inside(name, places)]
+
+    aliases = {name: tuple(kept(before.aliases[name])) for name in kept(before.aliases)}
+    shared = {
+        name: (frozenset(kept(before.shared[name][0])), frozenset(kept(before.shared[name][1])))
+        for name in kept(before.shared)
+    }
+    return Inventory(
+        {name: before.modules[name] for name in kept(before.modules)},
+        {name: others for name, others in aliases.items() if others},
+        {name: before.tensors[name] for name in kept(before.tensors)},
+        shared,
+        tuple(kept(before.keys)),
+        tuple((options, {n: held[n] for n in kept(held)}) for options, held in before.groups),
     )
 
 

@@ -2,7 +2,8 @@
 
     KEPT-7   a number that belongs to a unit is at each copy what it was times the same function of
              the copy's share: the share for gradients and their means, its square for means of
-             squares; on split axes it is what it was, and at fresh positions it is one number
+             squares, counted from one number where Adagrad's start; on split axes it is what it
+             was, and at fresh positions it is one number
 
 This looks at the numbers that were there and those that are there now, and does not know how they
 were carried.
@@ -10,7 +11,7 @@ were carried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -25,6 +26,7 @@ from morphir.ir.report import counted
 from morphir.tensors import real_parts
 
 _ULPS: Final = 8
+_PART: Final = 2**17  # numbers that are compared at once, in float64 with intermediate results
 _Scale = Callable[[np.ndarray], np.ndarray]
 _ANY: Final[Sequence[_Scale]] = (np.asarray, np.square, np.abs, np.sign, np.ones_like)
 # What the entries mean that are called the same in every optimizer that has them.
@@ -89,6 +91,8 @@ def _is_carried(each: Carried) -> bool:
     old, new = real_parts(each.old), real_parts(each.new)
     fresh = torch.zeros(1, dtype=torch.bool, device=new.device)
     for axis, change in enumerate(each.change):
+        if change.relation.is_identity:
+            continue
         source = change.relation.source
         index = torch.from_numpy(np.maximum(source, 0)).to(old.device)
         old = old.index_select(axis, index)
@@ -99,8 +103,23 @@ def _is_carried(each: Carried) -> bool:
     shares = [change.shares("copy") for change in each.change]
     entry = each.entry.partition(" ")[0]
     scales = _KNOWN.get(entry, _ANY)
-    fits = any(_fits(old, new, fresh, [scale(share) for share in shares]) for scale in scales)
+    fits = any(
+        all(_fits(*part) for part in _in_parts(old, new, fresh, [*map(scale, shares)]))
+        for scale in scales
+    )
+    if entry == "sum" and not fits:
+        return _fits_from_a_start(old, new, fresh, [np.square(share) for share in shares])
     return fits or (entry not in _KNOWN and _is_value(each))
+
+
+def _in_parts(
+    old: torch.Tensor, new: torch.Tensor, fresh: torch.Tensor, scales: Sequence[np.ndarray]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, Sequence[np.ndarray]]]:
+    """Some rows at a time: moments may be as large as all that is left of the memory."""
+    count = max(1, _PART // max(1, new[:1].numel()))
+    for start in range(0, len(new), count):
+        rows = slice(start, start + count)
+        yield old[rows], new[rows], fresh[rows], [scales[0][rows], *scales[1:]]
 
 
 def _fits(
@@ -114,6 +133,24 @@ def _fits(
     near = (new.double() - expected).abs() <= slack
     same = new.double() == expected  # infinities
     return bool((near | same | fresh | expected.isnan()).all())
+
+
+def _fits_from_a_start(
+    old: torch.Tensor, new: torch.Tensor, fresh: torch.Tensor, scales: Sequence[np.ndarray]
+) -> bool:
+    """Whether there is one number c with  new - c = scale (old - c)  everywhere."""
+    scale = torch.ones_like(old, dtype=torch.float64)
+    for axis, each in enumerate(scales):
+        scale = scale * _along(torch.from_numpy(each).to(old.device), axis, old.dim())
+    expected = old.double() * scale
+    gap, rest = new.double() - expected, 1 - scale
+    eps = torch.finfo(new.dtype).eps if new.is_floating_point() else 0.0
+    slack = _ULPS * eps * torch.maximum(expected.abs(), new.double().abs())
+    kept, moved = ~fresh & (rest == 0), ~fresh & (rest != 0)
+    if bool((gap.abs() > slack)[kept].any()):
+        return False
+    ends = torch.stack([gap - slack, gap + slack])[:, moved] / rest[moved]
+    return not moved.any() or bool(ends.amin(0).max() <= ends.amax(0).min())
 
 
 def _is_value(each: Carried) -> bool:

@@ -9,8 +9,8 @@
              are by exactly that; and an update of state changed as that state did
     CERT-8   nothing is proved about programs without entry points, or where no output depends on
              the content of an input
-    CERT-15  a change of axes may be claimed the other way round, as that from the new program to
-             the old one
+    CERT-15  a change may be claimed the other way round, as that from the new program to the old
+             one: a merger is a widening read backwards, a removal an insertion
 
 It reads two programs, both recorded from modules, and the certificate; it imports nothing from the
 passes, the frontend or the backend. A rejection names the law and the node. It is never a
@@ -28,9 +28,10 @@ import torch
 
 from morphir.checks.bits import digest, equal_bits
 from morphir.checks.calls import Axes
-from morphir.checks.claims import check_calls, check_insertions, is_inside
+from morphir.checks.claims import check_calls, check_insertions
 from morphir.checks.commits import Commits
 from morphir.checks.ends import check_claims, check_ends, input_axes
+from morphir.checks.folds import may_take_over
 from morphir.checks.following import Following
 from morphir.checks.forms import FormTable
 from morphir.checks.numbering import GraphForms
@@ -45,6 +46,7 @@ from morphir.ir import (
     TensorChange,
     Value,
     check_structure,
+    is_inside,
     number_values,
     print_node,
 )
@@ -75,7 +77,7 @@ def check_certificate(
         A check with the grade `PROVED`, or `UNKNOWN` with the first thing that stands in the way.
     """
     if certificate is not None and certificate.is_inverse:  # equality is symmetric (CERT-15)
-        return check_certificate(after, before, certificate.inverted, table, commits)
+        before, after, certificate = after, before, certificate.inverted
     name = "certificate" if after.mode == "eval" else f"certificate ({after.mode})"
     try:
         proof = _Proof(before, after, certificate, table, commits)
@@ -105,10 +107,12 @@ class _Proof:
         self._is_random = False
         _check_identity(before, after, certificate)
         if certificate is not None:
+            if certificate.is_inverse:
+                raise Rejection("CERT-15: changes are claimed in both directions", after.model)
             check_claims(before, certificate)
             check_insertions(before, after, certificate)
-        self._changed = _check_state(before, after, certificate, commits)
-        self._calls = self._assumed = self._draws = 0
+        self._changed, self._biases = _check_state(before, after, certificate, commits)
+        self._calls = self._assumed = self._folds = self._draws = 0
         self._fresh = _new_state(before, after, certificate)
         self._inserted = (
             frozenset(c.module for c in certificate.insertions) if certificate else frozenset()
@@ -127,7 +131,8 @@ class _Proof:
         tensors = {n: e.tensor for n, e in self._before.state.items() if e.tensor is not None}
         following = None
         if self._changed or inputs or outputs:
-            following = Following(self._changed, tensors, self._boxes(old, tensors), inputs)
+            boxes = self._boxes(old, tensors)
+            following = Following(self._changed, tensors, boxes, inputs, self._biases)
         was = GraphForms(old, self._before, self._old_atoms, {}, none, forms, self._table)
         now = GraphForms(
             new,
@@ -143,6 +148,7 @@ class _Proof:
         if following is not None:
             check_ends(new, following, outputs)
             self._calls += following.calls
+            self._folds += following.folds
             self._draws += following.draws
             self._assumed = max(self._assumed, following.assumed)
         if _seen_from_outside(old, was) != _seen_from_outside(new, now):
@@ -195,7 +201,8 @@ class _Proof:
         if self._changed:
             related = counted(len(self._changed), "tensor")
             line += f"{related} and {counted(self._calls, 'call')} related exactly; "
-            line += "units left out are 0; " if self._assumed else ""
+            constant = "constants that biases took over" if self._folds else "0"
+            line += f"units left out are {constant}; " if self._assumed else ""
         line += f"{used or 'congruence only'}"
         return f"{line}; given {' and '.join(given)}" if given else line
 
@@ -238,17 +245,19 @@ def _check_identity(before: Program, after: Program, certificate: Certificate | 
 
 def _check_state(
     before: Program, after: Program, certificate: Certificate | None, commits: Commits | None
-) -> dict[str, Axes]:
+) -> tuple[dict[str, Axes], dict[str, torch.Tensor]]:
     """Checks the state of CERT-5 and CERT-10: equal bit for bit, or related as claimed.
 
     Returns:
-        The relations of the entries that changed.
+        The relations of the entries that changed, and the numbers of biases that may have taken
+        units over: each call says whether they are right (CERT-16).
     """
     claimed = {} if certificate is None else certificate.tensors
     missing = sorted(claimed.keys() - before.state.keys())
     if missing:
         raise Rejection("CERT-10: a tensor is claimed to change that there is not", missing[0])
     changed: dict[str, Axes] = {}
+    biases: dict[str, torch.Tensor] = {}
     for name, entry in before.state.items():
         if entry.kind == "constant":
             continue  # what the code makes on the way is known by its content
@@ -256,7 +265,12 @@ def _check_state(
         if other is None:
             raise Rejection("CERT-6: a tensor is missing", f"@{name}")
         if name in claimed:
-            changed[name] = _check_related(entry, other, claimed[name], commits)
+            changed[name], problem = _relate(entry, other, claimed[name], commits)
+            may_differ = problem or not any(changed[name])
+            if may_differ and other.tensor is not None and may_take_over(after, name, claimed):
+                biases[name] = other.tensor
+            elif problem:
+                raise Rejection(f"CERT-10: {problem}", f"@{name}")
             continue
         if entry != other:
             found, expected = (f"{e.kind} {e.type} {e.aliases}" for e in (other, entry))
@@ -267,12 +281,13 @@ def _check_state(
         same = equal_bits if commits is None else commits.equal_bits
         if not same(entry.tensor, other.tensor):
             raise Rejection("CERT-5: a tensor that should be untouched differs", f"@{name}")
-    return changed
+    return changed, biases
 
 
-def _check_related(
+def _relate(
     entry: StateEntry, other: StateEntry, change: TensorChange, commits: Commits | None
-) -> Axes:
+) -> tuple[Axes, str]:
+    """The relations of the axes of a tensor, and why its numbers are not related so, or ""."""
     where = f"@{entry.name}"
     if (entry.kind, entry.aliases) != (other.kind, other.aliases):
         found = f"{other.kind} {other.aliases}"
@@ -285,9 +300,7 @@ def _check_related(
         if entry.tensor is None or other.tensor is None:
             raise Rejection("CERT-10: a tensor has no numbers", where)
         problem = unrelated(entry.tensor, other.tensor, relations)
-    if problem:
-        raise Rejection(f"CERT-10: {problem}", where)
-    return tuple(None if relation.is_identity else relation for relation in relations)
+    return tuple(None if relation.is_identity else relation for relation in relations), problem
 
 
 def _new_state(

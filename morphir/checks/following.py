@@ -26,6 +26,7 @@ from morphir.checks.calls import (
     relate_call,
     tensors_in_argument,
 )
+from morphir.checks.folds import Folded, state_name
 from morphir.checks.forms import Form
 from morphir.checks.movement import check_movement
 from morphir.checks.rejection import Rejection
@@ -70,8 +71,10 @@ class Following:
         boxes: What is known about the elements of old values: whatever the input, and if the inputs
             lie in a box; computed where it is asked for.
         values: The relation of each axis of every other value that changed.
+        new_biases: The numbers of biases that are others (CERT-16).
         calls: How many calls were found to keep the relations.
         assumed: How many of the boxes were needed.
+        folds: How many of the calls have such a bias.
         draws: How many of the calls draw random numbers, which are taken to be the old ones, mapped
             as the values are: torch draws anew for every copy.
     """
@@ -80,8 +83,10 @@ class Following:
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
     boxes: Sequence[Callable[[], Mapping[Value, Box]]] = ()
     values: dict[Value, Axes] = field(default_factory=dict)
+    new_biases: Mapping[str, torch.Tensor] = field(default_factory=dict)
     calls: int = 0
     assumed: int = 0
+    folds: int = 0
     draws: int = 0
 
     def axes(self, value: Value) -> Axes:
@@ -109,7 +114,7 @@ class Following:
         layout, there = common_layout(old.node, node, op)
         self._check_arguments(node, op, old, key, layout)
         known = self._operand_axes(node, op)
-        results = self._relate(layout, there, known, lambda: self._values_of(old.node, op))
+        results = self._relate(layout, there, known, old.node, op)
         found = [
             tuple(compose(form, iter([results[atom] for atom in atoms_in(form)])) for form in forms)
             for forms in layout.outputs
@@ -128,27 +133,48 @@ class Following:
         layout: Layout,
         there: Mapping[Atom, Atom],
         known: Sequence[Axes],
-        values: Callable[[], Sequence[Value]],
+        node: Node,
+        op: Op,
     ) -> dict[Atom, Known]:
         """The relation of every atom in the outputs; units that are 0 are left out if need be."""
-        try:
-            return relate_call(layout, there, known)
-        except Rejection as rejection:
-            reason = rejection
+        folded = self._folded(node)
+        reason = Rejection("CERT-11: the old numbers are not known")
+        if folded is None:
+            try:
+                return relate_call(layout, there, known)
+            except Rejection as rejection:
+                reason = rejection
         for assumed, boxes in enumerate(self.boxes, 1):
-            pairs = zip(known, values(), strict=True)
+            each = [self._box(value, boxes) for value in self._values_of(node, op)]
             struck = [
-                _without_zeros(axes, self._box(value, boxes), _apart(layout, number))
-                for number, (axes, value) in enumerate(pairs)
+                _without_zeros(axes, box, _apart(layout, number))
+                for number, (axes, box) in enumerate(zip(known, each, strict=True))
             ]
-            if struck != [*known]:
-                try:
-                    found = relate_call(layout, there, struck)
-                except Rejection:
-                    continue
-                self.assumed = max(self.assumed, assumed)
-                return found
+            if folded is None and struck == [*known]:
+                continue
+            try:
+                if folded is not None:  # the first operand is what the weight is multiplied with
+                    struck[0] = _without_constants(known[0], each[0], folded)
+                found = relate_call(layout, there, struck)
+            except Rejection as rejection:
+                reason = reason if folded is None else rejection
+                continue
+            self.assumed = max(self.assumed, assumed)
+            self.folds += folded is not None
+            return found
         raise reason
+
+    def _folded(self, node: Node) -> Folded | None:
+        """What a call is whose bias has other numbers, None where it has not."""
+        name = state_name(node.arguments.get("bias"))
+        if name not in self.new_biases:
+            return None
+        if not self.boxes:
+            raise Rejection(f"CERT-16: {name!r} has other numbers, and the old ones are not known")
+        weight = self.tensors[state_name(node.arguments["weight"])]
+        old, (known,) = self.tensors[name], self.state[name]
+        rows = known if isinstance(known, Relation) else Relation.identity(len(old))
+        return Folded(node, weight, old, self.new_biases[name], rows)
 
     def _box(self, value: Value, boxes: Callable[[], Mapping[Value, Box]]) -> Box | None:
         if value.origin != "state":
@@ -220,6 +246,15 @@ def _without_zeros(axes: Axes, box: Box | None, apart: Sequence[bool]) -> Axes:
         others = [each for each in range(zero.dim()) if each != axis]
         found.append(_struck(known, zero.all(dim=others) if others else zero))
     return tuple(found)
+
+
+def _without_constants(axes: Axes, box: Box | None, folded: Folded) -> Axes:
+    """The relations of an operand without the units that a bias has taken over (CERT-16)."""
+    axis = len(axes) + 1 - folded.weight.dim()
+    units = axes[axis]
+    if box is None or not isinstance(units, Relation):
+        raise Rejection("CERT-16: no unit is left out that a bias could have taken over")
+    return (*axes[:axis], _struck(units, folded.taken_over(units, box)), *axes[axis + 1 :])
 
 
 def _struck(relation: Relation, zero: torch.Tensor) -> Relation:

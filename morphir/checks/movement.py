@@ -15,6 +15,7 @@ import torch
 from morphir.checks.calls import BATCH, Axes, Shape, concrete
 from morphir.checks.rejection import Rejection
 from morphir.checks.relations import Known
+from morphir.checks.uniform import Uniform
 from morphir.ir import Node, Relation
 from morphir.ir.relation import FREE, ZERO, Indices
 from morphir.ops import Op
@@ -113,10 +114,10 @@ def _read(
 
 def _as_relation(known: Known, size: int, new_size: int) -> Relation:
     """A relation as it is at a batch of one."""
-    if not isinstance(known, Relation):
-        if size != new_size:
-            raise Rejection("CERT-12: a constant that follows an axis is moved")
+    if known is None:
         return Relation.identity(size)
+    if isinstance(known, Uniform):
+        known = known.relation
     if known.size == size:
         return known
     for major in (True, False):  # heads that share a dimension with the batch

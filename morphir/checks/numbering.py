@@ -129,13 +129,12 @@ class GraphForms:
         if self._old is None or self._following is None:
             return False
         is_changed = any(map(self._following.is_changed, node.operands))
-        is_made = node.results and next(_contents(tuple(node.arguments.values())), None) is None
-        if not is_changed and not is_made:
-            return False
         op = self._table.get(node.op)
         near = sorted(
             self._old.candidates.get(self._call(node), ()), key=lambda c: abs(c[0] - position)
         )
+        if not is_changed and (not near or self._is_same(node, near[0][1])):
+            return False
         reason = f"CERT-11: {node.op} reads what changed, and the old program has no such call"
         for _, candidate in near:
             assert op is not None  # or it would have no candidates
@@ -153,6 +152,13 @@ class GraphForms:
             where = f"{self._graph.name}: {print_node(node, number_values(self._graph))}"
             raise Rejection(reason, where)
         return False
+
+    def _is_same(self, node: Node, old: Candidate) -> bool:
+        """Whether an old call on the same operands has the same arguments (zeros of one size)."""
+        names = node.arguments.keys()
+        return names == old.node.arguments.keys() and all(
+            self._key(node.arguments[name]) == old.key(old.node.arguments[name]) for name in names
+        )
 
     # -- congruence --------------------------------------------------------------------------------
 

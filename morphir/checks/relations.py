@@ -14,37 +14,22 @@ one op may be heads that are copied and a width that is split at once. Where a p
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import final
+from itertools import accumulate
 
 import numpy as np
 
 from morphir.checks.rejection import Rejection
+from morphir.checks.uniform import Uniform
 from morphir.ir.relation import FREE, ZERO, Relation
 from morphir.ops.axes import Role, Site, Way
 from morphir.ops.forms import Form, Product, Sum, parts_of
 
-
-@final
-@dataclass(frozen=True)
-class Uniform:
-    """The relation of an axis along which nothing varies: any copy of old units is true of it."""
-
-    size: int
-    new_size: int
-
-    def like(self, relation: Relation) -> Relation:
-        """What is true of it beside another relation: the same units, copied."""
-        take = np.where(relation.take == ZERO, FREE, relation.source)
-        return Relation.of(self.size, take, np.arange(self.size))
-
-
 Known = Relation | Uniform | None  # None is the identity
 
 
-def constant(size: int, new_size: int) -> Known:
+def constant(size: int, new_size: int) -> Uniform | None:
     """The relation of an axis along which nothing varies."""
-    return None if size == new_size else Uniform(size, new_size)
+    return None if size == new_size else Uniform.constant(size, new_size)
 
 
 def decompose(form: Form, new: Form, known: Known) -> list[Known]:
@@ -60,17 +45,43 @@ def decompose(form: Form, new: Form, known: Known) -> list[Known]:
         return [_fitting(form, new, known)]
     if known is None:
         each: Sequence[Known] | None = [None] * len(parts)
-    elif isinstance(known, Uniform):
-        each = [
-            Uniform(part.size, after.size) for part, after in zip(parts, new_parts, strict=True)
-        ]
     else:
         sizes, new_sizes = ([part.size for part in side] for side in (parts, new_parts))
-        each = (known.factors if isinstance(form, Product) else known.terms)(sizes, new_sizes)
+        each = (_factors if isinstance(form, Product) else _terms)(known, sizes, new_sizes)
     if each is None:
         raise Rejection(f"CERT-11: an axis that is {form} changes across its parts")
     both = zip(parts, new_parts, each, strict=True)
     return [found for part, after, one in both for found in decompose(part, after, one)]
+
+
+def _factors(
+    known: Relation | Uniform, sizes: Sequence[int], new_sizes: Sequence[int]
+) -> Sequence[Known] | None:
+    if isinstance(known, Relation):
+        return known.factors(sizes, new_sizes)
+    both = [*zip(sizes, new_sizes, strict=True)]
+    if known.is_constant:
+        return [Uniform.constant(size, new) for size, new in both]
+    each = [constant(size, new) for size, new in both]
+    whole = Uniform.product([_kinds(one, size) for one, size in zip(each, sizes, strict=True)])
+    same = (whole.size, whole.new_size) == (known.size, known.new_size)
+    return each if same and known.is_told_by(whole) else None
+
+
+def _terms(
+    known: Relation | Uniform, sizes: Sequence[int], new_sizes: Sequence[int]
+) -> Sequence[Known] | None:
+    if isinstance(known, Relation):
+        return known.terms(sizes, new_sizes)
+    ends, new_ends = accumulate(sizes), accumulate(new_sizes)
+    return [
+        Uniform(known.was[end - size : end], known.now[new_end - new : new_end])
+        for size, new, end, new_end in zip(sizes, new_sizes, ends, new_ends, strict=True)
+    ]
+
+
+def _kinds(known: Uniform | None, size: int) -> Uniform:
+    return Uniform.identity(size) if known is None else known
 
 
 def _fitting(form: Form, new: Form, known: Known) -> Known:
@@ -93,21 +104,21 @@ def compose(form: Form, known: Iterable[Known]) -> Known:
     each = [compose(part, known) for part in parts]
     if all(one is None for one in each):
         return None
-    if all(isinstance(one, Uniform) for one in each):
-        return _joined(form, [one for one in each if isinstance(one, Uniform)])
+    kinds = [
+        _kinds(one, part.size)
+        for one, part in zip(each, parts, strict=True)
+        if not isinstance(one, Relation)
+    ]
+    if len(kinds) == len(parts):
+        return (Uniform.sum if isinstance(form, Sum) else Uniform.product)(kinds)
     found = [_concrete(part, one) for part, one in zip(parts, each, strict=True)]
     return (Relation.sum if isinstance(form, Sum) else Relation.product)(found)
-
-
-def _joined(form: Form, each: Sequence[Uniform]) -> Uniform:
-    total = sum if isinstance(form, Sum) else np.prod
-    return Uniform(form.size, int(total([one.new_size for one in each])))
 
 
 def _concrete(form: Form, known: Known) -> Relation:
     if isinstance(known, Relation):
         return known
-    if known is None or known.size == known.new_size:
+    if known is None or known.was == known.now:
         return Relation.identity(form.size)
     raise Rejection(f"CERT-11: a constant that follows an axis of {form.size} meets another axis")
 
@@ -131,7 +142,8 @@ def relate(role: Role, sites: Sequence[Site], operands: Sequence[Known]) -> Know
     reaches = any(site.output for site in sites)
     concrete = [known for known in operands if isinstance(known, Relation)]
     if not concrete:
-        return _relate_constants(role, operands, reaches)
+        uniform = [known for known in operands if not isinstance(known, Relation)]
+        return _relate_constants(role, uniform, reaches)
     first = concrete[0]
     found = [_beside(first, known) for known in operands]
     if any(relation.new_size != first.new_size for relation in found):
@@ -178,10 +190,10 @@ def _in_way(role: Role, way: Way, found: Sequence[Relation]) -> Relation | None:
     return whole if all(_is_sum([whole, part]) for part in split) else None
 
 
-def _relate_constants(role: Role, operands: Sequence[Known], reaches: bool) -> Known:
-    uniform = next(known for known in operands if known is not None)
+def _relate_constants(role: Role, operands: Sequence[Uniform | None], reaches: bool) -> Known:
     if reaches and role.kind not in ("fixed", "stat", "sum", "norm"):
-        return uniform
+        size = next(known.size for known in operands if known is not None)
+        return Uniform.meeting([_kinds(known, size) for known in operands])
     raise Rejection(f"CERT-11: a constant follows an axis that is {role.kind} here")
 
 

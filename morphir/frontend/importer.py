@@ -11,7 +11,14 @@ from torch import fx
 
 from morphir.frontend import recording as marks
 from morphir.frontend.recording import Recording, Unprintable
-from morphir.frontend.sizes import Computed, Expression, ReadAttribute, ReadSize, TaggedInt
+from morphir.frontend.sizes import (
+    Computed,
+    Expression,
+    ReadAttribute,
+    ReadSize,
+    ReadState,
+    TaggedInt,
+)
 from morphir.frontend.surface import function_name
 from morphir.ir import (
     Argument,
@@ -50,6 +57,7 @@ class Importer:
         self.given: dict[Value, torch.Tensor] = {}
         self._table = table
         self._values: dict[fx.Node, Value] = {}
+        self._state: dict[str, Value] = {}
 
     def run(self, recording: Recording, name: str) -> Graph:
         """Imports a recording as the entry point `name`."""
@@ -79,8 +87,12 @@ class Importer:
     def _value(self, node: fx.Node) -> Value:
         """The value of a node; what was not defined by then is state."""
         if node not in self._values:
-            self._define(node, "state", str(node.target))
+            self._values[node] = self._entry(str(node.target), node.meta.get("type"))
         return self._values[node]
+
+    def _entry(self, name: str, kind: TensorType | None) -> Value:
+        """The value of a state entry, whoever asks for it."""
+        return self._state.setdefault(name, Value("state", name, kind))
 
     def _import_node(self, node: fx.Node) -> Node:
         args = tuple(self._argument(argument) for argument in node.args)
@@ -136,6 +148,8 @@ class Importer:
         match expression:
             case ReadSize(node=node, axis=axis):
                 return SizeOf(self._value(node), axis)
+            case ReadState(name=name, axis=axis, type=kind):
+                return SizeOf(self._entry(name, kind), axis)
             case ReadAttribute(module=module, name=name, number=number):
                 return ModuleAttribute(module, name, number)
             case Computed(op=op, left=left, right=right):

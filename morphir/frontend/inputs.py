@@ -39,6 +39,22 @@ def check_keys(example_inputs: Any, entries: Sequence[EntryPoint]) -> None:
             )
 
 
+def check_taken(example_inputs: Any, entries: Sequence[EntryPoint]) -> None:
+    """Refuses inputs for an entry point that takes none.
+
+    Raises:
+        RefusalError: There are example inputs, and an entry point has no parameters.
+    """
+    takes = [entry.name for entry in entries if entry.signature.parameters]
+    for entry in entries:
+        if example_inputs is not None and entry.name not in takes:
+            others = [f"entry_points=({_listed(takes)},)"] if takes else []
+            raise RefusalError(
+                f"{entry.name!r} takes no arguments, so it has no example inputs",
+                suggestions=["leave example_inputs out", *others],
+            )
+
+
 def given_inputs(example_inputs: Any, entry_points: Sequence[str]) -> dict[str, Arguments]:
     """Sorts `example_inputs` by entry point.
 

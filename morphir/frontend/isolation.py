@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from types import GeneratorType
-from typing import Any, Final, NoReturn, final
+from typing import Any, NoReturn, final
 
 import torch
 from torch import nn
@@ -17,20 +17,9 @@ from torch.optim import Optimizer
 
 from morphir.cloning import attribute_tensors, clone, held, join
 from morphir.errors import RefusalError
-from morphir.frontend.sizes import ReadAttribute, SizeWatch, TaggedInt
+from morphir.frontend.attributes import tag_numbers
+from morphir.frontend.sizes import SizeWatch
 from morphir.frontend.witness import memory_of
-
-# What modules of torch call the sizes of axes that their forward reads. Their other numbers
-# (kernels, strides, flags) never change, and would only make the text form harder to read.
-_SIZES: Final = {
-    "embed_dim",
-    "groups",
-    "hidden_size",
-    "normalized_shape",
-    "num_groups",
-    "num_heads",
-    "unflattened_size",
-}
 
 
 @final
@@ -39,8 +28,7 @@ class Scratch:
 
     A forward only reads parameters, and they may be large. Buffers and every other attribute are
     copied; optimizers that hang on the module are shared, since a forward does not step them, and
-    so are locks, files and the like. Integer attributes of the user's own modules become tagged
-    integers, and so do those of torch's that are sizes of axes.
+    so are locks, files and the like. Integer attributes that may be sizes become tagged integers.
 
     Attributes:
         module: The copy.
@@ -77,7 +65,7 @@ class Scratch:
         self.shared = [part for key, part in memo.items() if id(part) == key and key not in given]
         self.sizes = SizeWatch()
         for name, module, _ in self.modules:
-            _tag_numbers(name, module, self.sizes)
+            tag_numbers(name, module, self.names, self.sizes)
 
     def _add_state(self, name: str, module: nn.Module, original: nn.Module) -> None:
         for key, parameter in module._parameters.items():
@@ -105,21 +93,6 @@ class Scratch:
             for path, tensor in attribute_tensors(module, name):
                 found.setdefault(id(tensor), path)
         return found
-
-
-def _tag_numbers(name: str, module: nn.Module, watch: SizeWatch) -> None:
-    """Tags the whole numbers of a user's module, and of any module those that are sizes of axes."""
-    of_torch = type(module).__module__.startswith("torch.")
-    for key, value in [*vars(module).items()]:
-        if of_torch and key not in _SIZES:
-            continue
-        if type(value) is int and not (of_torch and value == 1):  # one group cannot become two
-            module.__dict__[key] = TaggedInt(value, ReadAttribute(name, key, value), watch)
-        elif key in _SIZES and isinstance(value, tuple) and all(type(n) is int for n in value):
-            module.__dict__[key] = tuple(
-                TaggedInt(number, ReadAttribute(name, f"{key}[{k}]", number), watch)
-                for k, number in enumerate(value)
-            )
 
 
 def _untouchable() -> Iterator[NoReturn]:

@@ -130,6 +130,8 @@ class Recorder(TorchFunctionMode):
         if func is _T.size:
             return sizes[args[1] if len(args) > 1 else kwargs["dim"]]
         if func is _T.__len__:
+            if not is_called_by_torch():
+                self._record_float(sizes[0])  # what `len` makes of it remembers nothing either
             return sizes[0]
         product: Any = 1
         for size in sizes:

@@ -19,6 +19,7 @@ import numpy as np
 from torch import fx
 
 from morphir.frontend.source import is_called_by_torch, source_line
+from morphir.ir import TensorType
 
 
 @final
@@ -28,6 +29,22 @@ class ReadSize:
 
     node: fx.Node
     axis: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReadState:
+    """The size of one axis of a parameter or buffer, which a module wrote down.
+
+    Attributes:
+        name: The state entry.
+        axis: Which of its dimensions.
+        type: Its type.
+    """
+
+    name: str
+    axis: int
+    type: TensorType
 
 
 @final
@@ -50,7 +67,7 @@ class Computed:
     right: Expression
 
 
-Expression = ReadSize | ReadAttribute | Computed | int
+Expression = ReadSize | ReadState | ReadAttribute | Computed | int
 
 
 @final

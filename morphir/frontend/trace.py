@@ -29,7 +29,7 @@ from morphir.frontend.capture import CallFailedError, Numbering, capture
 from morphir.frontend.entry import EntryPoint, resolve_entry_points
 from morphir.frontend.fidelity import check_fidelity
 from morphir.frontend.importer import Importer
-from morphir.frontend.inputs import Arguments, check_keys, given_inputs, known_inputs
+from morphir.frontend.inputs import Arguments, check_keys, check_taken, given_inputs, known_inputs
 from morphir.frontend.outside import outside_uses, shared_modules
 from morphir.frontend.recording import Recording
 from morphir.frontend.sequentials import plain_sequentials
@@ -128,6 +128,7 @@ def _record(
 ) -> Trace:
     check_module(model)
     entries = resolve_entry_points(model, entry_points)
+    check_taken(example_inputs, entries)
     check_keys(example_inputs, entries)
     given = (
         {} if example_inputs is None else given_inputs(example_inputs, [e.name for e in entries])

@@ -33,6 +33,7 @@ from morphir.ir.parser import parse_program
 from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
 from morphir.ir.program import Mode, Program, StateEntry
 from morphir.ir.relation import FREE, ZERO, Relation
+from morphir.ir.removal import Removal, is_inside, names_of, state_within
 from morphir.ir.report import Certificate, Check, Grade, InsertionClaim, Report, ResizeClaim
 from morphir.ir.rewriter import Edit, Insertion, Rewriter
 from morphir.ir.structure import check_structure
@@ -53,6 +54,7 @@ __all__ = [
     "Multiplied",
     "Polarity",
     "Relation",
+    "Removal",
     "Resize",
     "ResizeClaim",
     "TensorChange",
@@ -84,13 +86,16 @@ __all__ = [
     "both_modes",
     "check_structure",
     "in_eval_mode",
+    "is_inside",
     "is_of_train_mode",
+    "names_of",
     "number_values",
     "parse_program",
     "print_argument",
     "print_graph",
     "print_node",
     "print_program",
+    "state_within",
     "substitute",
     "to_networkx",
     "values_in",

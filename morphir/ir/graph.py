@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final, Literal, final
 
 from morphir.ir.types import TensorType
@@ -123,6 +124,20 @@ class Call:
     module: str
     body: tuple[Item, ...]
     results: tuple[Value, ...]
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node that ran inside, in execution order."""
+        parts = ((i,) if isinstance(i, Node) else i.nodes for i in self.body)
+        return tuple(chain.from_iterable(parts))
+
+    @property
+    def operands(self) -> tuple[Value, ...]:
+        """What it read and did not compute, state aside."""
+        nodes = self.nodes
+        made = {value for node in nodes for value in node.outputs}
+        read = (v for n in nodes for v in n.operands if v.origin != "state" and v not in made)
+        return tuple(dict.fromkeys(read))
 
 
 Item = Node | Call

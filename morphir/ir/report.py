@@ -99,6 +99,7 @@ class Certificate:
         steps: Where passes were checked one after the other, the certificate of each; the other
             fields then say nothing but where it began and ended.
         box: Bounds of inputs by name, if it is only about inputs within them.
+        removals: One claim per removed module: what its insertion into the new program would be.
     """
 
     before: str
@@ -107,6 +108,7 @@ class Certificate:
     resizes: tuple[ResizeClaim, ...] = ()
     steps: tuple[Certificate, ...] = ()
     box: Mapping[str, tuple[float, float]] | None = None
+    removals: tuple[InsertionClaim, ...] = ()
 
     @property
     def tensors(self) -> Mapping[str, TensorChange]:
@@ -126,13 +128,20 @@ class Certificate:
     @property
     def is_inverse(self) -> bool:
         """Whether it says how the old program comes from the new one."""
-        return any(claim.inverse for claim in self.resizes)
+        return bool(self.removals) or any(claim.inverse for claim in self.resizes)
 
     @property
     def inverted(self) -> Certificate:
         """The same, about the way back: equality is symmetric."""
         resizes = tuple(replace(claim, inverse=not claim.inverse) for claim in self.resizes)
-        return replace(self, before=self.after, after=self.before, resizes=resizes)
+        return replace(
+            self,
+            before=self.after,
+            after=self.before,
+            insertions=self.removals,
+            resizes=resizes,
+            removals=self.insertions,
+        )
 
     def to_json(self) -> str:
         """The certificate as JSON."""
@@ -143,6 +152,7 @@ class Certificate:
             "before": self.before,
             "after": self.after,
             "insertions": [asdict(claim) for claim in self.insertions],
+            "removals": [asdict(claim) for claim in self.removals],
             "resizes": [
                 {
                     "law": claim.law,
@@ -182,6 +192,7 @@ class Certificate:
             ),
             tuple(map(cls._read, data["steps"])),
             None if data["box"] is None else {k: (v[0], v[1]) for k, v in data["box"].items()},
+            tuple(InsertionClaim(**claim) for claim in data.get("removals", ())),
         )
 
 

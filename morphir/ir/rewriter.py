@@ -18,6 +18,7 @@ from morphir.errors import RefusalError
 from morphir.ir.change import Resize
 from morphir.ir.graph import Argument, Call, Graph, Item, Node, Value, substitute
 from morphir.ir.program import Program
+from morphir.ir.removal import Removal, removed
 from morphir.ir.types import Batch, Dim, TensorType
 
 
@@ -49,7 +50,7 @@ class Insertion:
     assumes: str = ""
 
 
-Edit = Insertion | Resize
+Edit = Insertion | Removal | Resize
 
 
 @final
@@ -75,6 +76,11 @@ class Rewriter:
     def insertions(self) -> tuple[Insertion, ...]:
         """The modules that were inserted, in order."""
         return tuple(edit for edit in self._edits if isinstance(edit, Insertion))
+
+    @property
+    def removals(self) -> tuple[Removal, ...]:
+        """The modules that were removed, in order."""
+        return tuple(edit for edit in self._edits if isinstance(edit, Removal))
 
     @property
     def resizes(self) -> tuple[Resize, ...]:
@@ -125,8 +131,8 @@ class Rewriter:
         Raises:
             RefusalError: Only submodules were recorded, and the anchor is also used outside them.
         """
-        if self.resizes:
-            raise ValueError("a change of sizes is an application of its own")
+        if self.resizes or self.removals:
+            raise ValueError("changes of sizes and removals are applications of their own")
         self._check_held(anchor)
         parent, _, leaf = anchor.rpartition(".")
         inside = parent not in self._program.sequentials or self._stands_elsewhere(anchor)
@@ -163,6 +169,20 @@ class Rewriter:
         edit = Insertion(anchor, name, module, law, spec, follows, inside, splice.assumes)
         self._edits.append(edit)
         return name
+
+    def remove(self, edit: Removal) -> None:
+        """Takes out a module that takes one tensor and returns one; nothing is inserted as well.
+
+        Raises:
+            RefusalError: Only submodules were recorded, and the module or the one that it follows
+                is also used outside them.
+        """
+        if len(self.removals) < len(self._edits):
+            raise ValueError("changes of sizes and removals are applications of their own")
+        for name in (edit.name, edit.anchor):
+            self._check_held(name)
+        self._program = removed(self._program, edit.name)
+        self._edits.append(edit)
 
     def _check_held(self, anchor: str) -> None:
         use = self._program.outside.get(anchor)

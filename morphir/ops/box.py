@@ -6,7 +6,8 @@ that a unit is known whose incoming weights are zero, or which no input of a box
     FACT-4   if the inputs lie in their boxes, every element of every value lies in its own, in real
              arithmetic on the stored weights
 
-Lower and upper ends are float64 tensors of a value's shape at a batch of one, rounded outward.
+Lower and upper ends are float64 tensors of a value's shape at a batch of one, rounded outward. A
+number that follows the batch, and is no shape, may be anything.
 Where there is no rule an element may be anything; it is finite, though, as all of this is about
 finite numbers.
 """
@@ -15,17 +16,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 
-from morphir.ir.graph import Graph, Node, Value, values_in
+from morphir.ir.graph import Argument, Arithmetic, Graph, Node, SizeOf, Value, values_in
 from morphir.ops.base import Op
 from morphir.ops.bounds import number_interval
 from morphir.ops.box_rules import KEEPS_ZERO, MOVEMENT, RULES, Box, filled, keep_zeros, move
 from morphir.ops.interval import ANYTHING, Interval
 from morphir.ops.replay import evaluate
 from morphir.ops.table import OpTable
+
+_TAKES_SHAPE: Final = ("expand", "repeat", "reshape", "unflatten")
 
 
 def propagate_boxes(
@@ -89,9 +92,11 @@ class _Boxes:
         boxes = {v: self._box(v) for v in node.operands}
         given = {name: self._argument(a, boxes) for name, a in node.arguments.items()}
         complete = op.complete(given)
+        follows_batch = any(map(_follows_batch, node.arguments.values()))
         if node.op in MOVEMENT:
-            return None if _is_looked_up(node) else move(op, complete)
-        rule = RULES.get(node.op)
+            is_known = not follows_batch or node.op in _TAKES_SHAPE
+            return move(op, complete) if is_known and not _is_looked_up(node) else None
+        rule = None if follows_batch else RULES.get(node.op)
         if any(v.type is not None and v.type.dtype.is_complex for v in node.outputs):
             return None  # the rules are about real numbers
         found = None if rule is None else rule(op, complete)
@@ -136,6 +141,21 @@ class _Boxes:
         for value in held:
             self._put(value, interval)
         return [self.found[value] for value in held]
+
+
+def _follows_batch(argument: Argument) -> bool:
+    """Whether a number is another one at another batch size."""
+    match argument:
+        case SizeOf(value=value, axis=axis):
+            return value.type is None or not isinstance(value.type.shape[axis], int)
+        case Arithmetic(left=left, right=right):
+            return _follows_batch(left) or _follows_batch(right)
+        case tuple():
+            return any(map(_follows_batch, argument))
+        case slice(start=start, stop=stop, step=step):
+            return any(map(_follows_batch, (start, stop, step)))
+        case _:
+            return False
 
 
 def _is_looked_up(node: Node) -> bool:

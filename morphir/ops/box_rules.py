@@ -66,21 +66,43 @@ def move(op: Op, arguments: Mapping[str, Any]) -> list[Box]:
     return [Box(a, b) for a, b in both]
 
 
-def _monotone(op: Op, arguments: Mapping[str, Any]) -> Box:
+def _never_falls(arguments: Mapping[str, Any]) -> bool:
+    """Whether a function is non-decreasing with these settings; with the usual ones it is."""
+    rises = all(arguments.get(name, 0) >= 0 for name in ("negative_slope", "alpha"))
+    return rises and arguments.get("value", -math.inf) <= arguments.get("threshold", math.inf)
+
+
+def _monotone(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     """A non-decreasing function of one operand that torch computes to an ulp or two."""
+    if not _never_falls(arguments):
+        return None
     low, high = (op.execute(each) for each in _ends(arguments))
     found = Box(low, high).outward(2)
     if op.name == "hardsigmoid":  # is 0 on a half line
         return found
     x = arguments["input"]
-    return Box(
+    wide = Box(
         torch.where((low == 0) & (x.low != 0), -_TINY, found.low),
         torch.where((high == 0) & (x.high != 0), _TINY, found.high),
     )
+    is_exact = (_is_exact(op, arguments, end) for end in x)
+    return Box(*map(torch.where, is_exact, (low, high), wide))
 
 
-def _exact(op: Op, arguments: Mapping[str, Any]) -> Box:
+def _is_exact(op: Op, arguments: Mapping[str, Any], at: torch.Tensor) -> torch.Tensor:
+    """Where a function is computed without an error: where it is the identity (FACT-2)."""
+    if op.name in ("sigmoid", "exp"):
+        return at == 0  # 1/2 and 1
+    kept = None if op.identity_on is None else op.identity_on(arguments)
+    if kept is None:
+        return torch.zeros_like(at, dtype=torch.bool)
+    return (kept.low <= at) & (at <= kept.high)
+
+
+def _exact(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     """A non-decreasing function of one operand that is computed without an error."""
+    if not _never_falls(arguments):
+        return None
     low, high = (op.execute(each) for each in _ends(arguments))
     return Box(low, high)
 
@@ -152,8 +174,7 @@ def _affine(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     low, high = (run(a, up) + run(b, down) for a, b in (finite, finite[::-1]))
     size = run(torch.maximum(*map(torch.abs, finite)), w.abs())
     if bias is not None:
-        shape = [-1, *[1] * (low.dim() - 2)] if op.name != "linear" else [-1]
-        added = bias.low.reshape(shape)
+        added = bias.low.reshape([-1, *[1] * (weight.low.dim() - 2)])
         low, high, size = low + added, high + added, size + added.abs()
     terms = w[0].numel() + 2
     slack = size * (terms * _UNIT_ROUNDOFF / (1 - terms * _UNIT_ROUNDOFF)) * 2

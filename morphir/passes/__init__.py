@@ -5,6 +5,7 @@ from morphir.passes.compact import CompactPass
 from morphir.passes.deeper import DeeperPass
 from morphir.passes.extend import ExtendInputPass, ExtendOutputPass
 from morphir.passes.prune import PruneDormantPass
+from morphir.passes.shallower import ShallowerPass
 from morphir.passes.wider import WiderPass
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "MorphismPass",
     "PruneDormantPass",
     "Refusal",
+    "ShallowerPass",
     "WiderPass",
 ]

@@ -23,14 +23,22 @@ Scores = npt.NDArray[np.float64]
 Values = Mapping[Value, torch.Tensor]
 
 
-def values_on(program: Program, data: Data) -> Values:
+def values_on(
+    program: Program, data: Data, changed: Mapping[str, torch.Tensor] | None = None
+) -> Values:
     """All values that the entry points compute on data, in eval mode.
+
+    Args:
+        program: The program.
+        data: Entry point to arguments.
+        changed: State entries that have other numbers than they have in the program.
 
     Raises:
         RefusalError: The data do not fit an entry point.
     """
     found: dict[Value, torch.Tensor] = {}
     state = {name: e.tensor for name, e in program.state.items() if e.tensor is not None}
+    state |= changed or {}
     with torch.no_grad():
         for name, graph in program.graphs.items():
             if name in data and not is_of_train_mode(name):

@@ -38,10 +38,12 @@ class MorphismPass(ABC):
         name: Short name, used in reports and lineages.
         resizes: Whether it changes the sizes of axes. It is then given one program of both modes
             (`morphir.ir.both_modes`), and is applied and checked on its own.
+        removes: Whether it removes modules, which is not checked together with insertions.
     """
 
     name: ClassVar[str]
     resizes: ClassVar[bool] = False
+    removes: ClassVar[bool] = False
 
     @property
     def claim(self) -> Grade:
@@ -128,6 +130,12 @@ def _run(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
 def _check_same_edits(
     pass_: MorphismPass, rewriter: Rewriter, in_train: Rewriter, before: Sequence[Program]
 ) -> None:
+    if rewriter.removals != in_train.removals:
+        differing = {*rewriter.removals} ^ {*in_train.removals}
+        raise RefusalError(
+            "these are the identity in one of the modes only",
+            nodes=sorted({edit.name for edit in differing}),
+        )
     for edit, other in zip_longest(rewriter.insertions, in_train.insertions):
         difference = _difference(edit, other)
         if difference is None:

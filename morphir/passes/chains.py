@@ -104,7 +104,6 @@ class Chains:
             "init='gradmax' is for units that a linear layer or convolution makes and another "
             f"reads, with activations between; of those of {self.weight!r} {found}",
             nodes=[self.weight.rpartition(".")[0]],
-            suggestions=["init='fresh'", "init='copy'"],
         )
 
 

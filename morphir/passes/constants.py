@@ -4,7 +4,8 @@
               w[:, i] c to its bias:  b + sum_k w[:, k] x[k] = (b + w[:, i] c) + sum_{k != i} ...
 
 Only a Linear and a convolution without padding have the same sum at every position, and only a bias
-of their own can take it. `b + w c` is hardly ever a float, so it is rounded once (BACK-14).
+of their own can take it. `b + w c` is hardly ever a float, so it is rounded once (BACK-14); where
+it needs no rounding, the certificate proves the change (CERT-16).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from morphir.axes import AxisGroups
 from morphir.errors import RefusalError
@@ -12,6 +12,19 @@ from morphir.ir import FRESH, AxisMap, Batch, Extension, Program, Value, in_eval
 from morphir.ops.forms import Atom, Form, Product, Sum, atoms_in
 
 Maps = Mapping[Atom, AxisMap]
+
+
+@final
+class MisfitError(RefusalError):
+    """An axis that can't have the width that it is to have.
+
+    Attributes:
+        nearest: A width that its blocks add up to.
+    """
+
+    def __init__(self, reason: str, name: str, nearest: int) -> None:
+        self.nearest = nearest
+        super().__init__(reason, nodes=[name])
 
 
 class End(NamedTuple):
@@ -70,6 +83,19 @@ def axes_of(ends: Iterable[End]) -> frozenset[tuple[Value, int]]:
     return frozenset((end.value, end.axis) for end in ends)
 
 
+def is_looked_up(modules: Sequence[str], program: Program) -> str:
+    """The op by which one of the modules looks rows of its own weight up by number, or ""."""
+    for graph in program.graphs.values():
+        for node in graph.nodes:
+            weight = node.arguments.get("weight")
+            if node.op in ("embedding", "embedding_bag") and isinstance(weight, Value):
+                entry = program.state.get(weight.name)
+                names = (weight.name, *(entry.aliases if entry is not None else ()))
+                if any(name.rpartition(".")[0] in modules for name in names):
+                    return node.op
+    return ""
+
+
 def is_read_by(modules: Sequence[str], end: End, program: Program, groups: AxisGroups) -> bool:
     """Whether an axis of an input is one of the modules' own parameters or buffers."""
     names = (
@@ -90,20 +116,19 @@ def longer(asked: Iterable[tuple[str, Form]], width: int) -> dict[Atom, AxisMap]
         width: Their new width; what has it already does not change.
 
     Raises:
-        RefusalError: One is longer already, or comes in blocks that do not add up to it.
+        MisfitError: One is longer already, or comes in blocks that do not add up to it.
     """
     maps: dict[Atom, AxisMap] = {}
     for name, form in asked:
         leaf, each = _last(form)
         more, rest = divmod(width - form.size, each)
         if more < 0 or rest:
-            near = form.size + each * max(more + 1, 1)
             in_blocks = f", which come in blocks of {each}" if rest else ""
-            raise RefusalError(
+            raise MisfitError(
                 f"{name!r} has {form.size} features{in_blocks}, and can't get longer to have "
                 f"width={width}",
-                nodes=[name],
-                suggestions=[f"width={near}"],
+                name,
+                form.size + each * max(more + 1, 1),
             )
         if more:
             maps[leaf] = AxisMap.copies(leaf.size, [*range(leaf.size), *[FRESH] * more])

@@ -11,24 +11,29 @@ layer gets wider: the input may be normalised, concatenated with others, added t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Literal, final
 
-from morphir.axes import AxisGroups, Freed, Reason
+from morphir.axes import AxisGroups, Freed
 from morphir.errors import RefusalError
 from morphir.ir import Program, Resize, Rewriter
+from morphir.ops.forms import Atom
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.ends import (
     End,
+    MisfitError,
     axes_of,
     extensions,
     inputs_of,
+    is_looked_up,
     is_read_by,
     longer,
     outputs_of,
 )
+from morphir.passes.refusals import about
 from morphir.passes.sites import resolve
+from morphir.shares import widened
 
 
 @final
@@ -62,11 +67,20 @@ class ExtendInputPass(MorphismPass):
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
-        return _apply(self._plan(program), self.width, rewriter)
-
-    def _plan(self, program: Program) -> Resize:
-        ends = [*inputs_of(program)]
         groups = AxisGroups(program)
+        try:
+            edit = self._plan(groups)
+        except MisfitError as misfit:
+            other = replace(self, width=misfit.nearest)
+            works = _works(lambda: other._plan(groups))
+            raise about(misfit, self.at, last=[f"width={misfit.nearest}"] * works) from misfit
+        except RefusalError as refusal:
+            raise about(refusal, self.at) from refusal
+        return _apply(edit, self.width, rewriter)
+
+    def _plan(self, groups: AxisGroups) -> Resize:
+        program = groups.program
+        ends = [*inputs_of(program)]
         asked = self._asked(program, groups, ends)
         maps = longer([(end.path, end.form(groups)) for end in asked], self.width)
         ends = [end for end in ends if not maps.keys().isdisjoint(end.leaves(groups))]
@@ -88,6 +102,17 @@ class ExtendInputPass(MorphismPass):
                 f"there is no input {self.at!r}, and {modules.reason}",
                 nodes=modules.nodes,
                 suggestions=[*(f"at={name!r}" for name in names), *modules.suggestions],
+            )
+        looked_up = is_looked_up(modules, program)
+        if looked_up:
+            raise RefusalError(
+                f"{self.at!r} looks up rows by number ({looked_up}), so its input has no features "
+                "that could get more",
+                nodes=modules,
+                suggestions=[
+                    *_wider(groups, modules[0], self.width),
+                    "for more rows, a module with a larger table whose first rows are these",
+                ],
             )
         read = [end for end in ends if is_read_by(modules, end, program, groups)]
         found = dict.fromkeys(end.path for end in read)
@@ -167,19 +192,34 @@ class ExtendOutputPass(MorphismPass):
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
-        return _apply(self._plan(program), self.width, rewriter)
-
-    def _plan(self, program: Program) -> Resize:
         names = resolve(self.at, program)
         if isinstance(names, Refusal):
             raise RefusalError(names.reason, nodes=names.nodes, suggestions=names.suggestions)
-        ends = [*outputs_of(program)]
         groups = AxisGroups(program)
+        try:
+            edit = self._plan(groups, names)
+        except MisfitError as misfit:
+            other = replace(self, width=misfit.nearest)
+            works = _works(lambda: other._plan(groups, names))
+            raise about(misfit, last=[f"width={misfit.nearest}"] * works) from misfit
+        except RefusalError as refusal:
+            raise about(refusal, *names) from refusal
+        return _apply(edit, self.width, rewriter)
+
+    def fits(self, groups: AxisGroups) -> bool:
+        """Whether it would make an output longer; `at` is the name of one module."""
+        assert isinstance(self.at, str)
+        names = [self.at]
+        return _works(lambda: self._plan(groups, names))
+
+    def _plan(self, groups: AxisGroups, names: Sequence[str]) -> Resize:
+        program = groups.program
+        ends = [*outputs_of(program)]
         maps = longer([(name, groups.features(name)) for name in names], self.width)
         ends = [end for end in ends if not maps.keys().isdisjoint(end.leaves(groups))]
         for leaf in maps:
             if not any(leaf in end.leaves(groups) for end in ends):
-                raise _not_returned(names, groups.groups[leaf].reason, self.width)
+                raise _not_returned(names, groups, leaf, self.width)
         freed = AxisGroups(program, freed=Freed(outputs=axes_of(ends)))
         maps = longer([(name, freed.features(name)) for name in names], self.width)
         extended = extensions(freed, ends, maps)
@@ -201,15 +241,36 @@ def _apply(edit: Resize, width: int, rewriter: Rewriter) -> Sequence[str]:
     ]
 
 
-def _not_returned(names: Sequence[str], reason: Reason | None, width: int) -> RefusalError:
+def _not_returned(names: Sequence[str], groups: AxisGroups, leaf: Atom, width: int) -> RefusalError:
     """Output features that nobody outside sees, or that what they see is computed from."""
+    reason = groups.groups[leaf].reason
     if reason is not None:
         return RefusalError(f"the axis cannot change: {reason}", nodes=names)
     return RefusalError(
         f"the features of {', '.join(map(repr, names))} are no axis of what the model returns",
         nodes=names,
-        suggestions=[f"morphir.WiderPass(at={names[0]!r}, width={width})"],
+        suggestions=_wider(groups, names[0], width),
     )
+
+
+def _wider(groups: AxisGroups, name: str, width: int) -> list[str]:
+    """The pass that gives a hidden layer more features, if that would work."""
+
+    def attempt() -> None:
+        form = groups.features(name)
+        if not isinstance(form, Atom) or form.size >= width:
+            raise RefusalError("another pass is needed")
+        groups.resize({form: widened(form.size, width, seed=0)})
+
+    return [f"morphir.WiderPass(at={name!r}, width={width})"] * _works(attempt)
+
+
+def _works(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except RefusalError:
+        return False
+    return True
 
 
 def _check_options(pass_: ExtendInputPass | ExtendOutputPass, **fits: bool) -> None:

@@ -11,12 +11,13 @@ linear. This is GradMax (Evci et al. 2022, eq. 10) with the layers changed over:
 weights are singular vectors and the incoming ones zero, where a ReLU passes no gradient in torch.
 
     WIDER-4   fresh units start with the right singular vectors of M, as long as the rows that are
-              there, with no bias; of v and -v the one for which G is larger on the data
+              there, with no bias; of v and -v the one for which G is larger on the data; beyond
+              the rank of M with random directions
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -53,10 +54,25 @@ class Directions:
         given: State entry to the numbers of its free positions.
         gain: How large the gradient of their outgoing weights is on the data, relative to that for
             random directions of the same length.
+        drawn: How many of them have a random direction, since the data have no more directions.
     """
 
     given: Tensors
     gain: float
+    drawn: int
+
+    def told(self, weight: str) -> Iterator[str]:
+        """Says what came of it, for the report."""
+        yield (
+            f"{weight}: what reads the new units has a gradient {self.gain:.2g} times as large as "
+            "for random directions (WIDER-4)"
+        )
+        if self.drawn:
+            count = len(self.given[weight])
+            yield (
+                f"{weight}: {self.drawn} of the {count} new units have random directions, since "
+                f"the gradient on the data has no more than {count - self.drawn}"
+            )
 
 
 @final
@@ -124,9 +140,8 @@ class Search:
         found = torch.where((ahead >= back)[:, None], found, -found)
         gain = torch.maximum(ahead, back).norm() / self._sizes(runs, random).norm()
         biases = {name: old.new_zeros(count) for name in self._chains.vectors}
-        return Directions(
-            {self._chains.weight: self._grown(self._shaped(found)), **biases}, float(gain)
-        )
+        given = {self._chains.weight: self._grown(self._shaped(found)), **biases}
+        return Directions(given, float(gain), max(count - len(vectors), 0))
 
     def _runs(self, data: Any, loss: Loss) -> dict[str, _Run]:
         """Runs the entry points of the data in eval mode, with their gradients."""
@@ -152,14 +167,14 @@ class Search:
     def _singular_vectors(self, runs: Mapping[str, _Run], basis: torch.Tensor) -> torch.Tensor:
         """Those of M on the side of the layer's input, the largest first."""
         matrix = self._gradients(runs, basis, skip=True).T.double()
-        _, values, vectors = torch.linalg.svd(matrix, full_matrices=False)
-        if not (len(values) and values.isfinite().all() and values[0] > 0):
+        if not (matrix.isfinite().all() and matrix.any()):
             raise RefusalError(
                 f"no gradient, or none that is finite, reaches what reads the units of "
                 f"{self._chains.weight!r} on the data",
                 nodes=[self._chains.weight],
-                suggestions=["other data= or loss=", "init='fresh'"],
+                suggestions=["init='fresh', data=None, loss=None", "other data= or loss="],
             )
+        _, values, vectors = torch.linalg.svd(matrix, full_matrices=False)
         found: torch.Tensor = vectors[values > values[0] * _ROUNDING]
         return found
 
@@ -253,6 +268,11 @@ def _total(loss: Loss, outputs: Sequence[torch.Tensor], name: str) -> torch.Tens
         found = tuple(total.shape) if isinstance(total, torch.Tensor) else type(total).__name__
         raise RefusalError(
             f"loss= returned {found} for {name!r}, expected one number that depends on the output",
+            suggestions=["loss=lambda output: torch.nn.functional.mse_loss(output, targets)"],
+        )
+    if not total.isfinite().all():
+        raise RefusalError(
+            f"loss= returned {total.item()} for {name!r}, expected a finite number",
             suggestions=["loss=lambda output: torch.nn.functional.mse_loss(output, targets)"],
         )
     return total.sum()

@@ -42,7 +42,8 @@ def heads_of(groups: AxisGroups, module: str) -> Form:
         what = "its output features hold" if is_layer else "it holds"
         raise RefusalError(
             f"heads= changes attention heads, and {module!r} has none: {what} no axis that a "
-            "product of queries and keys keeps apart",
+            "product of queries and keys keeps apart (a single head can't be told from none: every "
+            "size has a factor of 1)",
             nodes=[module],
             suggestions=[
                 "at= a projection of queries, keys or values",

@@ -4,7 +4,7 @@
               function is unchanged:  w[:, i] x[i] = 0  for all inputs, since a factor is zero
     PRUNE-2   a unit that is dormant on data is removed; what that changes is measured on the data
     PRUNE-3   a unit that is dormant on data is started anew, with random incoming numbers, zero
-              outgoing ones and fresh optimizer state
+              outgoing ones and fresh optimizer state (PRUNE-5: `anew.py`)
     PRUNE-4   a unit that is a constant is removed, and a bias takes the constant over
 
 When a unit is dead stands in `units.py`, what dormant is in `activity.py`, and which constants can
@@ -35,13 +35,15 @@ from morphir.ir import (
 )
 from morphir.ops.forms import Atom, atoms_in
 from morphir.passes.activity import Scores, Values, scores_of, values_on
+from morphir.passes.anew import biases_in, told_dormant
 from morphir.passes.base import MorphismPass, Refusal
+from morphir.passes.bounds import Bounds, bounds_of, is_box
 from morphir.passes.constants import Constants
 from morphir.passes.data import Data
+from morphir.passes.refusals import about
 from morphir.passes.sites import resolve
 from morphir.passes.units import Known, Units, some, without
-
-Bounds = tuple[float, float]
+from morphir.tensors import tensors_in
 
 
 @final
@@ -58,8 +60,8 @@ class PruneDormantPass(MorphismPass):
         threshold: With data, the largest score of a unit that is dormant; 0 is silence.
         mode: `"remove"`, or `"reseed"`: random incoming and zero outgoing numbers (with data).
         fold: Whether units that are a constant, and not zero, are removed too, and biases take the
-            constants over. These are then rounded: the change is `TESTED`, and the report says how
-            far that moves the outputs.
+            constants over. Where these have to be rounded the change is `TESTED`, and the report
+            says by how much, and how far that moves the outputs.
         box: Bounds of the inputs, for all or by name: what is dead only within them is removed too,
             and graded `PROVED_ON_BOX`.
         max_fraction: The largest share of the units of one axis to remove or reseed.
@@ -107,18 +109,20 @@ class PruneDormantPass(MorphismPass):
             "min_width": type(self.min_width) is int and self.min_width > 0,
             "seed": type(self.seed) is int,
             "fold": type(self.fold) is bool and not (self.fold and self.mode == "reseed"),
+            "box": self.box is None or is_box(self.box),
             "data": self.data is not None or (self.threshold == 0 and self.mode == "remove"),
         }
         for name, holds in checks.items():
             if not holds:
-                found = "None" if name == "data" else repr(getattr(self, name))
+                holds_data = next(tensors_in(getattr(self, name)), None) is not None
+                found = "..." if holds_data else repr(getattr(self, name))
                 raise RefusalError(
                     f"{name}={found}, expected {_EXPECTED[name]}", suggestions=[_EXAMPLES[name]]
                 )
 
     @property
     def claim(self) -> Grade:
-        """`EMPIRICAL` where data decide, `TESTED` where constants are folded, else proved."""
+        """`EMPIRICAL` where data decide, `TESTED` where constants may be rounded, else proved."""
         if self.data is not None:
             return Grade.EMPIRICAL
         if self.fold:
@@ -149,19 +153,25 @@ class PruneDormantPass(MorphismPass):
             else "PRUNE-1"
         )  # fmt: skip
         at = self.at if isinstance(self.at, str) else ", ".join(self.at or ["the model"])
-        rewriter.resize(
-            Resize(
-                at, law, tensors, attributes, {"init": "fresh", "seed": self.seed},
-                box=self._box(program), data=self._data(program) if needs_data else None,
-                folds=folds,
-            )
+        data = self._data(program)
+        spec: dict[str, Any] = {"init": "fresh", "seed": self.seed}
+        if self.mode == "reseed":
+            spec["zero"] = biases_in(program, tensors)
+        edit = Resize(
+            at, law, tensors, attributes, spec,
+            box=self._box(program), data=data if needs_data else None, folds=folds,
         )  # fmt: skip
+        rewriter.resize(edit)
         verb = "started anew" if self.mode == "reseed" else "removed"
-        return [
+        notes = [
             f"{len(each.gone)} of {each.units.leaf.size} units of {each.units.name} {verb}: "
             f"{some(each.gone)} ({law})"
             for each in sites
         ]
+        if self.mode == "reseed" and data is not None:
+            anew = [(each.units, each.gone) for each in sites]
+            notes += told_dormant(program, edit, anew, data, self.threshold)
+        return notes
 
     def _map(self, site: _Site) -> AxisMap:
         size = site.units.leaf.size
@@ -180,11 +190,11 @@ class PruneDormantPass(MorphismPass):
         values = None if data is None else values_on(program, data)
         sites = []
         seen: set[Atom] = set()
-        for leaves in self._leaves(program, groups):
+        for name, leaves in self._leaves(program, groups):
             found = [_units_of(groups, leaf) for leaf in leaves]
             refusals = [each for each in found if isinstance(each, RefusalError)]
-            if self.at is not None and len(refusals) == len(leaves):
-                raise refusals[0]
+            if name and len(refusals) == len(leaves):
+                raise about(refusals[0], name)
             for units in found:
                 if isinstance(units, RefusalError) or units.leaf in seen:
                     continue
@@ -195,12 +205,12 @@ class PruneDormantPass(MorphismPass):
             groups.resize({site.units.leaf: self._map(site) for site in sites})
         return groups, known, sites
 
-    def _leaves(self, program: Program, groups: AxisGroups) -> Iterator[list[Atom]]:
+    def _leaves(self, program: Program, groups: AxisGroups) -> Iterator[tuple[str, list[Atom]]]:
         """The axes that each module's features are made of; by default every axis by itself."""
         if self.at is None:
             for leaf, group in groups.groups.items():
                 if group.reason is None and group.state and leaf.size > 1:
-                    yield [leaf]
+                    yield "", [leaf]
             return
         names = resolve(self.at, program)
         if isinstance(names, Refusal):
@@ -218,7 +228,8 @@ class PruneDormantPass(MorphismPass):
                     nodes=names[:1],
                     suggestions=["without units="],
                 )
-        yield from ([*dict.fromkeys(atoms_in(form))] for form in forms)
+        for name, form in zip(names, forms, strict=True):
+            yield name, [*dict.fromkeys(atoms_in(form))]
 
     def _site(self, program: Program, units: Units, known: Known, values: Values | None) -> _Site:
         """The units that go, most dormant first where not all may."""
@@ -232,7 +243,7 @@ class PruneDormantPass(MorphismPass):
         if activity is not None:
             score = np.where((activity <= self.threshold) & (score > 0), activity, score)
         if self.units is not None:
-            self._check_known(score, activity, constants)
+            self._check_known(score, activity, constants or Constants(program, units, known))
             score[[unit for unit in range(size) if unit not in self.units]] = np.inf
         most = min(int(self.max_fraction * size), size - self.min_width)
         order = [int(unit) for unit in np.argsort(score, kind="stable") if score[unit] < np.inf]
@@ -241,39 +252,31 @@ class PruneDormantPass(MorphismPass):
         folds = () if constants is None or not folded else constants.folds(folded)
         return _Site(units, gone, folds, any(score[unit] >= 0 for unit in gone))
 
-    def _check_known(
-        self, score: Scores, activity: Scores | None, constants: Constants | None
-    ) -> None:
+    def _check_known(self, score: Scores, activity: Scores | None, constants: Constants) -> None:
         for unit in self.units or ():
             if score[unit] < np.inf:
                 continue
-            reason = constants.reasons.get(unit) if constants is not None else None
+            reason = constants.reasons.get(unit)  # why it can't be folded, "" where it can
             found = "" if activity is None else f": its score is {activity[unit]:.3g}"
+            if reason is None:
+                problem = f"is not known to do nothing{found}"
+            elif reason:
+                problem = f"is a constant that can't be folded: {reason}"
+            else:
+                problem = f"is a constant, and not zero{found}"
+            can_fold = reason == "" and self.mode == "remove"
             raise RefusalError(
-                f"unit {unit} is a constant that can't be folded: {reason}"
-                if reason
-                else f"unit {unit} is not known to do nothing{found}",
+                f"unit {unit} {problem}",
                 nodes=[str(self.at)],
-                suggestions=["data= on which it is dormant"]
-                if activity is None
-                else ["a larger threshold="],
+                suggestions=[
+                    *["fold=True"] * can_fold,
+                    "data= on which it is dormant" if activity is None else "a larger threshold=",
+                ],
             )
 
     def _box(self, program: Program) -> dict[str, Bounds] | None:
         names = [value.name for graph in program.graphs.values() for value in graph.inputs]
-        if self.box is None:
-            return None
-        given = self.box if isinstance(self.box, Mapping) else dict.fromkeys(names, self.box)
-        unknown = sorted(given.keys() - {*names})
-        wrong = [n for n, b in given.items() if not (len(b) == 2 and b[0] <= b[1])]
-        if unknown or wrong:
-            raise RefusalError(
-                f"box= names {unknown[0]!r}, and the inputs are {sorted({*names})}"
-                if unknown
-                else f"box= of {wrong[0]!r} is {given[wrong[0]]}, expected (low, high)",
-                suggestions=["box=(-1.0, 1.0)"],
-            )
-        return {name: (float(low), float(high)) for name, (low, high) in given.items()}
+        return None if self.box is None else bounds_of(self.box, names)
 
 
 @final
@@ -289,7 +292,7 @@ class _Site:
     """
 
     units: Units
-    gone: Sequence[int]
+    gone: list[int]
     folds: Sequence[Fold]
     dormant: bool
 
@@ -303,6 +306,7 @@ _EXPECTED: Final = {
     "max_fraction": "a number above 0, at most 1",
     "min_width": "a positive integer",
     "seed": "an integer",
+    "box": "(low, high), two numbers for every element of the inputs, or such pairs by name",
     "data": "inputs, where threshold= or mode='reseed' is given",
 }
 _EXAMPLES: Final = {
@@ -314,6 +318,7 @@ _EXAMPLES: Final = {
     "max_fraction": "max_fraction=0.5",
     "min_width": "min_width=8",
     "seed": "seed=0",
+    "box": "box=(-1.0, 1.0)",
     "data": "data=(x,)",
 }
 

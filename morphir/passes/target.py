@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from math import prod
-from typing import final
+from math import gcd, prod
+from typing import Final, final
 
 from morphir.axes import AxisGroups
 from morphir.errors import RefusalError
@@ -36,20 +36,11 @@ class Target:
         """The output features of a module, or its attention heads.
 
         Raises:
-            RefusalError: It has no such axis, or one that is longer already.
+            RefusalError: It has no such axis.
         """
         if heads is not None:
-            found = cls(module, heads_of(groups, module), heads, "heads")
-        else:
-            found = cls(module, _features(groups, module), width or 0, "width")
-        if found.form.size > found.size:
-            raise RefusalError(
-                f"{module!r} has {found.form.size} {found._what}, more than "
-                f"{found.option}={found.size}",
-                nodes=[module],
-                suggestions=[f"{found.option}={2 * found.form.size}", _INSTEAD],
-            )
-        return found
+            return cls(module, heads_of(groups, module), heads, "heads")
+        return cls(module, _features(groups, module), width or 0, "width")
 
     def choices(self, groups: AxisGroups, *, joint: bool) -> Iterator[tuple[Atom, int]]:
         """The leaves one of which may change, with their new sizes; none if the axis has its size.
@@ -59,13 +50,18 @@ class Target:
             joint: Whether other leaves of the axis may change with it, in proportion.
 
         Raises:
-            RefusalError: No number of units of any leaf gives the axis this size.
+            RefusalError: It is longer already, or no number of units of any leaf gives it this
+                size.
         """
         more = self.size - self.form.size
-        leaves = [*dict.fromkeys(atoms_in(self.form))]
-        if self.option == "heads":  # of grouped queries rather the queries of each head
-            leaves.reverse()
-        steps = {leaf: self._step(groups, leaf) for leaf in leaves}
+        if more < 0:
+            raise RefusalError(
+                f"{self.module!r} has {self.form.size} {self._what}, more than "
+                f"{self.option}={self.size}",
+                nodes=[self.module],
+                suggestions=[_INSTEAD],
+            )
+        steps = self._steps(groups)
         found = {
             (leaf, leaf.size + more // n): None for leaf, n in steps.items() if n and more % n == 0
         }
@@ -75,9 +71,41 @@ class Target:
                 (leaf, size): None for leaf, (size, rest) in every if steps[leaf] and not rest
             }
         if not found:
-            raise self.advised(groups, self._misfit({*steps.values()} - {0}))
+            raise RefusalError(
+                f"{self.module!r} has {self.form.size} {self._what} in blocks, which can't become "
+                f"{self.size}",
+                nodes=[self.module],
+            )
         if more:
             yield from found
+
+    def others(self, groups: AxisGroups) -> list[int]:
+        """Sizes that the axis could have in place of the one that it is to have, by their blocks.
+
+        Args:
+            groups: The groups of the program.
+        """
+        size, more = self.form.size, self.size - self.form.size
+        steps = {step for step in self._steps(groups).values() if step}
+        near = {size - -more // step * step for step in steps} if more > 0 else set()
+        times = max(2, -(-self.size // size))
+        return [*sorted(near - {self.size}), *(size * k for k in range(times, times + _TRIED))]
+
+    def jointly(self, groups: AxisGroups) -> Iterator[int]:
+        """The nearest sizes from the wanted one on to which all can change in proportion.
+
+        Args:
+            groups: The groups of the program.
+        """
+        size, more = self.form.size, self.size - self.form.size
+        for leaf in (leaf for leaf, step in self._steps(groups).items() if step):
+            try:
+                joint = groups.companions({leaf: 2 * leaf.size})
+            except RefusalError:
+                continue
+            each = (_size(self.form, joint) - size) // gcd(*(other.size for other in joint))
+            if each > 0 and more > 0:
+                yield size - -more // each * each
 
     def check(self, sizes: Mapping[Atom, int]) -> None:
         """Checks that the axis has its new size when leaves have theirs.
@@ -94,37 +122,31 @@ class Target:
                 suggestions=[f"{self.option}={found}"],
             )
 
-    def advised(self, groups: AxisGroups, refusal: RefusalError) -> RefusalError:
-        """A refusal, with the hint that the axis has heads if that is so."""
+    def as_heads(self, groups: AxisGroups) -> int | None:
+        """How many heads make this width, None where the axis has none or they do not."""
         try:
             heads = heads_of(groups, self.module) if self.option == "width" else self.form
         except RefusalError:
-            return refusal
+            return None
         each = self.form.size // heads.size
-        if heads is self.form or self.size % each:
-            return refusal
-        suggestions = [*refusal.suggestions, f"heads={self.size // each} in place of width="]
-        return RefusalError(refusal.reason, nodes=refusal.nodes, suggestions=suggestions)
+        return None if heads is self.form or self.size % each else self.size // each
 
     @property
     def _what(self) -> str:
         return "heads" if self.option == "heads" else "output features"
+
+    def _steps(self, groups: AxisGroups) -> dict[Atom, int]:
+        """How many positions one more unit of each leaf makes."""
+        leaves = [*dict.fromkeys(atoms_in(self.form))]
+        if self.option == "heads":  # of grouped queries rather the queries of each head
+            leaves.reverse()
+        return {leaf: self._step(groups, leaf) for leaf in leaves}
 
     def _step(self, groups: AxisGroups, leaf: Atom) -> int:
         """How many positions one more unit of a leaf makes; 0 for heads that were not asked for."""
         if self.option == "width" and leaf is not self.form and is_of_heads(groups, leaf):
             return 0
         return _each(self.form, leaf)
-
-    def _misfit(self, steps: set[int]) -> RefusalError:
-        more = self.size - self.form.size
-        near = sorted({self.form.size - -more // step * step for step in steps})
-        return RefusalError(
-            f"{self.module!r} has {self.form.size} {self._what} in blocks, which can't become "
-            f"{self.size}",
-            nodes=[self.module],
-            suggestions=[f"{self.option}={each}" for each in near],
-        )
 
 
 def _features(groups: AxisGroups, module: str) -> Form:
@@ -174,4 +196,5 @@ def _size(form: Form, sizes: Mapping[Atom, int]) -> int:
     return sum(parts) if isinstance(form, Sum) else prod(parts)
 
 
-_INSTEAD = "morphir.PruneDormantPass(at=...)"
+_TRIED: Final = 2  # multiples of a size
+_INSTEAD: Final = "morphir.PruneDormantPass(at=...)"

@@ -14,22 +14,27 @@ with them until the first step. Their directions may be those of GradMax (WIDER-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, final, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, ClassVar, Final, Literal, final, get_args
 
 from morphir.axes import AxisGroups
 from morphir.errors import RefusalError
 from morphir.ir import FRESH, AxisMap, Program, Resize, Rewriter, TensorChange
-from morphir.ops.forms import Atom
+from morphir.ops.forms import Atom, atoms_in
+from morphir.passes.anew import biases_in
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.chains import Chains
+from morphir.passes.extend import ExtendOutputPass
 from morphir.passes.gradmax import Loss, Search
+from morphir.passes.refusals import about
 from morphir.passes.sites import resolve
 from morphir.passes.target import Target
 from morphir.shares import widened
 
 Init = Literal["copy", "fresh", "gradmax"]
+_SHOWN: Final = 2  # of the sizes that would work
 
 
 @final
@@ -43,7 +48,9 @@ class WiderPass(MorphismPass):
         width: How many output features each of these modules has afterwards.
         init: `"copy"` (units are copied, and their consumers split among the copies), `"fresh"`
             (random incoming numbers, zero outgoing ones) or `"gradmax"` (fresh, with incoming
-            numbers for which the outgoing ones receive a large gradient on data).
+            numbers for which the outgoing ones receive a large gradient on data; there are no more
+            such directions than features that the module reads, or that the next layer returns,
+            and other units get random ones).
         shares: `"unequal"` (copies become different under any optimizer) or `"equal"` (they stay
             the same; only then is optimizer state carried over exactly where a mean runs over the
             units, as in LayerNorm).
@@ -106,19 +113,17 @@ class WiderPass(MorphismPass):
             return [f"{', '.join(map(repr, names))} already has {size}"]
         tensors, attributes = groups.resize(maps)
         law = "WIDER-1" if self.init == "copy" else "WIDER-2"
-        # A replay of the lineage has no data: where these decide, it draws.
-        spec = {"init": "copy" if self.init == "copy" else "fresh", "seed": self.seed}
+        spec: dict[str, Any] = {"init": "copy", "seed": self.seed}
+        if self.init != "copy":  # a replay of the lineage has no data: where these decide, it draws
+            spec |= {"init": "fresh", "zero": biases_in(program, tensors)}
         given: dict[str, Any] = {}
-        notes = [f"{at}: {m.size} units became {len(m.source)} ({law})" for m in maps.values()]
+        notes = [f"{change} ({law})" for change in _told(groups, names, maps)]
         for chains in self._chains(groups, maps, tensors):
             assert self.loss is not None
             search = Search(program, chains, tensors)
             found = search.directions(self.data, self.loss, self.seed)
             given |= found.given
-            notes.append(
-                f"{chains.weight}: what reads the new units has a gradient {found.gain:.2g} times "
-                "as large as for random directions (WIDER-4)"
-            )
+            notes += found.told(chains.weight)
         rewriter.resize(Resize(at, law, tensors, attributes, spec, given))
         return [*notes, f"{len(tensors)} tensors changed their shape"]
 
@@ -141,10 +146,13 @@ class WiderPass(MorphismPass):
         """
         maps: dict[Atom, AxisMap] = {}
         for name in names:
-            maps |= self._site(groups, Target.of(groups, name, self.width, self.heads))
+            target = Target.of(groups, name, self.width, self.heads)
+            try:
+                maps |= self._site(groups, target)
+            except RefusalError as refusal:
+                raise self._advised(groups, target, refusal) from refusal
         if maps:
-            tensors, _ = groups.resize(maps)
-            self._chains(groups, maps, tensors)
+            groups.resize(maps)
         return maps
 
     def _site(self, groups: AxisGroups, target: Target) -> dict[Atom, AxisMap]:
@@ -152,33 +160,72 @@ class WiderPass(MorphismPass):
         first: RefusalError | None = None
         for leaf, size in target.choices(groups, joint=self.joint):
             try:
-                return self._maps(groups, target, {leaf: size}, joint=self.joint)
+                return self._maps(groups, target, {leaf: size})
             except RefusalError as refusal:
                 first = first or refusal
         if first is None:
             return {}
-        hint = ["joint=True"] if not self.joint and self._works_jointly(groups, target) else []
-        suggestions = [*first.suggestions, *hint]
-        with_hint = RefusalError(first.reason, nodes=first.nodes, suggestions=suggestions)
-        raise target.advised(groups, with_hint)
+        raise first
 
     def _maps(
-        self, groups: AxisGroups, target: Target, sizes: Mapping[Atom, int], *, joint: bool
+        self, groups: AxisGroups, target: Target, sizes: Mapping[Atom, int]
     ) -> dict[Atom, AxisMap]:
-        every = groups.companions(sizes) if joint else sizes
+        every = groups.companions(sizes) if self.joint else sizes
         target.check(every)
         maps = {leaf: self._map(target.module, leaf.size, size) for leaf, size in every.items()}
-        groups.resize(maps)
+        tensors, _ = groups.resize(maps, propose=False)
+        self._chains(groups, maps, tensors)
         return maps
 
-    def _works_jointly(self, groups: AxisGroups, target: Target) -> bool:
-        for leaf, size in target.choices(groups, joint=True):
+    def _advised(self, groups: AxisGroups, target: Target, refusal: RefusalError) -> RefusalError:
+        """A refusal with the module that was asked for, and with what was tried and would work."""
+        name, size = target.module, target.size
+        is_held = any(groups.groups[leaf].reason for leaf in atoms_in(target.form))
+        if is_held and target.option == "width" and ExtendOutputPass(name, size).fits(groups):
+            instead = f"morphir.ExtendOutputPass(at={name!r}, width={size})"
+            return about(refusal, name, first=[instead])
+        found = [*islice(self._working(groups, target), _SHOWN)]
+        last = self._jointly(groups, target)
+        heads = target.as_heads(groups)
+        if heads is not None and self._works(groups, name, {"width": None, "heads": heads}):
+            last.append(f"heads={heads} in place of width=")
+        return about(refusal, name, first=found, last=last)
+
+    def _jointly(self, groups: AxisGroups, target: Target) -> list[str]:
+        """What `joint=True` would do, for the nearest size for which it does something."""
+        other = replace(self, joint=True)
+        for size in (target.size, *target.jointly(groups)) if not self.joint else ():
             try:
-                self._maps(groups, target, {leaf: size}, joint=True)
+                maps = other._site(groups, replace(target, size=size))
             except RefusalError:
                 continue
-            return True
-        return False
+            if len(maps) < 2:  # it needs nothing else
+                continue
+            sizes = {leaf: len(axis_map.source) for leaf, axis_map in maps.items()}
+            option = "" if size == target.size else f"{target.option}={size}, "
+            return [groups.proposal(sizes), f"{option}joint=True"]
+        return []
+
+    def _working(self, groups: AxisGroups, target: Target) -> Iterator[str]:
+        """Other options that would do: units of another kind, other sizes."""
+        kinds = ("gradmax", "fresh", "copy")
+        easier = kinds[kinds.index(self.init) + 1 :]
+        others = [{"init": kind, "data": None, "loss": None} for kind in easier]
+        jointly = target.jointly(groups) if self.joint else ()
+        for size in dict.fromkeys((target.size, *jointly, *target.others(groups))):
+            for more in ({}, *others):
+                options = {target.option: size, **more}
+                other = {k: v for k, v in options.items() if v != getattr(self, k)}
+                if other and self._works(groups, target.module, other):
+                    yield ", ".join(f"{key}={value!r}" for key, value in other.items())
+                    break
+
+    def _works(self, groups: AxisGroups, name: str, options: Mapping[str, Any]) -> bool:
+        other = replace(self, **options)
+        try:
+            return bool(other._site(groups, Target.of(groups, name, other.width, other.heads)))
+        except RefusalError:
+            return False
 
     def _map(self, name: str, size: int, new: int) -> AxisMap:
         if self.init != "copy":
@@ -193,6 +240,38 @@ class WiderPass(MorphismPass):
     ) -> list[Chains]:
         """How the units are made and read, where the directions of fresh ones come from that."""
         return [Chains(groups, leaf, tensors) for leaf in maps if self.init == "gradmax"]
+
+
+def _told(groups: AxisGroups, names: Sequence[str], maps: Mapping[Atom, AxisMap]) -> Iterator[str]:
+    """What becomes of the modules that were asked for, and of what changes with them."""
+    found: dict[str, list[AxisMap]] = {}
+    for leaf, axis_map in maps.items():
+        of = [name for name in names if leaf in _features(groups, name)]
+        label = ", ".join(of) or _number(groups, leaf) or ", ".join(names)
+        found.setdefault(label, []).append(axis_map)
+    for label, changed in found.items():
+        old, new = (" and ".join(map(str, s)) for s in zip(*map(_sizes, changed), strict=True))
+        yield f"{label}: {old} units became {new}"
+
+
+def _number(groups: AxisGroups, leaf: Atom) -> str:
+    """Where the number of units of a leaf stands: an attribute, or the first tensor's module."""
+    attribute = groups.attribute_of(leaf)
+    if attribute is not None:
+        return f"{attribute.module}.{attribute.name}".removeprefix(".")
+    places = (place.tensor for place in groups.groups[leaf].state)
+    return next((name.rpartition(".")[0] for name in places if isinstance(name, str)), "")
+
+
+def _sizes(axis_map: AxisMap) -> tuple[int, int]:
+    return axis_map.size, len(axis_map.source)
+
+
+def _features(groups: AxisGroups, name: str) -> set[Atom]:
+    try:
+        return {*atoms_in(groups.features(name))}
+    except RefusalError:  # a module with an attention in it has none of its own
+        return set()
 
 
 def _is_size(value: object) -> bool:

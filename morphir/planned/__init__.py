@@ -7,6 +7,7 @@ from morphir.planned.rows import (
     PlannedTensor,
     count_parameters,
     planned_module,
+    planned_removal,
     planned_tensors,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "PlannedTensor",
     "count_parameters",
     "planned_module",
+    "planned_removal",
     "planned_tensors",
 ]

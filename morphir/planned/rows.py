@@ -5,7 +5,7 @@ Nothing here decides anything: what changes, and by which rule, stands in the ed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, final
@@ -21,8 +21,10 @@ from morphir.ir import (
     Mapped,
     Multiplied,
     Program,
+    Removal,
     Resize,
     TensorType,
+    state_within,
 )
 from morphir.ir.types import dtype_name
 
@@ -69,12 +71,12 @@ class PlannedTensor:
 @final
 @dataclass(frozen=True)
 class PlannedModule:
-    """A module that is inserted.
+    """A module that is inserted or removed.
 
     Attributes:
         name: Its qualified name.
         after: The module on whose output it runs.
-        where: Whose child it becomes.
+        where: Whose child it becomes, or was.
         law: The law by which the function is kept.
         parameters: Its parameters, by their names inside it.
     """
@@ -96,6 +98,7 @@ class PlannedStage:
         tensors: What changes its shape.
         attributes: What follows.
         modules: What is inserted.
+        removed: What is removed.
         on_copy: Whether it was planned on a copy on which the stages before it were carried out.
     """
 
@@ -103,6 +106,7 @@ class PlannedStage:
     tensors: tuple[PlannedTensor, ...] = ()
     attributes: tuple[AttributeChange, ...] = ()
     modules: tuple[PlannedModule, ...] = ()
+    removed: tuple[PlannedModule, ...] = ()
     on_copy: bool = False
 
     @property
@@ -111,7 +115,8 @@ class PlannedStage:
         resized = sum(
             _count(each.new) - _count(each.old) for each in self.tensors if each.kind == "parameter"
         )
-        return resized + sum(_count(t) for each in self.modules for t in each.parameters.values())
+        new, gone = map(_parameters_of, (self.modules, self.removed))
+        return resized + new - gone
 
 
 @final
@@ -149,6 +154,11 @@ class Plan:
     def modules(self) -> tuple[PlannedModule, ...]:
         """What is inserted, in all stages."""
         return tuple(each for stage in self.stages for each in stage.modules)
+
+    @property
+    def removed(self) -> tuple[PlannedModule, ...]:
+        """What is removed, in all stages."""
+        return tuple(each for stage in self.stages for each in stage.removed)
 
     def __str__(self) -> str:
         from morphir.planned.table import plain
@@ -189,10 +199,24 @@ def planned_tensors(program: Program, edit: Resize) -> Iterator[PlannedTensor]:
 
 def planned_module(edit: Insertion) -> PlannedModule:
     """What an insertion does."""
-    home = edit.name.rpartition(".")[0]
-    where = f"inside {home}" if edit.inside else f"next child of {home or 'the model'}"
     parameters = {name: TensorType.of(p) for name, p in edit.module.named_parameters()}
+    where = _place(edit) if edit.inside else f"next {_place(edit)}"
     return PlannedModule(edit.name, edit.anchor, where, edit.law, parameters)
+
+
+def planned_removal(program: Program, edit: Removal) -> PlannedModule:
+    """What a removal does to the program as it is."""
+    parameters = {
+        entry.name.removeprefix(f"{edit.name}."): entry.type
+        for entry in state_within(program, edit.name).values()
+        if entry.kind == "parameter"
+    }
+    return PlannedModule(edit.name, edit.anchor, _place(edit), edit.law, parameters)
+
+
+def _place(edit: Insertion | Removal) -> str:
+    home = edit.name.rpartition(".")[0]
+    return f"inside {home}" if edit.inside else f"child of {home or 'the model'}"
 
 
 def _readers(program: Program) -> dict[str, tuple[str, str, str]]:
@@ -230,6 +254,10 @@ def _changed(axis: AxisChange) -> Iterator[Mapped]:
         case Multiplied(factors=parts) | Added(terms=parts):
             for part in parts:
                 yield from _changed(part)
+
+
+def _parameters_of(modules: Iterable[PlannedModule]) -> int:
+    return sum(_count(each) for module in modules for each in module.parameters.values())
 
 
 def _count(type: TensorType) -> int:

@@ -73,7 +73,12 @@ def _stage(stage: PlannedStage) -> Iterator[RenderableType]:
     if stage.on_copy:
         text = "planned on a copy on which the passes above were carried out"
         yield _indented(Text(text, "dim"), 4)
-    for rows in (_tensors(stage.tensors), _attributes(stage.attributes), _modules(stage.modules)):
+    for rows in (
+        _tensors(stage.tensors),
+        _attributes(stage.attributes),
+        _modules("new module", stage.modules),
+        _modules("module that goes", stage.removed),
+    ):
         if rows is not None:
             yield Text()
             yield _indented(rows, 4)
@@ -95,7 +100,7 @@ def _attributes(attributes: Iterable[AttributeChange]) -> Table | None:
     return _table(("attribute", "is", "becomes"), rows)
 
 
-def _modules(modules: Iterable[PlannedModule]) -> Table | None:
+def _modules(title: str, modules: Iterable[PlannedModule]) -> Table | None:
     rows = [
         (
             each.name,
@@ -106,7 +111,7 @@ def _modules(modules: Iterable[PlannedModule]) -> Table | None:
         )
         for each in modules
     ]
-    return _table(("new module", "runs after", "as", "law", "with"), rows)
+    return _table((title, "runs after", "as", "law", "with"), rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table | None:

@@ -263,7 +263,7 @@ def _fresh_state(
             raise RefusalError(
                 f"{name} {why}, so it can't take a new parameter", suggestions=suggestions
             )
-    own = _own_list(optimizer)
+    own = own_list(optimizer)
     if own:
         raise RefusalError(
             f"{name} keeps parameters in a list of its own, {own!r}, where a new one would be "
@@ -285,7 +285,7 @@ def _fresh_state(
     return _fused_momentum(optimizer, group, parameter) if state is None else state
 
 
-def _own_list(optimizer: Optimizer) -> str:
+def own_list(optimizer: Optimizer) -> str:
     """The attribute that lists parameters which the groups hold, or "" for none."""
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for name, value in vars(optimizer).items():

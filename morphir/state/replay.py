@@ -10,8 +10,8 @@ A target network, a replica, a frozen opponent, a fresh instance at load time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, final
 
 import torch
 from torch import nn
@@ -22,10 +22,11 @@ from morphir.backend.surgery import Surgery
 from morphir.blocks import BlockSpec
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
-from morphir.ir import Insertion
+from morphir.ir import Edit, Insertion, Removal, Resize, is_inside
 from morphir.lineage import (
     AnyStep,
     Lineage,
+    RemovalStep,
     ResizeStep,
     Step,
     lineage_of,
@@ -33,6 +34,7 @@ from morphir.lineage import (
     structure_of,
 )
 from morphir.ops import DEFAULT_TABLE
+from morphir.state.leaving import Leaving
 from morphir.state.optimizer import Joining, optimizers_over
 from morphir.state.transport import StateRules, Transport
 
@@ -47,7 +49,8 @@ def replay(
     """Does to a model, in place, what was done to another (STATE-3).
 
     Nothing is recorded or proved: the steps are those that were proved on a model of the same
-    structure. If one does not fit, all are undone.
+    structure. If one does not fit, all are undone. A layer that was removed there is removed here,
+    whether or not it is an identity here too.
 
     Args:
         lineage: What to do.
@@ -76,8 +79,7 @@ def replay(
             "the model has a lineage of its own, which is not the beginning of this one",
             suggestions=["a fresh model of the original structure"],
         )
-    surgery, joining = Surgery(model), Joining(optimizers, model)
-    transport = Transport(optimizers, model, state_rules)
+    replaying = _Replaying(model, optimizers, state_rules)
     application = max((step.application for step in own), default=0)
     try:
         with torch.inference_mode(False):
@@ -85,15 +87,9 @@ def replay(
                 if step.application != application:
                     _check_structure(step, model)
                     application = step.application
-                if isinstance(step, ResizeStep):
-                    _resize(step, surgery, transport)
-                else:
-                    _insert(step, model, surgery, joining)
+                replaying.carry_out(step)
     except BaseException:
-        # Backwards: an inserted layer may have been resized, and a resized one followed.
-        transport.undo()
-        joining.undo()
-        surgery.undo()
+        replaying.undo()
         raise
     set_lineage(model, lineage)
     return model
@@ -103,7 +99,9 @@ def _check_structure(step: AnyStep, model: nn.Module) -> None:
     if structure_of(model) == step.structure:
         return
     held = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
-    named = step.changes["tensors"] if isinstance(step, ResizeStep) else step.follows
+    named: Sequence[str] = ()
+    if not isinstance(step, RemovalStep):
+        named = [*step.changes["tensors"]] if isinstance(step, ResizeStep) else step.follows
     missing = [name for name in named if name not in held]
     first = f": it has no {missing[0]!r}" if missing else ""
     raise RefusalError(
@@ -114,19 +112,63 @@ def _check_structure(step: AnyStep, model: nn.Module) -> None:
     )
 
 
-def _resize(step: ResizeStep, surgery: Surgery, transport: Transport) -> None:
-    edit = step.edit
-    transport.check(edit)
-    surgery.apply([edit])
-    transport.apply(edit)
+class _Undoable(Protocol):
+    def undo(self) -> None: ...
 
 
-def _insert(step: Step, model: nn.Module, surgery: Surgery, joining: Joining) -> None:
-    parameters = dict(model.named_parameters())
-    edit = _edit(step, model, parameters)
-    surgery.apply([edit])
-    new = {f"{edit.name}.{key}": p for key, p in edit.module.named_parameters()}
-    joining.join(new, [(n, parameters[n]) for n in edit.follows if n in parameters])
+@final
+class _Replaying:
+    """Carries out steps on one model; `undo` takes them back, the last one first."""
+
+    def __init__(
+        self, model: nn.Module, optimizers: Sequence[Optimizer], rules: StateRules | None
+    ) -> None:
+        self._model, self._optimizers = model, optimizers
+        self._rules = rules
+        self._done: list[_Undoable] = []
+
+    def carry_out(self, step: AnyStep) -> None:
+        """Does to the model and its optimizers what a step says."""
+        if isinstance(step, ResizeStep):
+            self._resize(step.edit)
+        elif isinstance(step, RemovalStep):
+            self._remove(step.edit)
+        else:
+            self._insert(step)
+
+    def undo(self) -> None:
+        """Undoes the steps that were carried out, and what there is of one that failed."""
+        while self._done:
+            self._done.pop().undo()
+
+    def _operate(self, edit: Edit) -> None:
+        surgery = Surgery(self._model)
+        self._done.append(surgery)
+        surgery.apply([edit])
+
+    def _resize(self, edit: Resize) -> None:
+        transport = Transport(self._optimizers, self._model, self._rules)
+        transport.check(edit)
+        self._operate(edit)
+        self._done.append(transport)
+        transport.apply(edit)
+
+    def _remove(self, edit: Removal) -> None:
+        parameters = self._model.named_parameters()
+        gone = {name: each for name, each in parameters if is_inside(name, [edit.name])}
+        self._operate(edit)
+        leaving = Leaving(self._optimizers)
+        self._done.append(leaving)
+        leaving.leave(gone)
+
+    def _insert(self, step: Step) -> None:
+        parameters = dict(self._model.named_parameters())
+        edit = _edit(step, self._model, parameters)
+        self._operate(edit)
+        new = {f"{edit.name}.{key}": p for key, p in edit.module.named_parameters()}
+        joining = Joining(self._optimizers, self._model)
+        self._done.append(joining)
+        joining.join(new, [(n, parameters[n]) for n in edit.follows if n in parameters])
 
 
 def _edit(step: Step, model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Insertion:

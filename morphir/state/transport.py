@@ -116,12 +116,12 @@ class Transport:
         Raises:
             RefusalError: What the state of an optimizer means is not known; nothing has changed.
         """
-        for state, entry, parameter, change, kind, fresh in [*self._entries(edit)]:
+        for state, entry, parameter, change, kind, start in [*self._entries(edit)]:
             old = state[entry]
             new = (
-                _merged(old, change, kind)
+                _merged(old, change, kind, start)
                 if edit.inverse
-                else _transported(old, parameter, change, kind, fresh)
+                else _transported(old, parameter, change, kind, start)
             )
             self._old.append((state, entry, old))
             state[entry] = new
@@ -135,7 +135,7 @@ class Transport:
     def _entries(
         self, edit: Resize
     ) -> Iterator[tuple[dict[str, Any], str, torch.Tensor, TensorChange, StateKind, float]]:
-        """What is to be carried: state, entry, parameter, its change, the kind, the fresh value."""
+        """What is to be carried: state, entry, parameter, its change, the kind, its start."""
         parameters = dict(self._model.named_parameters(remove_duplicate=False))
         for name, change in edit.tensors.items():
             parameter = parameters.get(name)
@@ -150,8 +150,8 @@ class Transport:
                         continue
                     _check_shape(optimizer, entry, value, name, edit.old_shape(name))
                     option = _STARTS_AT.get((base, entry))
-                    fresh = 0.0 if option is None else float(group[option])
-                    yield state, entry, parameter, change, kind, fresh
+                    start = 0.0 if option is None else float(group[option])
+                    yield state, entry, parameter, change, kind, start
 
     def _holding(self, parameter: torch.Tensor) -> Iterator[tuple[Optimizer, dict[str, Any]]]:
         for optimizer in self._optimizers:
@@ -192,13 +192,13 @@ def _transported(
     parameter: torch.Tensor,
     change: TensorChange,
     kind: StateKind,
-    fresh: float,
+    start: float,
 ) -> torch.Tensor:
     if kind == "scalar":
         return old
     with torch.no_grad():
         if kind != "value":
-            return scaled(old, change, kind, fresh)
+            return scaled(old, change, kind, start)
         new, _ = split(old, change)
         # An average of the parameter starts where the parameter does.
         for axis, each in enumerate(change):
@@ -210,13 +210,13 @@ def _transported(
         return new
 
 
-def _merged(old: torch.Tensor, change: TensorChange, kind: StateKind) -> torch.Tensor:
+def _merged(old: torch.Tensor, change: TensorChange, kind: StateKind, start: float) -> torch.Tensor:
     if kind == "scalar":
         return old
     with torch.no_grad():
         if kind == "value":
             return merged(old, change).to(old.dtype)
-        return pulled_back(old, change, kind)
+        return pulled_back(old, change, kind, start)
 
 
 def _check_rule(kind: Any, entries: Mapping[str, Any]) -> None:

@@ -60,6 +60,8 @@ def describe(module: nn.Module) -> None:
         module.num_features = len(module.weight)
     if isinstance(module, nn.RNNBase):
         module.input_size = module.weight_ih_l0.shape[1]
+    if isinstance(module, nn.RNNCellBase):
+        module.hidden_size = module.weight_hh.shape[1]
 
 
 def applied(

@@ -27,20 +27,16 @@ def test_plan_9_a_mean_takes_every_unit_equally_often(source: list[int]):
 
 
 @pytest.mark.parametrize("source", [[*TEN, 0], TEN[1:], [*TEN, FRESH], [*TEN, *TEN, FRESH]])
-def test_plan_9_a_mean_takes_nothing_else_and_says_which_widths_would_work(source: list[int]):
+def test_plan_9_a_mean_takes_nothing_else(source: list[int]):
     with pytest.raises(RefusalError, match="layer_norm wants every unit equally often") as caught:
         resize("norms", up=source)
     assert caught.value.nodes == ("layer",)
-    (works,) = caught.value.suggestions
-    assert works == (
-        "a width that is a multiple of the present one, every unit copied equally often: of the 10 "
-        "units here 20, 30, ..."
-    )
+    assert "of the 10 that it reads" in caught.value.reason
 
 
 def test_plan_9_the_parts_of_an_axis_are_judged_together():
     resize("normalised", first=[*range(5)] * 2, second=[*range(7)] * 2)
-    with pytest.raises(RefusalError, match="of the 12 units here 24, 36"):
+    with pytest.raises(RefusalError, match="of the 12 that it reads"):
         resize("normalised", first=[*range(5)] * 2)
     with pytest.raises(RefusalError, match="equally often"):
         resize("normalised", first=[*range(5)] * 2, second=[*range(7)] * 3)

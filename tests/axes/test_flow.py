@@ -57,10 +57,11 @@ def test_declared_ops_pass_axes_on(function):
         (lambda x: x.sort(-1).values, "sort", "mixes or indexes its units"),
         (lambda x: x + torch.arange(6.0), "arange", "mixes or indexes its units"),
         (lambda x: x / x.shape[-1], "div", "div computes with its size"),
-        (lambda x: x / math.sqrt(x.shape[-1]), "float", "its size becomes a float"),
-        (lambda x: x / np.sqrt(x.shape[-1]), "float", "its size becomes a float"),
-        (lambda x: x * x.size(-1) ** -0.5, "float", "its size becomes a float"),
-        (lambda x: x * (1 / x.shape[-1]), "float", "its size becomes a float"),
+        (lambda x: x / math.sqrt(x.shape[-1]), "float", "its size becomes a plain number"),
+        (lambda x: x / np.sqrt(x.shape[-1]), "float", "its size becomes a plain number"),
+        (lambda x: x * x.size(-1) ** -0.5, "float", "its size becomes a plain number"),
+        (lambda x: x * (1 / x.shape[-1]), "float", "its size becomes a plain number"),
+        (lambda x: x / len(x.T), "float", "its size becomes a plain number"),
         (lambda x: x.view(-1, 2, 3).transpose(1, 2).reshape(-1, 6) + x, "add", "no common"),
     ],
 )
@@ -70,6 +71,32 @@ def test_plan_4_what_stops_an_axis_is_named_with_its_place(function, op: str, te
     assert op in reason.op
     assert text in str(reason)
     assert "test_flow.py:" in reason.source
+
+
+class Equalized(nn.Linear):
+    """Its learning rate is equalized: the weight is scaled by a size of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.in_features**-0.5, self.bias)
+
+
+def test_plan_4_what_torchs_modules_write_down_is_a_size():
+    def reason(function: Callable[[nn.Module, Tensor], Tensor]) -> str:
+        class Reading(Between):
+            def forward(self, x: Tensor) -> Tensor:
+                return self.second(function(self, self.first(x)))
+
+        program = morphir.trace(Reading(torch.relu), example_inputs=(torch.randn(2, 3),))
+        return str(AxisGroups(program).of("first")[0].reason)
+
+    plain = "its size becomes a plain number"
+    assert plain in reason(lambda s, h: h / math.sqrt(s.first.out_features))
+    assert plain in reason(lambda s, h: h / len(s.first.bias))
+    assert "mul computes with its size" in reason(lambda s, h: h * s.second.in_features)
+    assert reason(lambda s, h: h.view(-1, s.first.out_features)) == "None"
+    equalized = nn.Sequential(nn.Linear(3, 6), Equalized(6, 2))
+    (group,) = AxisGroups(morphir.trace(equalized, example_inputs=(torch.randn(2, 3),))).of("0")
+    assert f"{plain} (module '1'" in str(group.reason)
 
 
 def test_plan_4_constants_of_the_code_are_fixed():

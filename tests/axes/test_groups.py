@@ -176,8 +176,18 @@ def test_a_module_without_one_feature_axis_is_refused():
     groups = AxisGroups(morphir.trace(model, example_inputs=(torch.zeros(2, 3),)))
     with pytest.raises(RefusalError, match=r"'0' returns no axis that its own .* expected one"):
         groups.of("0")
-    with pytest.raises(RefusalError, match=r"'1' returns 2 axes that its own .* expected one"):
+    with pytest.raises(RefusalError, match=r"'1' returns 2 axes .* of 4 and 5 units") as caught:
         groups.of("1")
+    assert caught.value.suggestions == ("at='1.left'", "at='1.right'")
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # torch takes another kernel
+def test_the_two_axes_of_an_lstm_with_projections_are_named():
+    model = nn.Sequential(nn.Linear(4, 4), nn.LSTM(4, 6, proj_size=3))
+    groups = AxisGroups(morphir.trace(model, example_inputs=(torch.zeros(5, 2, 4),)))
+    with pytest.raises(RefusalError, match="of 3 and 6 units, since proj_size= gives") as caught:
+        groups.of("1")
+    assert caught.value.suggestions == ("an LSTM without proj_size=, and a Linear behind it",)
 
 
 def test_the_examples_of_the_page_give_what_they_show():

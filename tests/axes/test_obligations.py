@@ -92,7 +92,8 @@ def test_plan_10_a_number_in_the_code_refuses_by_name():
     assert error.reason.startswith(
         "shape[2] of reshape would have to be 24, and 12 is written in the code (test_obligations"
     )
-    assert error.suggestions[0] == "read it from a shape or from an attribute of the module"
+    assert error.suggestions[0].startswith("morphir.lower(model, example_inputs=...) first")
+    assert error.suggestions[1] == "read it from a shape or from an attribute of the module"
 
 
 @pytest.mark.parametrize(
@@ -189,3 +190,32 @@ def test_plan_10_what_a_chunk_ties_may_change_together():
     _, key, value = groups.of("key_value")
     maps = {g.atom: doubled(5, random.Random(0)) for g in (key, value)}
     assert "key_value.weight" in groups.resize(maps)[0]
+
+
+def test_the_attribute_that_is_the_number_of_units_of_a_leaf():
+    groups = groups_of("gpt")
+    heads = groups.attribute_of(groups.of("h.1.attn.c_attn")[0].atom)
+    assert heads is not None
+    assert (heads.module, heads.name) == ("h.1.attn", "n_head")
+    assert groups.attribute_of(groups.of("ln_f")[0].atom) is None  # a shape has elements
+    assert groups.attribute_of(groups.of("h.0.mlp.0")[0].atom) is None
+
+
+def test_plan_12_parts_of_one_axis_are_told_apart():
+    class Halves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up, self.first, self.second = nn.Linear(3, 8), nn.Linear(4, 2), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, second = self.up(x).chunk(2, -1)
+            return self.first(first.relu()) + self.second(second.tanh())
+
+    groups = AxisGroups(morphir.trace(Halves(), example_inputs=(torch.randn(2, 3),)))
+    first, _ = groups.of("up")
+    with pytest.raises(RefusalError) as caught:
+        groups.resize({first.atom: AxisMap.copies(4, [0, 1, 2, 3, 0])})
+    assert caught.value.suggestions == (
+        "change together: 4 -> 5 units of up.weight[0] (0 to 3), "
+        "4 -> 5 units of up.weight[0] (4 to 7)",
+    )

@@ -11,7 +11,13 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
-from morphir.backend.hosting import add_guest, own_way_of_copying, remember
+from morphir.backend.hosting import (
+    add_guest,
+    is_guest,
+    own_way_of_copying,
+    remember,
+    remove_guest,
+)
 from tests.specimens import fingerprint
 
 
@@ -155,6 +161,30 @@ def test_a_parametrized_host(parametrization):
         pickle.dumps(host)
     undo()
     assert torch.equal(host(x), before)
+    parametrize.remove_parametrizations(host, "weight")
+    assert type(host) is Host
+
+
+def test_back_18_a_host_without_guests_is_of_its_old_class():
+    """BACK-18: in any order of removal, and with a parametrization as without"""
+    for order in ("ab", "ba"):
+        host, x = Host(4, 4), torch.randn(2, 4)
+        before, expected = fingerprint(host), host(x)
+        add_guest(host, "a", Scale(3.0))
+        add_guest(host, "b", Scale(2.0))
+        first, last = order
+        remove_guest(host, first)
+        assert not is_guest(host, first)
+        assert torch.equal(host(x), expected * {"a": 3.0, "b": 2.0}[last])
+        remove_guest(host, last)
+        assert fingerprint(host) == before
+        assert type(host) is Host
+    host = parametrizations.weight_norm(Host(4, 4))
+    expected = host(x)
+    add_guest(host, "a", Scale(3.0))
+    remove_guest(host, "a")
+    assert parametrize.is_parametrized(host, "weight")
+    assert torch.equal(host(x), expected)
     parametrize.remove_parametrizations(host, "weight")
     assert type(host) is Host
 

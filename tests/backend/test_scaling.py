@@ -101,6 +101,7 @@ def test_state_15_the_old_gradient_is_the_pull_back(make, axis_map):
 
 
 S = 5 / 4
+PAIRS = AxisMap(3, (0, 1, 2, 0), tuple(map(Fraction, ["5/4", "1", "1", "-1/4"])))
 EXPECTED = {
     "gradient": [1 * S, 2 * S, -1 / 4, -2 / 4],
     "squared": [1 * S**2, 2 * S**2, 1 / 16, 2 / 16],
@@ -119,8 +120,36 @@ def test_state_11_kinds(kind):
     old = torch.tensor([1.0, 2.0])
     assert scaled(old, (Mapped(2, axis_map),), kind).tolist() == [*EXPECTED[kind], 0]
     assert scaled(old, (Mapped(2, axis_map, "split"),), kind).tolist() == [1, 2, 1, 2, 0]
-    assert scaled(old, (Mapped(2, axis_map),), kind, fresh=3.0).tolist() == [*EXPECTED[kind], 3]
+    assert scaled(old, (Mapped(2, axis_map),), kind, start=3.0)[-1] == 3
     assert old.tolist() == [1, 2]
+
+
+def test_state_11_squares_are_counted_from_their_start():
+    """STATE-11: over several axes; where the share is 1 nothing is rounded"""
+    gradient, start = torch.randn(6, 6), 0.1
+    change = (Mapped(6, UNEQUAL), Multiplied((Mapped(2), Mapped(3, PAIRS))))
+    new = scaled(start + gradient.square(), change, "squared", start)
+    expected = start + scaled(gradient, change, "gradient").square()
+    torch.testing.assert_close(new, expected, rtol=1e-6, atol=0)
+    kept = torch.from_numpy(change[0].shares("copy") == 1).nonzero().flatten()
+    rows = scaled(start + gradient.square(), (change[0], Mapped(6)), "squared", start)[kept]
+    assert torch.equal(rows, start + gradient.square()[UNEQUAL.source, :][kept])
+    split = tuple(Mapped(6, UNEQUAL, "split") for _ in range(2))
+    both = scaled(start + gradient.square(), split, "squared", start)
+    assert torch.equal(both, (start + gradient.square())[UNEQUAL.source, :][:, UNEQUAL.source])
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_complex_numbers_are_carried_part_by_part(kind):
+    """STATE-11, STATE-18: as torch's optimizers step them"""
+    real, imaginary = torch.rand(2, 6, 2) + 0.5
+    change = (Mapped(6, UNEQUAL), Mapped(2))
+    start = 0.25 if kind == "squared" else 0.0
+    new = scaled(torch.complex(real, imaginary), change, kind, start)
+    back = scaling.pulled_back(new, change, kind, start)
+    for part, old in (("real", real), ("imag", imaginary)):
+        assert torch.equal(getattr(new, part), scaled(old, change, kind, start))
+        torch.testing.assert_close(getattr(back, part), old, rtol=1e-5, atol=0)
 
 
 def test_kinds_multiply_over_axes_and_factors():
@@ -152,10 +181,11 @@ def test_an_axis_that_had_no_units():
 @pytest.mark.parametrize("polarity", ["copy", "split"])
 def test_state_18_what_was_transported_to_copies_comes_back(kind, axis_map, polarity):
     """STATE-18: the shares of the inverse are only good for their signs"""
-    old = torch.rand(6, 3, dtype=torch.float64) + 0.5
+    start = 7.0 if kind in ("squared", "update_size") else 0.0
+    old = start + torch.rand(6, 3, dtype=torch.float64) + 0.5
     change = (Mapped(6, axis_map, polarity), Mapped(3))
-    new = scaled(old, change, kind, 7.0)
-    torch.testing.assert_close(scaling.pulled_back(new, change, kind), old, rtol=1e-14, atol=0)
+    back = scaling.pulled_back(scaled(old, change, kind, start), change, kind, start)
+    torch.testing.assert_close(back, old, rtol=1e-14, atol=0)
 
 
 def test_state_18_the_gradient_of_copies_is_the_sum_of_theirs():

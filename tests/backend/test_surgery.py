@@ -12,7 +12,7 @@ from torch import nn
 from morphir.backend.surgery import Surgery
 from morphir.blocks import BlockSpec
 from morphir.errors import RefusalError
-from morphir.ir import Insertion
+from morphir.ir import Insertion, Removal
 from morphir.ops import DEFAULT_TABLE
 from tests.specimens import Attributes, Net, fingerprint
 
@@ -125,6 +125,51 @@ def test_back_4_undo_restores_everything(kind, edits):
     assert fingerprint(net) != before
     surgery.undo()
     assert fingerprint(net) == before
+
+
+@pytest.mark.parametrize(("kind", "edit"), [(Net, neighbour), (Attributes, guest)])
+def test_back_18_what_was_inserted_is_taken_out_as_if_it_had_never_been(kind, edit):
+    """BACK-18, BACK-4: and undo puts the very module back, at its place"""
+    net = kind()
+    before = fingerprint(net)
+    inserted = edit()
+    Surgery(net).apply([inserted])
+    deeper = fingerprint(net)
+    surgery = Surgery(net)
+    surgery.apply([Removal(inserted.anchor, inserted.name, "SHALLOWER-1", inserted.inside)])
+    assert fingerprint(net) == before
+    surgery.undo()
+    assert fingerprint(net) == deeper
+    assert net.get_submodule(inserted.name) is inserted.module
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "reason"),
+    [
+        ("extractor.9", False, "there is no 'extractor.9'"),
+        ("head", False, "'head' is called by the code of Net"),
+        ("head", True, "'head' is called by the code of Net"),
+    ],
+)
+def test_back_18_what_runs_by_other_code_is_not_taken_out(name, inside, reason):
+    """BACK-18"""
+    net = Net()
+    before = fingerprint(net)
+    with pytest.raises(RefusalError, match=reason):
+        Surgery(net).apply([neighbour(), Removal("", name, "SHALLOWER-1", inside)])
+    assert fingerprint(net) == before
+
+
+def test_back_18_hooks_would_go_along():
+    """BACK-18"""
+    net = Net()
+    Surgery(net).apply([neighbour()])
+    handle = net.get_submodule("extractor.1_deeper1.layer").register_forward_hook(lambda *_: None)
+    edit = Removal("extractor.1", "extractor.1_deeper1", "SHALLOWER-1", inside=False)
+    with pytest.raises(RefusalError, match="has hooks, which would go with it"):
+        Surgery(net).apply([edit])
+    handle.remove()
+    Surgery(net).apply([edit])
 
 
 def test_back_4_a_failing_edit_takes_the_others_with_it():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from morphir.checks import Inventory, check_kept
-from morphir.checks.announced import expected
+from morphir.checks.announced import expected, without
 from morphir.ir import AttributeChange, AxisMap, Grade, Mapped
 
 WIDER = AxisMap.copies(8, (*range(8), 0, 1))
@@ -51,3 +51,34 @@ def test_kept_6_what_was_announced_may_differ():
 )
 def test_kept_6_nothing_else_may(change, complaint: str):
     assert complaint in outcome(change)
+
+
+def shared(*between: nn.Module) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """A branch that runs twice and so has two names, with something in it or not."""
+    torch.manual_seed(0)
+    branch = nn.Sequential(nn.Linear(4, 4), *between)
+    net = nn.Sequential(branch, nn.ReLU(), branch)
+    return net, torch.optim.Adam(net.parameters())
+
+
+def test_shallower_4_what_is_gone_is_left_out_under_all_its_names():
+    """SHALLOWER-4"""
+    net, optimizer = shared(nn.Linear(4, 4))
+    before = without(Inventory.of(net, [optimizer]), ["0.1"])
+    assert "2.1.weight" not in before.keys
+    del net[0]._modules["1"]
+    kept = [*net.parameters()]
+    optimizer.param_groups[0]["params"][:] = kept
+    assert check_kept(before, Inventory.of(net, [optimizer])).grade is Grade.TESTED
+    net[0][0].bias.data[0] += 1
+    check = check_kept(before, Inventory.of(net, [optimizer]))
+    assert (check.grade, check.where) == (Grade.REFUTED, "0.0.bias")
+
+
+def test_shallower_4_what_stays_in_a_group_is_found():
+    """SHALLOWER-4: a parameter that is gone and that an optimizer holds still"""
+    net, optimizer = shared(nn.Linear(4, 4))
+    before = without(Inventory.of(net, [optimizer]), ["0.1"])
+    del net[0]._modules["1"]
+    check = check_kept(before, Inventory.of(net, [optimizer]))
+    assert (check.grade, "KEPT-4: joined group 0" in check.summary) == (Grade.REFUTED, True)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from morphir.checks.carried import Carried, check_carried
-from morphir.ir import Grade, Mapped
+from morphir.ir import AxisMap, Grade, Mapped
+from tests.backend.exact import peak_of
 from tests.checks.test_following import grown
 
 WIDER = grown(4, 2, -1)
@@ -64,6 +65,34 @@ def test_kept_7_fresh_positions_may_hold_what_a_fresh_optimizer_has():
     new = scaled(SHARE**2)
     new[5] = 0.1
     assert carried("sum", new)
+
+
+def test_kept_7_sums_of_squares_may_have_started_elsewhere():
+    """KEPT-7: like Adagrad's, all of them at one number"""
+    start = 0.1
+    new = start + (OLD[SOURCE] - start) * SHARE[:, None] ** 2
+    assert carried("sum", new)
+    assert not carried("exp_avg_sq", new)
+    nudged = new.clone()
+    nudged[4, 1] += 1e-5
+    assert not carried("sum", nudged)
+    nudged = new.clone()
+    nudged[3, 1] += 1e-5
+    assert not carried("sum", nudged)
+    assert not carried("sum", scaled(SHARE))
+
+
+def test_memory_does_not_grow_with_the_numbers():
+    """Beside a mask: what is compared is made a part at a time."""
+    size = 4000
+    axis_map = AxisMap.copies(size, [*range(size), *range(100)])
+    old = torch.randn(size, 2000)
+    change = (Mapped(size, axis_map, "split"), Mapped(2000))
+    new = old[list(axis_map.source)]
+    entry = Carried("0.weight", "exp_avg", change, old, new)
+    assert peak_of(lambda: check_carried([entry])) < 2 * old.nbytes
+    new[-1, -1] += 1
+    assert check_carried([entry]).grade is Grade.REFUTED
 
 
 def test_kept_7_a_mean_of_parameters_is_split_as_they_are():

@@ -210,6 +210,33 @@ def mutants(certificate: Certificate) -> dict[str, Certificate]:
     return made
 
 
+def test_cert_15_a_removal_is_an_insertion_read_backwards():
+    """CERT-15, CERT-9: with every mutant rejected as well"""
+    deep, shallow, certificate = grown()
+    shallow, deep = deep, shallow
+    back = certificate.inverted
+    assert back.removals == certificate.insertions
+    assert is_proved(check_certificate(deep, shallow, back, DEFAULT_TABLE))
+    accepted = [
+        name
+        for name, mutant in mutants(certificate).items()
+        if is_proved(check_certificate(deep, shallow, mutant.inverted, DEFAULT_TABLE))
+    ]
+    assert not accepted
+    for law in ("SHALLOWER-1", "SHALLOWER-2"):
+        claims = tuple(replace(claim, law=law) for claim in back.removals)
+        check = check_certificate(deep, shallow, replace(back, removals=claims), DEFAULT_TABLE)
+        assert is_proved(check) == (law == "SHALLOWER-1")
+
+
+def test_cert_15_claims_go_one_way():
+    before, after, certificate = grown()
+    both = replace(certificate, removals=certificate.insertions)
+    for mutant, programs in ((both, (before, after)), (both.inverted, (after, before))):
+        check = check_certificate(*programs, mutant, DEFAULT_TABLE)
+        assert not is_proved(check)
+
+
 def test_cert_9_rejects_every_mutant_of_a_certificate():
     before, after, certificate = grown()
     made = mutants(certificate)

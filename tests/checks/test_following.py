@@ -195,7 +195,61 @@ def batched():
     return Batched(), tensors, {}, torch.randn(2, 4, 2)
 
 
-CASES = (batched, dense, images, attention, recurrent, gated, normalised, linear_only)
+class Grouped(nn.Module):
+    """Two heads of keys and values, repeated for two queries each; a state of the input's type."""
+
+    def __init__(self, *, by_view: bool = False) -> None:
+        super().__init__()
+        self.heads, self.by_view = 4, by_view
+        self.q, self.k, self.v = (nn.Linear(8, n) for n in (12, 6, 6))
+        self.o = nn.Linear(12, 3)
+
+    def repeated(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.by_view:
+            return x.repeat_interleave(self.heads // 2, 1)
+        b, _, t, d = x.shape
+        more = x[:, :, None].expand(b, 2, self.heads // 2, t, d)
+        return more.reshape(b, self.heads, t, d)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, t, _ = x.shape
+        q = self.q(x).view(b, t, self.heads, 3).transpose(1, 2)
+        k, v = (
+            self.repeated(each(x).view(b, t, 2, 3).transpose(1, 2)) for each in (self.k, self.v)
+        )
+        bias = x.new_ones(self.heads).unsqueeze(-1).unsqueeze(-1)
+        scores = (q @ k.transpose(-1, -2) + bias).softmax(-1)
+        return self.o((scores @ v).transpose(1, 2).reshape(b, t, -1))
+
+
+def grouped(*, by_view: bool = False, source=(0, 1, 0, 2, 3, 3)):
+    """The queries of each head become three."""
+    share = [Fraction(1, source.count(unit)) for unit in source]
+    copy_, split = sides(AxisMap(4, source, tuple(share)))
+    tensors = {
+        "q.weight": (multiply(copy_, Mapped(3)), Mapped(8)),
+        "q.bias": (multiply(copy_, Mapped(3)),),
+        "o.weight": (Mapped(3), multiply(split, Mapped(3))),
+    }
+    return Grouped(by_view=by_view), tensors, {"heads": 6}, torch.randn(2, 5, 8)
+
+
+def grouped_by_view():
+    return grouped(by_view=True)
+
+
+CASES = (
+    batched,
+    dense,
+    images,
+    grouped,
+    grouped_by_view,
+    attention,
+    recurrent,
+    gated,
+    normalised,
+    linear_only,
+)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -240,6 +294,14 @@ def test_cert_11_a_change_that_leaves_out_a_tensor_is_not_proved(case):
     for name in tensors:
         claimed = {key: change for key, change in tensors.items() if key != name}
         assert not proved(net, new, claimed, x)
+
+
+@pytest.mark.parametrize("by_view", [False, True])
+def test_cert_11_a_query_that_is_copied_to_another_head_is_not_proved(by_view: bool):
+    """The third query of the first head is one of the second head, whose keys it does not meet."""
+    torch.manual_seed(0)
+    net, tensors, attributes, x = grouped(by_view=by_view, source=(0, 1, 2, 2, 3, 3))
+    assert not proved(net, resize(coarse(net), tensors, **attributes), tensors, x)
 
 
 def test_cert_11_copies_that_meet_copies_are_not_proved():

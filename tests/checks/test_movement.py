@@ -5,12 +5,14 @@ import torch
 
 from morphir.checks.movement import check_movement
 from morphir.checks.rejection import Rejection
+from morphir.checks.uniform import Uniform
 from morphir.frontend import record
 from morphir.ir import AxisMap, Node, Relation
 from morphir.ops import DEFAULT_TABLE
 from tests.checks.pairs import Net
 
 COPIED = Relation.copied(AxisMap.copies(2, (0, 1, 1)))
+CONSTANT = Uniform.constant(2, 3)
 WHOLE = Relation.product([COPIED, Relation.identity(4)])
 
 
@@ -49,6 +51,16 @@ def test_cert_12_what_moves_to_another_unit_is_rejected(function, inside, outsid
     old, new = (calls(width, function)[-1] for width in (2, 3))
     with pytest.raises(Rejection, match="CERT-12"):
         check_movement(DEFAULT_TABLE.get(new.op), old, new, [inside], [outside])
+
+
+def test_cert_12_equal_units_are_moved_as_they_are():
+    """Of a constant any unit may be taken for any other, of what repeats an axis only its kind."""
+    moved(lambda x: x.transpose(1, 2), (None, CONSTANT, None), (None, None, CONSTANT))
+    both = Uniform.product([CONSTANT, Uniform.identity(4)])
+    moved(lambda x: x.flatten(1), (None, CONSTANT, None), (None, both))
+    wrong = Uniform.product([Uniform.identity(4), CONSTANT])
+    with pytest.raises(Rejection, match="CERT-12"):
+        moved(lambda x: x.flatten(1), (None, CONSTANT, None), (None, wrong))
 
 
 def test_cert_12_calls_that_compute_are_not_looked_at():

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 
 from morphir.checks.rejection import Rejection
-from morphir.checks.relations import Uniform, compose, constant, decompose, relate
+from morphir.checks.relations import compose, constant, decompose, relate
+from morphir.checks.uniform import Uniform
 from morphir.ir import AxisMap, Relation
 from morphir.ops.axes import make_layout
 from morphir.ops.forms import Atom, Product, Sum
@@ -50,11 +51,11 @@ def role_of(kind, *operands: str, output: bool = False):
         ("norm", "x", False, [COPIED], Rejection),
         ("norm", "x", False, [Relation.copied(AxisMap.copies(3, (2, 0, 1)))], "nothing"),
         ("unused", "x", False, [SPLIT], None),
-        ("zero", "x", True, [SPLIT], Uniform(3, 4)),
-        ("map", "x", True, [Uniform(3, 4)], Uniform(3, 4)),
-        ("map", "xx", True, [Uniform(3, 4), COPIED], COPIED),
-        (None, "xx", False, [Uniform(3, 4), SPLIT], None),
-        ("stat", "x", True, [Uniform(3, 4)], Rejection),
+        ("zero", "x", True, [SPLIT], Uniform.constant(3, 4)),
+        ("map", "x", True, [Uniform.constant(3, 4)], Uniform.constant(3, 4)),
+        ("map", "xx", True, [Uniform.constant(3, 4), COPIED], COPIED),
+        (None, "xx", False, [Uniform.constant(3, 4), SPLIT], None),
+        ("stat", "x", True, [Uniform.constant(3, 4)], Rejection),
     ],
 )
 def test_cert_11_an_op_keeps_the_relations_that_its_role_allows(
@@ -124,11 +125,27 @@ def test_cert_11_an_axis_is_taken_apart_as_its_form_says():
 def test_cert_11_a_constant_follows_whole_axes_only():
     h, d = Atom("h", 3), Atom("d", 2)
     form = Product((h, d))
-    uniform = Uniform(6, 8)
+    uniform = Uniform.constant(6, 8)
     assert decompose(form, Product((Atom("h", 4), Atom("d", 2))), uniform) == [
-        Uniform(3, 4), Uniform(2, 2),
-    ]  # fmt: skip
-    assert compose(form, iter([Uniform(3, 4), Uniform(2, 2)])) == uniform
+        Uniform.constant(3, 4),
+        Uniform.constant(2, 2),
+    ]
+    assert compose(form, iter([Uniform.constant(3, 4), Uniform.constant(2, 2)])) == uniform
     with pytest.raises(Rejection, match="meets another axis"):
-        compose(form, iter([Uniform(3, 4), COPIED]))
+        compose(form, iter([Uniform.constant(3, 4), COPIED]))
     assert constant(3, 3) is None
+
+
+def test_cert_11_what_repeats_an_axis_is_of_its_kinds():
+    """`repeat_interleave`, once more for each of two heads; and the view that takes it apart."""
+    heads, times = Atom("h", 2), Atom("r", 2)
+    form, new = Product((heads, times)), Product((Atom("h", 2), Atom("r", 3)))
+    repeated = compose(form, iter([None, Uniform.constant(2, 3)]))
+    assert repeated == Uniform((0, 0, 1, 1), (0, 0, 0, 1, 1, 1))
+    assert decompose(form, new, repeated) == [None, Uniform.constant(2, 3)]
+    with pytest.raises(Rejection, match="across its parts"):
+        decompose(form, Product((Atom("h", 3), Atom("r", 2))), repeated)
+    role, sites = role_of("map", "xx", output=True)
+    with pytest.raises(Rejection, match="sizes"):
+        relate(role, sites, [Uniform.constant(3, 4), None])
+    assert relate(role, sites, [Uniform.constant(3, 3), None]) == Uniform.identity(3)

@@ -54,6 +54,31 @@ def test_inputs_that_cannot_be_used_are_refused_early(given: Any, words: str):
         given_inputs(given, ("a", "b"))
 
 
+class Learned(nn.Module):
+    """What it returns follows from its parameters alone, or with `at` from an input too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Linear(3, 4)
+
+    def forward(self) -> torch.Tensor:
+        return self.table.weight.relu()
+
+    def at(self, x: torch.Tensor) -> torch.Tensor:
+        return self.table(x)
+
+
+@pytest.mark.parametrize("given", [(), {}, {"forward": ()}, (X,)])
+def test_an_entry_point_that_takes_nothing_has_no_inputs(given: Any):
+    with pytest.raises(RefusalError, match="'forward' takes no arguments") as caught:
+        trace(Learned(), example_inputs=given)
+    assert caught.value.suggestions == ("leave example_inputs out",)
+    assert trace(Learned()).graphs["forward"].nodes
+    with pytest.raises(RefusalError) as caught:
+        trace(Learned(), entry_points=("at", "forward"), example_inputs=given)
+    assert caught.value.suggestions[1] == "entry_points=('at',)"
+
+
 class Words(nn.Module):
     def __init__(self) -> None:
         super().__init__()

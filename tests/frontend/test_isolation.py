@@ -14,9 +14,8 @@ from torch.nn.utils import parametrizations
 from morphir.errors import RefusalError
 from morphir.frontend import trace
 from morphir.frontend.isolation import Scratch
-from morphir.frontend.sizes import ReadAttribute, TaggedInt
 from morphir.ir import ModuleAttribute
-from tests.frontend.models import ZOO, Attention, Mlp, One, Recurrent, Tied, X, build
+from tests.frontend.models import ZOO, Mlp, One, Recurrent, Tied, X, build
 
 
 def structure(module: nn.Module) -> list[Any]:
@@ -114,28 +113,6 @@ def test_other_tensors_know_what_they_were_copied_from_and_their_path():
     assert scratch.path_of(copied) == "memory['a'][0]"
     assert scratch.path_of(scratch.module.table) == "table"
     assert scratch.path_of(torch.ones(1)) is None
-
-
-def test_whole_numbers_of_the_users_modules_are_tagged():
-    model = nn.Sequential(Attention(), nn.Linear(8, 8))
-    scratch = Scratch(model).module
-    heads = scratch[0].n_head
-    assert type(heads) is TaggedInt
-    assert heads.expression == ReadAttribute("0", "n_head", 2)
-    assert type(scratch[0].training) is bool
-    assert type(model[0].n_head) is int
-
-
-def test_of_torchs_modules_the_sizes_of_axes_are_tagged_and_no_other_numbers():
-    model = nn.Sequential(nn.Conv1d(8, 8, 1), nn.Conv1d(8, 8, 1, groups=4), nn.LayerNorm((3, 5)))
-    plain, grouped, norm = Scratch(model).module
-    assert grouped.groups.expression == ReadAttribute("1", "groups", 4)
-    assert [n.expression.name for n in norm.normalized_shape] == [
-        "normalized_shape[0]",
-        "normalized_shape[1]",
-    ]
-    untagged = (plain.groups, grouped.in_channels, *grouped.kernel_size, model[1].groups)
-    assert {*map(type, untagged)} == {int}
 
 
 def test_optimizers_on_the_module_are_shared_and_compiled_calls_are_dropped():

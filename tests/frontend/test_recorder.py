@@ -53,6 +53,8 @@ with warnings.catch_warnings():
             lambda s, h: h * (h.shape[-1] // s.heads) ** -0.5,
             ["float(size=(size(%0, 1) // attribute('', 'heads', 2)))"],
         ),
+        (lambda s, h: h / len(s.fc.bias), ["float(size=size(@fc.bias, 0))"]),
+        (lambda s, h: h * s.fc.in_features**-0.5, ["float(size=size(@fc.weight, 1))"]),
         (lambda s, h: h / h.shape[-1], []),
         (lambda s, h: h.clamp(max=s.heads).mul(h.shape[-1]), []),
         (lambda s, h: F.dropout(h, s.count) + torch.full((4,), s.heads), []),

@@ -42,6 +42,11 @@ def test_a_certificate_survives_json():
     claims = (InsertionClaim("DEEPER-1", "net.1", "net.1_deeper1"),)
     certificate = Certificate("ab", "cd", claims)
     assert Certificate.from_json(certificate.to_json()) == certificate
+    back = certificate.inverted
+    assert back.is_inverse
+    assert (back.before, back.insertions, back.removals) == ("cd", (), claims)
+    assert Certificate.from_json(back.to_json()) == back
+    assert back.inverted == certificate
 
 
 def test_a_report_prints_what_a_reader_needs():

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from morphir.backend.surgery import Surgery
 from morphir.errors import RefusalError
 from morphir.frontend import record
-from morphir.ir import Program, Rewriter, check_structure, print_graph, print_program
+from morphir.ir import Program, Removal, Rewriter, check_structure, print_graph, print_program
 
 
 def block(width: int) -> nn.Sequential:
@@ -286,3 +286,22 @@ def test_a_module_that_is_used_outside_of_what_was_recorded_is_refused():
     assert not rewriter.changed
     insert(rewriter, "net.1")  # holds no tensor
     assert rewriter.changed
+    rewriter = Rewriter(program)
+    with pytest.raises(RefusalError, match=r"'net\.0' is used outside"):
+        rewriter.remove(Removal("net.0", "net.1", "SHALLOWER-1", inside=False))
+    assert not rewriter.changed
+
+
+def test_a_removal_is_an_application_of_its_own():
+    program = record(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.ReLU())).program
+    rewriter, edit = Rewriter(program), Removal("1", "2", "SHALLOWER-1", inside=False)
+    rewriter.remove(edit)
+    assert rewriter.removals == (edit,)
+    assert rewriter.changed
+    assert not rewriter.program.graphs["forward"].calls_of("2")
+    with pytest.raises(ValueError, match="applications of their own"):
+        insert(rewriter, "1")
+    rewriter = Rewriter(program)
+    insert(rewriter, "1")
+    with pytest.raises(ValueError, match="applications of their own"):
+        rewriter.remove(edit)

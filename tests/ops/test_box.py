@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from morphir.frontend import record
 from morphir.ops import DEFAULT_TABLE
@@ -122,3 +123,46 @@ def test_fact_4_where_the_index_is_computed_an_element_may_be_anything():
     graph, state = program_of(net, (4,))
     (node,) = (node for node in graph.nodes if node.op == "getitem" and len(node.operands) > 1)
     assert torch.isinf(propagate_boxes(graph, state, DEFAULT_TABLE)[node.outputs[0]].low).all()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        lambda s, x: s.fc(x) + (x.shape[0] - 2),
+        lambda s, x: s.fc(x) * x.shape[0],
+        lambda s, x: F.pad(s.fc(x), (0, x.shape[0] - 1))[:, :3],
+        lambda s, x: s.fc(x).roll(x.shape[0], -1),
+        lambda s, x: s.fc(x)[:, x.shape[0] % 3],
+    ],
+)
+def test_fact_4_a_number_that_follows_the_batch_makes_an_element_anything(code):
+    """Boxes are computed at a batch of one, where it is another number."""
+    net = Net(code, fc=nn.Linear(4, 3))
+    with torch.no_grad():
+        net.fc.weight.zero_()
+    graph, state = program_of(net, (4,))
+    found = propagate_boxes(graph, state, DEFAULT_TABLE)[graph.outputs[0][1]]
+    x = torch.randn(3, 4)
+    assert ((found.low <= net(x)) & (net(x) <= found.high)).all()
+
+
+def test_fact_4_a_shape_may_follow_the_batch():
+    net = Net(lambda s, x: s.fc(x).reshape(x.shape[0], 1, 3), fc=nn.Linear(4, 3))
+    with torch.no_grad():
+        net.fc.weight.zero_()
+    graph, state = program_of(net, (4,))
+    found = propagate_boxes(graph, state, DEFAULT_TABLE)[graph.outputs[0][1]]
+    assert torch.equal(found.low, found.high)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
+def test_fact_4_an_image_may_stand_alone(shape: tuple[int, ...]):
+    """A convolution takes one without a batch."""
+    net = Net(lambda s, x: s.conv(x.sum(0)), conv=nn.Conv1d(shape[-2], 2, 2))
+    with torch.no_grad():
+        net.conv.weight.zero_()
+    graph, state = program_of(net, shape)
+    found = propagate_boxes(graph, state, DEFAULT_TABLE)[graph.outputs[0][1]]
+    rows = net.conv.bias.detach().double()[:, None].expand(found.low.shape)
+    assert torch.equal(found.low, rows)
+    assert torch.equal(found.high, rows)

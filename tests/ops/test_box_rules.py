@@ -131,3 +131,28 @@ def test_fact_4_a_mean_that_cancels_is_not_zero():
     found = run("mean", input=x)
     assert found.low < 1 / 3 < found.high
     assert run("mean", input=point(0.0, 0.0)).is_zero.all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("threshold", {"threshold": -1.0, "value": 0.0}),
+        ("threshold", {"threshold": 0.0, "value": 5.0}),
+        ("leaky_relu", {"negative_slope": -1.0}),
+        ("elu", {"alpha": -2.0}),
+    ],
+)
+def test_fact_4_a_function_that_falls_somewhere_has_no_rule(name: str, options: Any):
+    """FACT-4: between two ends it is not between what it is there"""
+    op = DEFAULT_TABLE.get(name)
+    assert op is not None
+    box = Box(point(-3.0).low, point(5.0).high)
+    assert RULES[name](op, op.complete({"input": box, **options})) is None
+
+
+def test_fact_4_what_is_exact_is_not_made_larger():
+    """FACT-4, FACT-2: sigmoid(0) is 1/2, exp(0) is 1, and a leaky ReLU keeps 0.3"""
+    for name, x, y in (("sigmoid", 0.0, 0.5), ("exp", 0.0, 1.0), ("leaky_relu", 0.3, 0.3)):
+        found = run(name, input=point(x, -x - 1))
+        assert found.low[0] == y == found.high[0]
+        assert found.low[1] < found.high[1]

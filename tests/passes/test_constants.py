@@ -1,15 +1,22 @@
 """PRUNE-4: which units are constants, and what takes them over."""
 
+import copy
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 import morphir
+from morphir import Grade, PruneDormantPass, VerificationError
 from morphir.axes import AxisGroups
+from morphir.backend import resizing
+from morphir.ir import Check
 from morphir.passes.constants import Constants
 from morphir.passes.units import Known, Units
-from tests.passes.compactions import zero
+from tests.checks.resized import coarse
+from tests.passes.compactions import assert_same_state, zero
 from tests.passes.test_wider import IMAGE, X
 
 
@@ -86,3 +93,113 @@ def test_prune_4_every_call_of_a_shared_layer_has_to_read_the_same(factor: float
 def test_prune_4_what_is_infinite_is_no_constant():
     model = nn.Sequential(nn.Linear(4, 5), nn.Softshrink(), nn.Linear(5, 2))
     assert constants_of(model, "0").reasons == {}
+
+
+# -- how sure one can be ---------------------------------------------------------------------------
+
+
+def dyadic(activation: nn.Module, *biases: float) -> nn.Sequential:
+    """Weights of few bits; the first units read nothing."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), activation, nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
+    coarse(model)
+    zero(model[0].weight, slice(len(biases)))
+    with torch.no_grad():
+        model[0].bias[: len(biases)] = torch.tensor(biases)
+    return model
+
+
+def fold(model: nn.Module, x: torch.Tensor = X, **options: Any) -> morphir.TransformResult:
+    return morphir.transform(model, PruneDormantPass(fold=True), example_inputs=(x,), **options)
+
+
+def check_named(result: Any, name: str) -> Check:
+    (found,) = (check for check in result.report.checks if check.name == name)
+    return found
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: dyadic(nn.ReLU(), 0.5, 1.0),
+        lambda: dyadic(nn.LeakyReLU(), 0.25, -0.0),
+        lambda: dyadic(nn.Sigmoid(), 0.0),
+        lambda: dyadic(nn.Hardtanh(), 3.0, -8.0),
+    ],
+)
+def test_prune_4_an_exact_fold_is_proved(model: Any, inplace: bool):
+    """PRUNE-4, CERT-16: also in place, where the old numbers are gone"""
+    model = model()
+    before = copy.deepcopy(model)
+    result = fold(model, inplace=inplace, min_grade=Grade.PROVED)
+    assert result.report.grade is Grade.PROVED
+    assert "rounding" not in {check.name for check in result.report.checks}
+    assert "constants that biases took over" in check_named(result, "certificate").summary
+    x = X.double()
+    both = before.double()(x), result.module.double()(x)
+    torch.testing.assert_close(*both, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_prune_4_one_that_had_to_be_rounded_is_tested(inplace: bool):
+    """PRUNE-4: and both say by how much, the certificate and the run"""
+    model = dyadic(nn.ReLU(), 0.5, 0.3)
+    before = copy.deepcopy(model)
+    with pytest.raises(VerificationError, match="the change is TESTED, expected PROVED"):
+        fold(model, inplace=inplace, min_grade=Grade.PROVED)
+    assert_same_state(before, model)
+    result = fold(model, inplace=inplace)
+    assert result.report.grade is Grade.TESTED
+    said = check_named(result, "certificate").summary
+    assert said.startswith("CERT-16: '2.bias' takes units over that are left out, and is off by")
+    stated = float(said.rpartition("off by ")[2].split(",")[0])
+    assert stated == pytest.approx(check_named(result, "rounding").figures["rounding"], rel=0.05)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_prune_4_a_fold_within_bounds_is_proved_on_the_box(inplace: bool):
+    """PRUNE-4, CERT-16: a unit that is 1 for all inputs in the box, and not for all"""
+    model = dyadic(nn.Hardtanh(), 9.0)
+    with torch.no_grad():
+        model[0].weight[0] = torch.tensor([1.0, -1.0, 0.5, 0.0])
+    pass_ = PruneDormantPass(fold=True, box=(-3.0, 3.0))
+    result = morphir.transform(model, pass_, example_inputs=(X,), inplace=inplace)
+    assert result.module[0].out_features == 5
+    assert result.report.grade is Grade.PROVED_ON_BOX
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_prune_4_an_exact_fold_that_is_one_ulp_off_is_caught(inplace: bool, monkeypatch: Any):
+    """PRUNE-4, CERT-16"""
+    rounded = resizing._Resized._rounded
+
+    def wrong(self: Any, old: torch.Tensor) -> torch.Tensor:
+        new = rounded(self, old)
+        return new.nextafter(torch.tensor(9.0)) if new.dim() == 1 else new
+
+    monkeypatch.setattr(resizing._Resized, "_rounded", wrong)
+    model = dyadic(nn.ReLU(), 0.5)
+    before = copy.deepcopy(model)
+    with pytest.raises(VerificationError) as raised:
+        fold(model, inplace=inplace)
+    assert check_named(raised.value, "certificate").summary.startswith("CERT-16")
+    assert check_named(raised.value, "float64").grade is Grade.REFUTED
+    assert_same_state(before, model)
+
+
+def test_prune_4_a_number_that_follows_the_batch_is_no_constant():
+    """PRUNE-4: at a batch of one it is 0, at one of five it is 4"""
+
+    class Batch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 5), nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(torch.relu(self.a(x) + (x.shape[0] - 1)))
+
+    model = Batch()
+    zero(model.a.weight, 2)
+    assert constants_of(model, "a").reasons == {}
+    assert fold(model).module.a.out_features == 5

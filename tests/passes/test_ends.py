@@ -10,7 +10,17 @@ from morphir.errors import RefusalError
 from morphir.frontend import record
 from morphir.ir import FRESH, Extension, both_modes
 from morphir.ops.forms import Atom, Product, Sum
-from morphir.passes.ends import End, axes_of, extensions, inputs_of, is_read_by, longer, outputs_of
+from morphir.passes.ends import (
+    End,
+    MisfitError,
+    axes_of,
+    extensions,
+    inputs_of,
+    is_looked_up,
+    is_read_by,
+    longer,
+    outputs_of,
+)
 from tests.checks.pairs import Net
 
 A, B, C = Atom("a", 2), Atom("b", 3), Atom("c", 4)
@@ -34,18 +44,19 @@ def test_an_axis_gets_longer_by_units_of_the_leaf_that_ends_it(form, width, leaf
 
 
 @pytest.mark.parametrize(
-    ("width", "message", "suggestion"),
+    ("width", "message", "nearest"),
     [
-        (5, "'x' has 6 features, which come in blocks of 3", "width=9"),
-        (3, "'x' has 6 features, and can't get longer to have width=3", "width=9"),
-        (10, "blocks of 3, and can't get longer to have width=10", "width=12"),
+        (5, "'x' has 6 features, which come in blocks of 3", 9),
+        (3, "'x' has 6 features, and can't get longer to have width=3", 9),
+        (10, "blocks of 3, and can't get longer to have width=10", 12),
     ],
 )
-def test_a_width_that_no_units_add_up_to_is_refused(width, message, suggestion):
-    with pytest.raises(RefusalError) as caught:
+def test_a_width_that_no_units_add_up_to_is_refused(width, message, nearest):
+    with pytest.raises(MisfitError) as caught:
         longer([("x", Product((A, B)))], width)
     assert message in caught.value.reason
-    assert caught.value.suggestions == (suggestion,)
+    assert caught.value.nodes == ("x",)
+    assert caught.value.nearest == nearest
 
 
 def both(model: nn.Module, *inputs: torch.Tensor):
@@ -69,6 +80,13 @@ def test_the_ends_of_both_modes_are_those_of_one_entry_point():
     maps = longer([("x", end.form(groups)) for end in inputs], 6)
     found = extensions(groups, inputs, maps)
     assert found == (Extension("forward", "args[0]", 1, 4, 6),)
+
+
+def test_modules_that_look_up_rows():
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3))
+    program = morphir.trace(model, example_inputs=(torch.zeros(2, 5, dtype=torch.int64),))
+    assert is_looked_up(["0"], program) == "embedding"
+    assert not is_looked_up(["1"], program)
 
 
 def test_new_positions_among_the_old_ones_are_refused():

@@ -159,3 +159,35 @@ def test_wider_4_data_and_losses_that_do_not_fit_are_refused(options: Any, match
     x = torch.randn(5, 4)
     with pytest.raises(RefusalError, match=match):
         grown(mlp(), "0", 8, x, **{"init": "gradmax", "data": (x,), "loss": classes, **options})
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_refused(factor: float):
+    with pytest.raises(RefusalError, match=r"loss= returned .*(nan|inf).*, expected a finite"):
+        grown(
+            mlp(), "0", 8, torch.randn(8, 4), init="gradmax", data=(torch.randn(8, 4),),
+            loss=lambda output: output.sum() * factor,
+        )  # fmt: skip
+
+
+def test_a_gradient_that_is_not_finite_is_refused():
+    with pytest.raises(RefusalError, match="no gradient, or none that is finite"):
+        grown(
+            mlp(), "0", 8, torch.randn(8, 4), init="gradmax", data=(torch.randn(8, 4),),
+            loss=lambda output: (output - output.detach()).abs().sqrt().sum(),
+        )  # fmt: skip
+
+
+def test_wider_4_beyond_the_rank_directions_are_random_and_the_report_says_so():
+    """WIDER-4: two outputs have two directions"""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
+    x = torch.randn(64, 5)
+
+    def loss(output: torch.Tensor) -> torch.Tensor:
+        return (output - x[:, :2].sin()).square().mean()
+
+    options: dict[str, Any] = {"init": "gradmax", "data": (x,), "loss": loss}
+    told = "2 of the 4 new units have random directions, since the gradient on the data has no more"
+    assert told in str(grown(model, "0", 12, x, **options).report)
+    assert "random directions, since" not in str(grown(model, "0", 10, x, **options).report)

@@ -31,6 +31,28 @@ class Grouped(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
+class Numbered(Grouped):
+    """The same by attributes, and with keys and values repeated for each query."""
+
+    def __init__(self, *, by_view: bool = False) -> None:
+        super().__init__()
+        self.heads, self.kv, self.by_view = 4, 2, by_view
+
+    def repeated(self, x: torch.Tensor) -> torch.Tensor:
+        times = self.heads // self.kv
+        if not self.by_view:
+            return x.repeat_interleave(times, 1)
+        b, kv, t, d = x.shape
+        return x[:, :, None].expand(b, kv, times, t, d).reshape(b, self.heads, t, d)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, t, _ = x.shape
+        q = self.q(x).view(b, t, self.heads, 3).transpose(1, 2)
+        k, v = (p(x).view(b, t, self.kv, 3).transpose(1, 2) for p in (self.k, self.v))
+        mixed = F.scaled_dot_product_attention(q, self.repeated(k), self.repeated(v))
+        return self.out(mixed.transpose(1, 2).reshape(b, t, -1))
+
+
 def groups_of(model: nn.Module, *inputs: torch.Tensor) -> AxisGroups:
     return AxisGroups(morphir.trace(model, example_inputs=inputs))
 
@@ -63,7 +85,19 @@ def test_wider_5_of_grouped_queries():
     assert (both.q.out_features, both.k.out_features) == (18, 9)
     with pytest.raises(RefusalError, match="4 heads in blocks, which can't become 5") as caught:
         wide(Grouped(), "q", SEQUENCE, heads=5)
-    assert caught.value.suggestions == ("heads=6",)
+    assert caught.value.suggestions == ("heads=6", "heads=8")
+
+
+@pytest.mark.parametrize("by_view", [False, True])
+@pytest.mark.parametrize("init", ["copy", "fresh"])
+def test_wider_5_of_queries_for_which_keys_are_repeated(init: Any, by_view: bool):
+    """WIDER-5: the keys stay, and are repeated more often"""
+    for heads in (6, 8):
+        model = wide(Numbered(by_view=by_view), "q", SEQUENCE, heads=heads, init=init).module
+        assert (model.heads, model.kv) == (heads, 2)
+        assert (model.q.out_features, model.k.out_features) == (3 * heads, 6)
+    both = wide(Numbered(by_view=by_view), "k", SEQUENCE, heads=4, init=init).module
+    assert (both.heads, both.kv) == (8, 4)
 
 
 def test_wider_5_of_attention_as_a_whole_with_the_width_that_torch_ties_to_it():
@@ -98,7 +132,8 @@ def test_wider_5_a_width_does_not_change_heads():
     assert "heads=6 in place of width=" in caught.value.suggestions
     with pytest.raises(RefusalError, match="45 output features in blocks") as caught:
         wide(NETS["by_index"][0](), "qkv", NETS["by_index"][1], width=60)
-    assert caught.value.suggestions == ("width=63", "heads=4 in place of width=")
+    assert caught.value.suggestions == ("heads=4 in place of width=",)
+    assert wide(NETS["by_index"][0](), "qkv", NETS["by_index"][1], heads=4).module.heads == 4
 
 
 def test_wider_5_parts_of_a_projection_grow_jointly_to_the_width_that_was_asked_for():
@@ -116,6 +151,7 @@ def test_wider_5_parts_of_a_projection_grow_jointly_to_the_width_that_was_asked_
         ("embed", "heads= changes attention heads, and 'embed' has none: its output features"),
         ("mix", "'mix' has none"),
         ("norm", "'norm' has none"),
+        ("norm", "a single head can't be told from none"),
     ],
 )
 def test_what_has_no_heads_is_refused(at: str, match: str):

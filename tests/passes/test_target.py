@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import morphir
-from morphir import RefusalError
+from morphir import RefusalError, WiderPass
 from morphir.axes import AxisGroups
 from morphir.ops.forms import parts_of
 from morphir.passes.target import Target
@@ -34,9 +34,10 @@ def test_blocks_grow_by_whole_blocks():
     assert sizes(Target.of(groups, "first", 18, None), groups) == [(5, 6)]
     with pytest.raises(RefusalError, match="15 output features in blocks, which can't become 17"):
         sizes(Target.of(groups, "first", 17, None), groups)
-    with pytest.raises(RefusalError) as caught:
-        sizes(Target.of(groups, "first", 16, None), groups)
-    assert caught.value.suggestions == ("width=18", "width=20")
+    assert Target.of(groups, "first", 16, None).others(groups) == [18, 20, 30, 45]
+    assert Target.of(groups, "first", 12, None).others(groups) == [30, 45]
+    with pytest.raises(RefusalError, match="has 15 output features, more than width=12"):
+        sizes(Target.of(groups, "first", 12, None), groups)
 
 
 def test_a_leaf_that_stands_twice_counts_twice():
@@ -72,3 +73,30 @@ def test_of_an_activation_the_layer_before_it_is_suggested():
     with pytest.raises(RefusalError, match=r"'h\.0\.mlp\.1' returns no axis") as caught:
         Target.of(groups, "h.0.mlp.1", 64, None)
     assert caught.value.suggestions == ("at='h.0.mlp.0'",)
+
+
+class Halves(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.first, self.second = nn.Linear(3, 8), nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = self.up(x).chunk(2, -1)
+        return self.first(first.relu()) + self.second(second.tanh())
+
+
+@pytest.mark.parametrize(("width", "nearest", "part"), [(12, 12, 6), (9, 10, 5), (13, 14, 7)])
+def test_plan_12_parts_of_an_axis_are_proposed_together_at_the_nearest_width(width, nearest, part):
+    x = torch.randn(2, 3)
+    groups = AxisGroups(morphir.trace(Halves(), example_inputs=(x,)))
+    assert next(Target.of(groups, "up", width, None).jointly(groups)) == nearest
+    refusal = morphir.plan(Halves(), WiderPass(at="up", width=width), example_inputs=(x,)).refusal
+    assert refusal is not None
+    assert refusal.suggestions[-2:] == (
+        f"change together: 4 -> {part} units of up.weight[0] (0 to 3), "
+        f"4 -> {part} units of up.weight[0] (4 to 7)",
+        "joint=True" if nearest == width else f"width={nearest}, joint=True",
+    )
+    joint = WiderPass(at="up", width=width, joint=True)
+    alone = morphir.plan(Halves(), joint, example_inputs=(x,)).refusal
+    assert alone is None or alone.suggestions[0] == f"width={nearest}"

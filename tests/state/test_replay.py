@@ -87,6 +87,51 @@ def test_state_3_a_change_of_sizes_is_replayed(init):
     train_a_little(target, optimizer)
 
 
+def steps_with_removals(optimizer: torch.optim.Optimizer | None = None) -> Lineage:
+    """Inserted, resized, removed, and inserted again."""
+    options = {"block": "residual"}
+    passes = [
+        morphir.DeeperPass(at="extractor.1", **options),
+        morphir.WiderPass(at="extractor.1_deeper1.first", width=11),
+        morphir.ShallowerPass(),
+        morphir.DeeperPass(at="extractor.3"),
+        morphir.DeeperPass(at="extractor.1", **options),
+    ]
+    return morphir.transform(Net(), passes, optimizer=optimizer).lineage
+
+
+def test_state_3_a_removal_is_replayed():
+    """STATE-3"""
+    lineage = steps_with_removals()
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters())
+    train_a_little(net, optimizer)
+    morphir.replay(lineage, net, optimizer=optimizer)
+    assert [name for name in net.extractor._modules if "deeper" in name] == [
+        "1_deeper1", "3_deeper1",
+    ]  # fmt: skip
+    assert net.get_submodule("extractor.1_deeper1").first.weight.shape == (8, 8)
+    assert [*optimizer.param_groups[0]["params"]] == [*net.parameters()]
+    train_a_little(net, optimizer)
+
+
+@pytest.mark.parametrize("kept", range(1, 6))
+def test_state_4_steps_are_taken_back_in_their_order(kept):
+    """STATE-4: parameters that came and went are back at their places in the groups"""
+    data = json.loads(steps_with_removals().to_json())
+    wrong = {**data["steps"][0], "application": 9, "anchor": "nowhere", "name": "nowhere.x"}
+    steps = [*data["steps"][:kept], wrong]
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters())
+    train_a_little(net, optimizer)
+    before = fingerprint(net, [optimizer])
+    with pytest.raises(RefusalError):
+        morphir.replay(
+            Lineage.from_json(json.dumps({**data, "steps": steps})), net, optimizer=optimizer
+        )
+    assert fingerprint(net, [optimizer]) == before
+
+
 def test_state_4_a_change_that_does_not_fit_takes_those_before_it_along():
     """STATE-4"""
     steps = morphir.transform(Net(), morphir.WiderPass(at="extractor.0", width=12)).lineage.steps

@@ -28,8 +28,8 @@ def _on_plan(patch: Patch, change: Callable[[Tensors], None]) -> None:
     """Does something to the tensors of a plan: what is claimed is what is done, and wrong."""
     resize = AxisGroups.resize
 
-    def wrong(self: AxisGroups, maps: Any) -> Any:
-        tensors, attributes = resize(self, maps)
+    def wrong(self: AxisGroups, maps: Any, **options: Any) -> Any:
+        tensors, attributes = resize(self, maps, **options)
         change(tensors)
         return tensors, attributes
 
@@ -105,7 +105,9 @@ def keys_copied_like_queries(patch: Patch, rng: random.Random) -> None:
 
 def attribute_not_followed(patch: Patch, rng: random.Random) -> None:
     resize = AxisGroups.resize
-    patch.setattr(AxisGroups, "resize", lambda self, maps: (resize(self, maps)[0], ()))
+    patch.setattr(
+        AxisGroups, "resize", lambda self, maps, **options: (resize(self, maps, **options)[0], ())
+    )
 
 
 # -- the numbers -----------------------------------------------------------------------------------

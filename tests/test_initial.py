@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from morphir.backend.initial import fill_free
 from morphir.backend.splitting import split
 from morphir.errors import RefusalError
+from morphir.initial import fill_free
 from morphir.ir import FRESH, AxisMap, Mapped
 
 GROWN = AxisMap.copies(60, [*range(60), *[FRESH] * 40])
@@ -103,3 +103,29 @@ def test_back_10_all_of_them_are_zero_if_that_is_asked_for():
         new = filled(old, change, {"init": "zero", "seed": 0})
         assert torch.equal(new[:60], old)
         assert not new[60:].any()
+
+
+ANEW = AxisMap.copies(60, [*range(20), *[FRESH] * 40])
+
+
+def test_back_10_units_that_start_anew_have_no_say():
+    """BACK-10: 40 of 60 units go, and theirs are other numbers by far"""
+    old = torch.cat([torch.randn(20, 500) * 0.03 + 0.2, torch.full((40, 500), 50.0)])
+    new = filled(old, (Mapped(60, ANEW), Mapped(500)))
+    assert torch.equal(new[:20], old[:20])
+    assert abs(new[20:].mean() - 0.2) < 0.01
+    assert abs(new[20:].std() / 0.03 - 1) < 0.1
+    new = filled(old[:, 0], (Mapped(60, ANEW),))
+    assert torch.equal(new[20:], old[:20, 0].double().mean().float().expand(40))
+    square = torch.full((60, 60), 50.0)
+    square[:20, :20] = torch.randn(20, 20) * 0.03
+    new = filled(square, (Mapped(60, ANEW), Mapped(60, ANEW, "split")))
+    assert new[20:, :20].abs().max() < 1
+
+
+def test_back_10_entries_that_are_asked_for_are_zero():
+    """BACK-10: those of a bias"""
+    old = torch.randn(60)
+    spec = {**SPEC, "zero": ["w"]}
+    assert not filled(old, (Mapped(60, GROWN),), spec)[60:].any()
+    assert filled(old, (Mapped(60, GROWN),), spec, name="v")[60:].all()

@@ -1,13 +1,15 @@
 """What free positions hold at first: anything keeps the function, so this is about training.
 
 BACK-10  a free position of a matrix or kernel is drawn from the normal distribution with the mean
-         and the standard deviation of the old numbers, one of a vector is the mean of the old
-         ones, all of them are 0 if that is asked for, given ones are as given; where a split axis
-         is fresh too it is 0 (AXIS-9)
+         and the standard deviation of the old numbers of the units that stay, one of a vector is
+         the mean of these; those that are asked for are 0, given ones are as given; where a split
+         axis is fresh too it is 0 (AXIS-9)
 
 Nothing here knows what a layer is. The numbers of a layer's weights have mean 0 nearly, so what is
 drawn has the scale that its neighbours have by now, trained or not. A vector is a bias, a scale or
-a statistic: near 0, 1 and 1, and a variance must not be negative, so these are not drawn.
+a statistic: near 0, 1 and 1, and a variance must not be negative, so these are not drawn. Units
+that are started anew because they are dead have no say in it: theirs are the numbers to get away
+from.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from morphir.errors import RefusalError
@@ -34,12 +37,12 @@ def fill_free(
     """Puts numbers into the free positions of a changed tensor (BACK-10).
 
     Args:
-        new: The changed tensor, 0 where it is fresh; it is written to.
+        new: The changed tensor; its fresh positions are written to.
         old: The tensor that it was.
         change: How its axes changed.
         name: Its state entry, from which the draws derive.
         spec: `init`, which is "copy" where there are no free positions and "fresh" or "zero" where
-            there are; and `seed`.
+            there are; `seed`; and `zero`, the names of entries whose free positions are 0 anyway.
         given: The numbers themselves: a tensor like the new one that has only the free positions
             of the one axis that has any.
 
@@ -51,14 +54,16 @@ def fill_free(
         _check_given(given, new, free, name)
     elif free and spec.get("init") not in ("fresh", "zero"):
         raise ValueError(f"{name} has free positions, and init={spec.get('init')!r} has none")
+    like = _of_those_that_stay(old, change) if free else old
     for axis, positions in free:
         index = torch.tensor(positions, device=new.device)
         shape = [*new.shape[:axis], len(positions), *new.shape[axis + 1 :]]
-        numbers = _drawn(old, shape, name, axis, spec) if given is None else given
+        numbers = _drawn(like, shape, name, axis, spec) if given is None else given
         new.index_copy_(axis, index, numbers.to(new))
-    for axis in range(new.dim()) if free else ():
+    for axis in range(new.dim()):
         zero = _places(change, axis, ZERO)
-        new.index_fill_(axis, torch.tensor(zero, dtype=torch.int64, device=new.device), 0)
+        if zero:
+            new.index_fill_(axis, torch.tensor(zero, device=new.device), 0)
 
 
 def _places(change: TensorChange, axis: int, kind: int) -> list[int]:
@@ -66,10 +71,19 @@ def _places(change: TensorChange, axis: int, kind: int) -> list[int]:
     return found
 
 
+def _of_those_that_stay(old: torch.Tensor, change: TensorChange) -> torch.Tensor:
+    """The old numbers of the units that go on, along every axis."""
+    for axis, each in enumerate(change):
+        stay = np.unique(each.relation.source[each.relation.source >= 0])
+        if len(stay) < old.shape[axis]:
+            old = old.index_select(axis, torch.from_numpy(stay).to(old.device))
+    return old
+
+
 def _drawn(
     old: torch.Tensor, shape: list[int], name: str, axis: int, spec: Mapping[str, Any]
 ) -> torch.Tensor:
-    if spec["init"] == "zero":
+    if spec["init"] == "zero" or name in spec.get("zero", ()):
         return old.new_zeros(shape)
     if not old.is_floating_point():
         raise RefusalError(

@@ -1,0 +1,74 @@
+"""What may not fit when sizes change, because nobody recorded the method that uses it.
+
+FRONT-11  where sizes change and a recorded module holds parameters that no entry point reads, the
+          report names them, and the methods that may read them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from torch import nn
+
+from morphir.frontend.entry import EntryPoint, public_methods, resolve_entry_points
+from morphir.ir import Program
+
+_SHOWN: Final = 6
+
+
+def unread_note(model: nn.Module, program: Program) -> str:
+    """A sentence about what no recorded entry point reads, "" where all is read.
+
+    What is around a recorded submodule is left out: a change inside of it does not reach that, or
+    is refused (FRONT-6).
+
+    Args:
+        model: The model.
+        program: A recording of it.
+    """
+    entries = resolve_entry_points(model, [*program.graphs])
+    unread = [name for name in program.unreached if _owner(name, entries) is not None]
+    if not unread:
+        return ""
+    parts = [*dict.fromkeys(_largest_part(name, program) for name in unread)]
+    shown = ", ".join(map(repr, parts[:_SHOWN]))
+    rest = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+    they = "it fits" if len(parts) == 1 else "they fit"
+    note = (
+        f"no recorded entry point reads {shown}{rest}, so whether {they} the new sizes is not known"
+    )
+    methods = [*dict.fromkeys(_methods(model, entries, parts))][:_SHOWN]
+    return f"{note}; entry_points={(*program.graphs, *methods)} would tell" if methods else note
+
+
+def _owner(name: str, entries: tuple[EntryPoint, ...]) -> EntryPoint | None:
+    """The entry point whose module holds something."""
+    return next((e for e in entries if not e.owner or name.startswith(f"{e.owner}.")), None)
+
+
+def _largest_part(name: str, program: Program) -> str:
+    """The outermost module around a parameter of which nothing is read; else the parameter."""
+    unread = {*program.unreached}
+    read = [
+        e.name for e in program.state.values() if e.name not in unread and e.kind == "parameter"
+    ]
+    steps = name.split(".")
+    parts = (".".join(steps[:length]) for length in range(1, len(steps)))
+    return next((p for p in parts if not any(r.startswith(f"{p}.") for r in read)), name)
+
+
+def _methods(model: nn.Module, entries: tuple[EntryPoint, ...], parts: list[str]) -> Iterator[str]:
+    """Methods that were not recorded: those that mention one of the parts, else all."""
+    recorded = {(entry.owner, entry.method) for entry in entries}
+    for owner in dict.fromkeys(entry.owner for entry in entries):
+        module = model.get_submodule(owner)
+        others = [m for m in public_methods(module) if (owner, m) not in recorded]
+        inside = {part.removeprefix(f"{owner}.").partition(".")[0] for part in parts}
+        mentioning = [m for m in others if inside & _names_in(module, m)]
+        yield from (f"{owner}.{m}".removeprefix(".") for m in mentioning or others)
+
+
+def _names_in(module: nn.Module, method: str) -> set[str]:
+    code = getattr(getattr(module, method, None), "__code__", None)
+    return set() if code is None else {*code.co_names}
