@@ -40,7 +40,7 @@ def bounds_of(box: Bounds | Mapping[str, Bounds], names: Sequence[str]) -> dict[
 
 
 def _is_pair(pair: Any) -> bool:
-    if not isinstance(pair, tuple | list) or len(pair) != len(("low", "high")):
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
         return False
     if not all(isinstance(end, Real) or _is_number(end) for end in pair):
         return False

@@ -6,7 +6,7 @@ import torch
 from morphir.checks.carried import Carried, check_carried
 from morphir.ir import AxisMap, Grade, Mapped
 from tests.backend.exact import peak_of
-from tests.checks.test_following import grown
+from tests.checks.changed_nets import grown
 
 WIDER = grown(4, 2, -1)
 SHARE = torch.tensor([1.0, 1.0, 1.25, 1.0, -0.25, 0.0])
