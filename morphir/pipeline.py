@@ -15,7 +15,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from morphir.backend.described import describe
 from morphir.backend.surgery import Surgery
 from morphir.checks import (
     Carried,
@@ -35,6 +34,7 @@ from morphir.checks import (
     holding,
 )
 from morphir.checks.announced import expected, without
+from morphir.described import describe
 from morphir.emission import check_emission, check_fits
 from morphir.errors import RefusalError, VerificationError
 from morphir.frontend import Trace

@@ -16,8 +16,8 @@ from torch import nn
 
 from morphir.backend.apart import check_apart
 from morphir.backend.copying import attached_optimizers, duplicate
-from morphir.backend.described import describe
 from morphir.checks import Inventory, Original
+from morphir.described import describe
 from morphir.errors import RefusalError
 from morphir.frontend.unread import unread_note
 from morphir.ir import AttributeChange, Grade, Resize, Rewriter

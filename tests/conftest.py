@@ -24,8 +24,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def fixed_seeds() -> None:
+def seed() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    seed()
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Inputs that a test file draws when it is imported are the same in every run."""
+    if isinstance(collector, pytest.Module):
+        seed()

@@ -23,12 +23,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "randomness": set(),
     "tensors": set(),
     "versions": set(),
+    "described": set(),
     "cloning": {"tensors"},
     # The compiler's core.
     "ir": {"errors"},
     "ops": {"errors", "tensors", "ir"},
     "axes": {"errors", "ir", "ops"},
-    "frontend": {"errors", "randomness", "tensors", "cloning", "ir", "ops"},
+    "frontend": {"errors", "randomness", "tensors", "described", "cloning", "ir", "ops"},
     # Share the op table with the planner and nothing else: that independence is what a proof is
     # worth.
     "checks": {"errors", "randomness", "tensors", "cloning", "ir", "ops"},
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "randomness", "tensors", "ir", "ops", "axes", "frontend", "blocks", "shares",
         "initial",
     },
-    "backend": {"errors", "randomness", "tensors", "cloning", "ir", "initial"},
+    "backend": {"errors", "randomness", "tensors", "described", "cloning", "ir", "initial"},
     # What surrounds a model.
     "lineage": {"errors", "ir"},
     "result": {"ir", "lineage"},
@@ -53,8 +54,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recordings": {"errors", "cloning", "frontend", "checks", "tensors"},
     "grading": {"ir"},
     "pipeline": {
-        "errors", "ir", "ops", "frontend", "checks", "backend", "lineage", "state", "emission",
-        "recordings", "grading",
+        "errors", "described", "ir", "ops", "frontend", "checks", "backend", "lineage", "state",
+        "emission", "recordings", "grading",
     },
     "lockstep": {"errors", "frontend", "lineage", "result"},
     "stages": {"errors", "frontend", "ir", "passes", "recordings"},
@@ -64,8 +65,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "planned": {"errors", "ir"},
     "plan": {
-        "errors", "frontend", "ir", "checks", "passes", "backend", "pipeline", "planned",
-        "recordings", "stages", "state",
+        "errors", "described", "frontend", "ir", "checks", "passes", "backend", "pipeline",
+        "planned", "recordings", "stages", "state",
     },
     "show": {"errors", "ir", "ops", "axes", "passes"},
     "cli": {"errors", "frontend", "ir", "show", "state"},

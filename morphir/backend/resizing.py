@@ -18,11 +18,11 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from morphir.backend.apart import check_apart
-from morphir.backend.described import describe
 from morphir.backend.folding import folded
 from morphir.backend.scaling import pulled_back, scaled
 from morphir.backend.splitting import merge, merged, split
 from morphir.cloning import hooks_by_attribute
+from morphir.described import describe
 from morphir.errors import RefusalError
 from morphir.initial import fill_free
 from morphir.ir import AttributeChange, Resize

@@ -9,7 +9,7 @@ Two values with equal forms are equal, whatever the input.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 import torch
@@ -29,7 +29,7 @@ class Form:
         terms: Atom and coefficient, sorted, no coefficient zero.
     """
 
-    type: TensorType | None
+    type: TensorType | None = field(hash=False)  # the terms tell enough apart
     terms: tuple[tuple[int, int], ...] = ()
 
     @property

@@ -107,12 +107,16 @@ class GraphForms:
 
     def of(self, value: Value) -> Form:
         """The form of a value."""
+        known = self._values.get(value)
+        if known is not None:
+            return known
         if value.origin != "state":
-            return self._values[value]
+            raise KeyError(value)
         kind = value.type
         if self._old is not None and self._following is not None and self._following.axes(value):
             kind = self._old._program.state[value.name].type
-        return self._forms.atom(("state", self._atoms[value.name]), kind)
+        known = self._values[value] = self._forms.atom(("state", self._atoms[value.name]), kind)
+        return known
 
     # -- changed axes ------------------------------------------------------------------------------
 

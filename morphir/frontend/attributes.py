@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import torch
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from morphir.described import parts_along, shape_of, sizes_of, stored
 from morphir.frontend.sizes import (
     Computed,
     Expression,
@@ -36,30 +34,6 @@ _SIZES: Final = {
     "unflattened_size",
 }
 _PARTS: Final = "groups"  # what the second axis of a convolution's weight has one of
-# What they write down of a tensor: its name, and which of its axes it is.
-_WRITTEN: Final[tuple[tuple[type[nn.Module], Mapping[str, tuple[str, int]]], ...]] = (
-    (nn.Linear, {"out_features": ("weight", 0), "in_features": ("weight", 1)}),
-    (
-        nn.Bilinear,
-        {
-            "out_features": ("weight", 0),
-            "in1_features": ("weight", 1),
-            "in2_features": ("weight", 2),
-        },
-    ),
-    (_ConvTransposeNd, {"in_channels": ("weight", 0), "out_channels": ("weight", 1)}),
-    (_ConvNd, {"out_channels": ("weight", 0), "in_channels": ("weight", 1)}),
-    (_NormBase, {"num_features": ("running_mean", 0)}),
-    (_NormBase, {"num_features": ("weight", 0)}),
-    (nn.GroupNorm, {"num_channels": ("weight", 0)}),
-    (nn.Embedding, {"num_embeddings": ("weight", 0), "embedding_dim": ("weight", 1)}),
-    (nn.EmbeddingBag, {"num_embeddings": ("weight", 0), "embedding_dim": ("weight", 1)}),
-    (nn.PReLU, {"num_parameters": ("weight", 0)}),
-    (nn.RNNBase, {"input_size": ("weight_ih_l0", 1)}),
-    (nn.RNNCellBase, {"input_size": ("weight_ih", 1), "hidden_size": ("weight_hh", 1)}),
-)
-# Where a tensor is computed from one of its shape: pruning, spectral and weight normalisation.
-_SPELLINGS: Final = ("{}", "{}_orig", "{}_v", "parametrizations.{}.original")
 
 
 def tag_numbers(name: str, module: nn.Module, names: Mapping[int, str], watch: SizeWatch) -> None:
@@ -91,35 +65,22 @@ def tag_numbers(name: str, module: nn.Module, names: Mapping[int, str], watch: S
 def _written(name: str, module: nn.Module, names: Mapping[int, str]) -> dict[str, Expression]:
     """The attributes that say what a shape says, each with the size that it is."""
     found: dict[str, Expression] = {}
-    for kind, attributes in _WRITTEN:
-        if not isinstance(module, kind):
+    for key, (tensor, axis) in sizes_of(module).items():
+        size = _size(module, tensor, axis, names)
+        value = vars(module).get(key)
+        if size is None or type(value) is not int:
             continue
-        for key, (tensor, axis) in attributes.items():
-            size = _size(module, tensor, axis, names)
-            value = vars(module).get(key)
-            if size is None or type(value) is not int or key in found:
-                continue
-            number = size.type.sizes(1)[axis]
-            groups = vars(module).get(_PARTS, 1) if isinstance(module, _ConvNd) and axis else 1
-            if value != number * groups:  # what was something else means something else
-                continue
-            parts = ReadAttribute(name, _PARTS, groups)
-            found[key] = size if groups == 1 else Computed("*", size, parts)
+        groups = parts_along(module, axis)
+        if value != size.type.sizes(1)[axis] * groups:  # it means something else by now
+            continue
+        parts = ReadAttribute(name, _PARTS, groups)
+        found[key] = size if groups == 1 else Computed("*", size, parts)
     return found
 
 
 def _size(module: nn.Module, tensor: str, axis: int, names: Mapping[int, str]) -> ReadState | None:
-    for spelling in _SPELLINGS:
-        owner, _, key = spelling.format(tensor).rpartition(".")
-        home = _submodule(module, owner)
-        held = None if home is None else (home._parameters | home._buffers).get(key)
-        if isinstance(held, torch.Tensor) and id(held) in names and axis < held.dim():
+    shape = shape_of(module, tensor)
+    for held in stored(module, tensor).values():
+        if id(held) in names and tuple(held.shape) == shape and axis < len(shape):
             return ReadState(names[id(held)], axis, TensorType.of(held))
     return None
-
-
-def _submodule(module: nn.Module, path: str) -> nn.Module | None:
-    try:
-        return module.get_submodule(path)
-    except AttributeError:
-        return None

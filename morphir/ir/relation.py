@@ -53,10 +53,10 @@ class Relation:
     ) -> Relation:
         """A relation, its parts renumbered."""
         taken, groups = np.asarray(take, np.int64), np.asarray(group, np.int64)
-        parts, first = np.unique(taken[taken >= 0], return_index=True)
-        in_order = parts[np.argsort(first)]
-        untaken = np.setdiff1d(np.arange(len(groups)), in_order)
-        order = np.concatenate([in_order, untaken[np.argsort(groups[untaken], kind="stable")]])
+        named = np.flatnonzero(taken >= 0)[::-1]  # backwards: what is assigned last is kept
+        first = np.full(len(groups), len(taken))
+        first[taken[named]] = named
+        order = np.lexsort((groups, first))
         rank = np.empty(len(groups), np.int64)
         rank[order] = np.arange(len(order))
         return cls(size, _renumbered(taken, rank), groups[order])
@@ -138,6 +138,9 @@ class Relation:
         rest, new_rest = int(np.prod(sizes[1:])), int(np.prod(new_sizes[1:]))
         if (self.size, self.new_size) != (sizes[0] * rest, new_sizes[0] * new_rest):
             return None
+        if sizes[0] == new_sizes[0] == 1:
+            tail = self.factors(sizes[1:], new_sizes[1:])
+            return None if tail is None else [Relation.identity(1), *tail]
         for major, minor in self._halves(sizes[0], rest, new_rest):
             if Relation.product([major, minor]) == self:
                 tail = minor.factors(sizes[1:], new_sizes[1:])

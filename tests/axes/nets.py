@@ -76,7 +76,7 @@ class Agent(nn.Module):
 BOTH = ("get_value", "get_action_and_value")
 # Constructor, example inputs, entry points.
 NETS: dict[str, tuple[Any, Tensor, tuple[str, ...]]] = {
-    "mlp": (mlp, torch.randn(2, 3), ("forward",)),
+    "mlp": (mlp, torch.rand(2, 3), ("forward",)),  # with positive weights no unit is off
     "residual": (vision.ResidualCnn, torch.randn(2, 3, 4, 4), ("forward",)),
     "concatenation": (vision.Concatenation, torch.randn(2, 3, 2, 2), ("forward",)),
     "grouped": (vision.Grouped, torch.randn(2, 2, 4, 4), ("forward",)),

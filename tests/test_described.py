@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from morphir.backend.described import describe
+from morphir.described import describe
 
 MODULES = {
     "Linear": lambda: nn.Linear(3, 5),
