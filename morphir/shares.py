@@ -79,8 +79,7 @@ def _unequal(count: int, seed: int, name: str) -> list[Fraction]:
     """Evenly spaced shares, each pair that is halved last with the same sum."""
     if count == 1:
         return [Fraction(1)]
-    # The 0 in the name gives pairs the shares that golden files hold.
-    jitter = derive_seed(seed, f"{name}/0", count) % (2 * _JITTER + 1) - _JITTER
+    jitter = derive_seed(seed, name, count) % (2 * _JITTER + 1) - _JITTER
     offsets = [3 * _STEPS * j + jitter for j in range(count - 1, 0, -2)]
     spread = [*offsets, *[0] * (count % 2), *(-offset for offset in reversed(offsets))]
     sizes = [*_halved(count)]

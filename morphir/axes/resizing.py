@@ -164,7 +164,11 @@ class Resizing:
                 )
             exact = not (dtype.is_floating_point or dtype.is_complex)
             if exact and not all(relation.is_copied for relation in relations):
-                raise RefusalError(f"{name!r} would have to be split, and is of {dtype}")
+                raise RefusalError(
+                    f"{name!r} would have to be split, and is of {dtype}",
+                    nodes=[name],
+                    suggestions=["numbers of a floating-point dtype in it, which have parts"],
+                )
 
     @cached_property
     def _unread(self) -> Mapping[str, list[str]]:

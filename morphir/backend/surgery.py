@@ -100,6 +100,7 @@ class Surgery:
                 f"{edit.name!r} is called by the code of {type(parent).__name__}, so that it can't "
                 "be taken out",
                 nodes=[edit.name],
+                suggestions=["a child of a Sequential, or what a DeeperPass inserted"],
             )
         self._undo.append(remember(parent))
         if edit.inside:

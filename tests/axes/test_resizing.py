@@ -167,22 +167,28 @@ def test_state_that_no_entry_point_reads_stops_its_module():
         groups.resize({leaf: AxisMap.copies(4, [0, 1, 2, 3, 3])})
 
 
-def test_whole_numbers_cannot_be_split():
+def test_whole_numbers_cannot_be_split_and_those_with_parts_can():
     class Counted(nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, dtype: torch.dtype) -> None:
             super().__init__()
             self.first = nn.Linear(3, 4)
-            self.register_buffer("counts", torch.arange(4))
+            self.register_buffer("counts", torch.arange(4, dtype=dtype))
 
         def forward(self, x: Tensor) -> Tensor:
             return self.first(x).relu() @ self.counts.to(x.dtype)
 
-    groups = AxisGroups(morphir.trace(Counted(), example_inputs=(torch.zeros(2, 3),)))
-    (leaf,) = free_leaves(groups)
+    def resize(dtype: torch.dtype) -> object:
+        traced = morphir.trace(Counted(dtype), example_inputs=(torch.zeros(2, 3),))
+        groups = AxisGroups(traced)
+        (leaf,) = free_leaves(groups)
+        return groups.resize({leaf: AxisMap.copies(4, [0, 1, 2, 3, 3])})
+
     with pytest.raises(
         RefusalError, match=r"'counts' would have to be split, and is of torch\.int"
-    ):
-        groups.resize({leaf: AxisMap.copies(4, [0, 1, 2, 3, 3])})
+    ) as refused:
+        resize(torch.int64)
+    assert "floating-point" in refused.value.suggestions[0]
+    assert resize(torch.float32)
 
 
 def test_a_resize_reaches_every_entry_point():
