@@ -25,6 +25,11 @@ _COLOURS: Final = {
     "wrong": "#d1343e",
     _NOT_RUN: "#e9ecef",
 }
+_INTRODUCTION: Final = (
+    "# Refusals\n\n"
+    "What was refused at the first request, or at the second: a residual block or a joint change,\n"
+    "which the first refusal proposes. `ended` is the outcome after both.\n"
+)
 _WEAKER: Final = ("PROVED_ON_BOX", "TESTED", "EMPIRICAL", "NOT_PRESERVING", "UNKNOWN")
 
 
@@ -104,10 +109,10 @@ def write_refusals(rows: Sequence[Row]) -> str:
     found = {_identity(each): each for row in rows for each in _refusals(row)}
     listed = [{**each, "judged": said.get(key, "")} for key, each in found.items()]
     write_json("coverage_refusals", listed)
-    header = ("architecture", "change", "reason", "tries", "judged")
+    header = ("architecture", "change", "reason", "tries", "ended", "judged")
     lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
     lines += ["| " + " | ".join(_cell(each[key]) for key in header) + " |" for each in listed]
-    path.with_suffix(".md").write_text("\n".join(["# Refusals", "", *lines]) + "\n")
+    path.with_suffix(".md").write_text("\n".join([_INTRODUCTION, *lines]) + "\n")
     true = sum(each["judged"].startswith("true") for each in listed)
     unjudged = sum(not each["judged"] for each in listed)
     false = len(listed) - true - unjudged
@@ -123,6 +128,7 @@ def _refusals(row: Row) -> Iterator[dict[str, Any]]:
             "pass": each["pass"],
             "reason": each["reason"],
             "tries": each["suggestions"],
+            "ended": row["status"],
         }
 
 

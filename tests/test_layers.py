@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "morphir"
 
 MAY_IMPORT: dict[str, set[str]] = {
+    "__main__": {"cli"},
     # Leaves: they know torch and nothing of us.
     "errors": set(),
     "randomness": set(),

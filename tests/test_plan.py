@@ -153,9 +153,9 @@ def test_what_changes_jointly_is_named_by_where_its_number_is():
     wider = WiderPass(at="wte", width=24, joint=True)
     (stage,) = morphir.plan(make(), wider, example_inputs=(x,)).stages
     assert [line.strip() for line in stage.passes[0].splitlines()[1:-1]] == [
-        "wte: 12 units became 24 (WIDER-1)",
-        "h.0.attn.n_head: 3 units became 6 (WIDER-1)",
-        "h.1.attn.n_head: 3 units became 6 (WIDER-1)",
+        "wte: 12 -> 24 units (WIDER-1)",
+        "h.0.attn.n_head: 3 -> 6 units (WIDER-1)",
+        "h.1.attn.n_head: 3 -> 6 units (WIDER-1)",
     ]
 
 

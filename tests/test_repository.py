@@ -1,9 +1,12 @@
 """The files around the code agree with each other."""
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
+import pytest
+import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -13,8 +16,34 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 
 
+def blocks_of_readme(language: str) -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```", text)
+
+
+def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it saves a file
+    names: dict[str, object] = {}
+    blocks = blocks_of_readme("python")
+    assert len(blocks) >= 3
+    for block in blocks:
+        exec(block, names)
+
+
+def test_the_readme_shows_what_its_example_plans_and_refuses():
+    example = runpy.run_path(str(ROOT / "examples" / "04_convnet_inplace.py"))
+    net, image = example["Net"](), torch.randn(2, 3, 8, 8)
+    wider = morphir.WiderPass(at="block.conv1", width=32)
+    with pytest.raises(morphir.RefusalError) as refused:
+        morphir.apply(net, morphir.DeeperPass(at="block.conv2"), example_inputs=(image,))
+    printed = [str(morphir.plan(net, wider, example_inputs=(image,))), str(refused.value)]
+    shown = [block.split() for block in blocks_of_readme("text")]
+    for text in printed:
+        assert text.split() in shown
+
+
 def test_ci_runs_the_command_that_the_readme_shows_for_testing():
-    blocks = re.findall(r"(?ms)^```\w*\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf8"))
+    blocks = blocks_of_readme(r"\w*")
     lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
     shown = {line for line in lines if re.fullmatch(r"make test|.*\bpytest\b.*", line)}
     assert shown, "README.md shows no test command in a fenced block: show `make test`"

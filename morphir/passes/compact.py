@@ -167,7 +167,7 @@ def _told(
 ) -> Iterator[str]:
     for leaf, axis_map in maps.items():
         new = axis_map.size if edit.inverse else len(axis_map.source)
-        yield f"{leaf.size} units of {axes[leaf].name} became {new} ({edit.law})"
+        yield f"{axes[leaf].name}: {leaf.size} -> {new} units ({edit.law})"
     parameters = [name for name in edit.tensors if program.state[name].kind == "parameter"]
     fewer = sum(prod(edit.old_shape(n)) - prod(edit.new_shape(n)) for n in parameters)
     yield f"{fewer:,} parameters fewer"

@@ -235,8 +235,8 @@ def _apply(edit: Resize, width: int, rewriter: Rewriter) -> Sequence[str]:
         return [f"{edit.at!r} already has {width} features"]
     rewriter.resize(edit)
     return [
-        f"{each.path or 'the output'} of {each.entry_point}: {each.size} features became "
-        f"{each.new_size} ({edit.law})"
+        f"{each.path or 'the output'} of {each.entry_point}: {each.size} -> "
+        f"{each.new_size} features ({edit.law})"
         for each in longer
     ]
 

@@ -125,7 +125,7 @@ class WiderPass(MorphismPass):
             given |= found.given
             notes += found.told(chains.weight)
         rewriter.resize(Resize(at, law, tensors, attributes, spec, given))
-        return [*notes, f"{len(tensors)} tensors changed their shape"]
+        return [*notes, f"{len(tensors)} tensors of another shape"]
 
     def _plan(self, program: Program) -> tuple[list[str], AxisGroups, dict[Atom, AxisMap]]:
         names = resolve(self.at, program)
@@ -251,7 +251,7 @@ def _told(groups: AxisGroups, names: Sequence[str], maps: Mapping[Atom, AxisMap]
         found.setdefault(label, []).append(axis_map)
     for label, changed in found.items():
         old, new = (" and ".join(map(str, s)) for s in zip(*map(_sizes, changed), strict=True))
-        yield f"{label}: {old} units became {new}"
+        yield f"{label}: {old} -> {new} units"
 
 
 def _number(groups: AxisGroups, leaf: Atom) -> str:

@@ -30,8 +30,8 @@ def test_compact_1_units_die_with_the_units_that_read_them():
         3,
     ]
     assert result.report.laws == ("CERT-5", "COMPACT-1")
-    assert "8 units of 0.weight became 7 (COMPACT-1)" in str(result.report)
-    assert "5 units of 2.weight became 3 (COMPACT-1)" in str(result.report)
+    assert "0.weight: 8 -> 7 units (COMPACT-1)" in str(result.report)
+    assert "2.weight: 5 -> 3 units (COMPACT-1)" in str(result.report)
     parameters = [sum(p.numel() for p in m.parameters()) for m in (model, result.module)]
     assert f"{parameters[0] - parameters[1]} parameters fewer" in str(result.report)
 
