@@ -59,9 +59,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MorphirError as error:
         errors = Console(soft_wrap=True, stderr=True)
         errors.print("[bold red]error[/]: ", end="")
-        errors.print(str(error), highlight=False, markup=False)
+        errors.print(_in_options(str(error)), highlight=False, markup=False)
         return 1
     return 0
+
+
+def _in_options(text: str) -> str:
+    """An error of the library in the options of the command line."""
+    for pattern, option in _OPTIONS:
+        text = re.sub(pattern, option, text)
+    return text
+
+
+def _shapes(match: re.Match[str]) -> str:
+    return " ".join(["--inputs SHAPE"] * len(_parts(match[1])))
+
+
+def _methods(match: re.Match[str]) -> str:
+    return f"--entry-points {','.join(_parts(match[1]))}"
+
+
+def _parts(listed: str) -> list[str]:
+    return [part.strip(" '") for part in listed.split(",") if part.strip()]
+
+
+# What an argument of the library is on the command line, with a value, and without one.
+_OPTIONS: Final[Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]] = (
+    (r"\bexample_inputs=\(([^()]*)\)", _shapes),
+    (r"\bexample_inputs=(\{.*\})", r"--inputs MODULE:NAME of \1"),
+    (r"\bexample_inputs\b=?", "--inputs"),
+    (r"\bentry_points=\(([^()]*)\)", _methods),
+    (r"\bentry_points\b=?", "--entry-points"),
+    (r"\bat='([^']*)'", r"--at \1"),
+    (r"\bat=", "--at"),
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -177,16 +208,20 @@ def _model(place: str) -> nn.Module:
         raise RefusalError(
             f"{place} is a {type(found).__name__}, expected an nn.Module or what returns one"
         )
-    try:
-        model = found()
-    except Exception as error:
-        raise RefusalError(
-            f"{place}() failed: {type(error).__name__}: {error}",
-            suggestions=["a function without arguments that builds the model"],
-        ) from error
+    model = _called(place, found, "builds the model")
     if not isinstance(model, nn.Module):
         raise RefusalError(f"{place}() returned a {type(model).__name__}, expected an nn.Module")
     return model
+
+
+def _called(place: str, function: Callable[[], Any], does: str) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        raise RefusalError(
+            f"{place}() failed: {type(error).__name__}: {error}",
+            suggestions=[f"a function without arguments that {does}"],
+        ) from error
 
 
 def _inputs(given: Sequence[str] | None) -> Any:
@@ -210,7 +245,7 @@ def _inputs(given: Sequence[str] | None) -> Any:
         )
     found = _imported(given[0])
     if callable(found) and not isinstance(found, torch.Tensor):
-        found = found()
+        found = _called(given[0], found, "returns the inputs")
     return (found,) if isinstance(found, torch.Tensor) else found
 
 

@@ -11,7 +11,10 @@ from torch import nn
 
 from morphir.ir import Check, Grade
 
-_CAN_REFUTE: Final = ("float64", "native", "rounding", "kept", "original", "carried", "learning")
+_CAN_REFUTE: Final = (
+    "float64", "native", "rounding", "kept", "original", "carried", "learning", "gradients",
+    "statistics", "state_dict", "compile", "onnx",
+)  # fmt: skip
 
 
 def parameters_not_finite(model: nn.Module) -> list[str]:
@@ -32,6 +35,7 @@ def verdict(checks: Sequence[Check]) -> Grade:
     """The grade of an application: any refutation, else the certificate, else the runs (GRADE-1).
 
     A change that does not claim to keep the function is graded by what was measured (GRADE-2).
+    What differs in a field without a fact that explains it is not known to be equal (GRADE-3).
     Where the certificate holds in eval mode only, nothing is known: nothing runs in train mode.
     """
     grades = {check.name: check.grade for check in checks}
@@ -39,12 +43,15 @@ def verdict(checks: Sequence[Check]) -> Grade:
         return Grade.REFUTED
     if "data" in grades and grades.get("certificate") is Grade.UNKNOWN:
         return grades["data"]
+    differs = any("differs" in check.figures for check in checks)
     if grades.get("certificate") in (Grade.PROVED, Grade.PROVED_ON_BOX):
+        if differs and not any("facts" in check.figures for check in checks):
+            return Grade.UNKNOWN  # two checkers contradict each other: one of them is wrong
         return max(
             grades["certificate"], grades.get("certificate (train)", Grade.PROVED), key=_rank
         )
-    ran = any(grades.get(name) is Grade.TESTED for name in ("float64", "native"))
-    return Grade.TESTED if ran else Grade.UNKNOWN
+    ran = any(grades.get(name) is Grade.TESTED for name in ("field", "float64", "native"))
+    return Grade.TESTED if ran and not differs else Grade.UNKNOWN
 
 
 def _rank(grade: Grade) -> int:

@@ -37,6 +37,7 @@ from morphir.checks.announced import expected, without
 from morphir.described import describe
 from morphir.emission import check_emission, check_fits
 from morphir.errors import RefusalError, VerificationError
+from morphir.field import check_field
 from morphir.frontend import Trace
 from morphir.frontend.unread import unread_note
 from morphir.grading import parameters_not_finite, verdict
@@ -81,6 +82,8 @@ class Application:
         clock: Clock,
         state_rules: StateRules | None = None,
         not_run: str = "there are no inputs to run it on",
+        *,
+        in_field: bool = False,
     ) -> None:
         """Says what is known when the edits are about to be applied.
 
@@ -95,6 +98,7 @@ class Application:
             clock: Times the phases.
             state_rules: What the state of optimizers means that are not torch's own.
             not_run: Why there are no twins.
+            in_field: Whether to run the field checker on the twins as well.
         """
         self.target, self.optimizers = target, optimizers
         self.before, self.twins, self.original, self.since = before, twins, original, since
@@ -102,7 +106,7 @@ class Application:
         self._followed: list[AttributeChange] = []
         self._carried: list[Check] = []
         self.rewriter, self.clock = rewriter, clock
-        self._not_run = not_run
+        self._not_run, self._in_field = not_run, in_field
         given = {name: t for edit in rewriter.resizes for name, t in edit.given.items()}
         self._commits = Commits(self._carrying)
         self._extended = Extended(
@@ -256,6 +260,11 @@ class Application:
             both = self.twins.native, twins.native
             reference, growth = self.twins.double, self._growth()
             checks.append(check_native(*both, inputs, reference, self._extended, growth))
+        if self._in_field:
+            with self.clock("field"):
+                longer = self._extended.inputs_of(twins.native, inputs)
+                outputs = self._extended.outputs
+                checks.append(check_field(*both, inputs, longer, outputs))
         if certificate.insertions:
             with self.clock("learning"):
                 claims, twin = certificate.insertions, self.twins.native
@@ -318,8 +327,8 @@ class Application:
 
     def _unread(self) -> Iterator[str]:
         """What may not fit the new sizes, since no entry point reads it."""
-        if any(edit.changes_sizes for edit in self.rewriter.resizes):
-            yield from filter(None, [unread_note(self.target, self.before.eval.program)])
+        program = self.before.eval.program
+        yield from filter(None, [unread_note(self.target, program, self.rewriter.resizes)])
 
     def _longer(self) -> Iterator[str]:
         """What the new model takes and returns, where that is something else."""

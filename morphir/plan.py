@@ -121,9 +121,8 @@ class _Planning:
             for stage in (*others, last):
                 refused = tuple(each.describe() for each in stage)
                 rewriter, found = self._plan(stage)
-                if any(edit.changes_sizes for edit in rewriter.resizes):
-                    unread = unread_note(self._target, program)
-                if stage is not last:
+                unread = unread_note(self._target, program, rewriter.resizes) or unread
+                if stage is not last and rewriter.edits:
                     self._carry_out(rewriter, stage)
                 planned.append(found)
         except RefusalError as error:

@@ -53,7 +53,8 @@ def stages_of(passes: Sequence[MorphismPass]) -> list[list[MorphismPass]]:
         number, pass_ = each
         return (number if pass_.resizes else -1), pass_.removes
 
-    grouped = groupby(enumerate(passes), together)
+    every = [stage for each in passes for stage in each.stages]
+    grouped = groupby(enumerate(every), together)
     return [[each for _, each in group] for _, group in grouped]
 
 
@@ -74,6 +75,25 @@ def rewrite(passes: Sequence[MorphismPass], before: Traces, clock: Clock) -> tup
             return rewriter, [(each, run_pass(each, rewriter)) for each in passes]
         rewriter, in_train = Rewriter(in_eval), None if apart is None else Rewriter(apart)
         return rewriter, [(each, run_pass(each, rewriter, in_train)) for each in passes]
+
+
+def next_edits(
+    stages: list[list[MorphismPass]], before: Traces, clock: Clock
+) -> tuple[Rewriter, Said, Said]:
+    """Runs stages until one edits something or none is left; they are taken off the list.
+
+    Returns:
+        The edits, what is said by the stages that edited nothing, and by the last one.
+
+    Raises:
+        RefusalError: The program does not fit a pass.
+    """
+    idle: list[tuple[MorphismPass, Sequence[str]]] = []
+    while True:
+        rewriter, said = rewrite(stages.pop(0), before, clock)
+        if rewriter.edits or not stages:
+            return rewriter, idle, said
+        idle += said
 
 
 def told(said: Said) -> tuple[str, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, final
 
 from torch import nn
 
@@ -12,22 +15,31 @@ from morphir.checks import (
     Extended,
     Inventory,
     check_certificate,
+    check_compiled,
     check_double,
+    check_gradients,
     check_kept,
     check_learning,
     check_native,
+    check_round_trip,
+    check_statistics,
 )
 from morphir.checks.announced import without
 from morphir.checks.kept import other_python
-from morphir.errors import RefusalError
+from morphir.errors import RefusalError, VerificationError
+from morphir.export import export_onnx
+from morphir.field import check_field
 from morphir.frontend import check_module
 from morphir.grading import parameters_not_finite, verdict
 from morphir.ir import Certificate, Check, Grade, Program, Report
 from morphir.ops import DEFAULT_TABLE
 from morphir.recordings import Clock, Traces, Twins
 
-CHECKS: Final = ("certificate", "float64", "native")
-_KNOWN: Final = (*CHECKS, "kept", "learning")
+CHECKS: Final = ("certificate", "field", "float64", "native")
+_KNOWN: Final = (
+    "certificate", "kept", "field", "float64", "native", "gradients", "statistics", "learning",
+    "state_dict", "compile", "onnx",
+)  # fmt: skip
 
 
 def verify(
@@ -53,9 +65,13 @@ def verify(
         certificate: What a transformation left: which programs are meant, and what was inserted
             where. Without one, new parameters may be anywhere.
         checks: What to run: `"certificate"` (proves equality, in eval and in train mode),
-            `"float64"` (runs both on adversarial inputs), `"native"` (runs both in their own
-            dtype), `"kept"` (compares classes, flags, hooks, settings and bits), `"learning"`
-            (trains what the certificate says is new for a few steps).
+            `"field"` (compares both with exact arithmetic modulo random primes, without a
+            certificate), `"float64"` (runs both on adversarial inputs), `"native"` (runs both in
+            their own dtype), `"kept"` (compares classes, flags, hooks, settings and bits),
+            `"gradients"` (those of inputs and parameters, unit by unit), `"statistics"` (buffers
+            after a forward in train mode), `"learning"` (trains what the certificate says is new
+            for a few steps), `"state_dict"` (saves and loads), `"compile"` and `"onnx"` (compare
+            the second with what `torch.compile` and ONNX make of it).
 
     Returns:
         The report, with the grade, what each check found, and where two modules differ.
@@ -79,16 +95,15 @@ def verify(
     clock = Clock()
     with clock("trace"):
         old = Traces.of(before, example_inputs, entry_points)
-        given = dict(old.eval.inputs)
-        for name, arguments in given.items():
-            given[name] = _extended(certificate).arguments(after, name, arguments)
+        given = _extended(certificate).inputs_of(after, old.eval.inputs)
         same_inputs = given if given.keys() == set(entry_points) else example_inputs
         new = Traces.of(after, same_inputs, entry_points)
     found: list[Check] = []
     if "certificate" in checks:
         with clock("certificate"):
             found += _proofs(old, new, certificate, _python(before, after))
-    found += _runs(before, after, old.eval.inputs, certificate, checks, clock)
+    pair = _Pair(before, after, old.eval.inputs, certificate, clock)
+    found += [pair.check(name) for name in _KNOWN if name in checks and name != "certificate"]
     claims = () if certificate is None else (*certificate.insertions, *certificate.removals)
     program = old.eval.program
     weights = (*parameters_not_finite(before), *parameters_not_finite(after))
@@ -142,38 +157,104 @@ def _proof(before: Program, after: Program, given: Certificate | None, differing
     return check
 
 
-def _runs(
-    before: nn.Module,
-    after: nn.Module,
-    inputs: Mapping[str, Any],
-    certificate: Certificate | None,
-    checks: Sequence[str],
-    clock: Clock,
-) -> list[Check]:
-    claims = () if certificate is None else certificate.insertions
-    extended = _extended(certificate)
-    found: list[Check] = []
-    if "kept" in checks:
-        with clock("kept"):
-            removals = () if certificate is None else certificate.removals
-            expected = without(Inventory.of(before), [claim.module for claim in removals])
-            found.append(check_kept(expected, Inventory.of(after), claims))
-    if not inputs:
-        why = "not run: there are no inputs to run it on"
-        named = ("float64", "native", "learning")
-        return [*found, *(Check(name, Grade.UNKNOWN, why) for name in named if name in checks)]
-    if "float64" in checks or "native" in checks:
-        with clock("copy"):
-            old, new = Twins.of(before), Twins.of(after)
-    if "float64" in checks:
-        with clock("float64"):
-            both = old.double, new.double
-            found.append(check_double(*both, inputs, DEFAULT_TABLE, extended))
-    if "native" in checks:
-        with clock("native"):
-            both = old.native, new.native
-            found.append(check_native(*both, inputs, old.double, extended))
-    if "learning" in checks:
-        with clock("learning"):
-            found.append(check_learning(after, claims, inputs, before))
-    return found
+@final
+class _Pair:
+    """Two models, and the checks that run or look at them."""
+
+    def __init__(
+        self,
+        before: nn.Module,
+        after: nn.Module,
+        inputs: Mapping[str, Any],
+        certificate: Certificate | None,
+        clock: Clock,
+    ) -> None:
+        self._before, self._after, self._inputs = before, after, inputs
+        self._certificate, self._clock = certificate, clock
+        self._extended = _extended(certificate)
+        self._claims = () if certificate is None else certificate.insertions
+
+    def check(self, name: str) -> Check:
+        """One check by its name."""
+        if name != "kept" and not self._inputs:
+            return Check(name, Grade.UNKNOWN, "not run: there are no inputs to run it on")
+        self._prepare(name)
+        with self._clock(name):
+            check: Check = getattr(self, f"_{name}")()
+            return check
+
+    def _prepare(self, name: str) -> None:
+        """Copies the models where the check needs that, outside of its time."""
+        if name not in ("kept", "field", "learning"):
+            _ = self._twins
+
+    @cached_property
+    def _twins(self) -> tuple[Twins, Twins]:
+        with self._clock("copy"):
+            return Twins.of(self._before), Twins.of(self._after)
+
+    @property
+    def _doubles(self) -> tuple[nn.Module, nn.Module]:
+        old, new = self._twins
+        return old.double, new.double
+
+    @property
+    def _axes(self) -> dict[str, Any]:
+        """What is claimed of axes, as the checks of gradients and buffers take it."""
+        given = self._certificate
+        if given is None:
+            return {"tensors": {}, "extended": self._extended}
+        if given.is_inverse:
+            return {"tensors": given.inverted.tensors, "extended": self._extended, "inverse": True}
+        return {"tensors": given.tensors, "extended": self._extended}
+
+    def _kept(self) -> Check:
+        removals = () if self._certificate is None else self._certificate.removals
+        expected = without(Inventory.of(self._before), [claim.module for claim in removals])
+        return check_kept(expected, Inventory.of(self._after), self._claims)
+
+    def _field(self) -> Check:
+        longer = self._extended.inputs_of(self._after, self._inputs)
+        outputs = self._extended.outputs
+        return check_field(self._before, self._after, self._inputs, longer, outputs)
+
+    def _float64(self) -> Check:
+        return check_double(*self._doubles, self._inputs, DEFAULT_TABLE, self._extended)
+
+    def _native(self) -> Check:
+        old, new = self._twins
+        return check_native(old.native, new.native, self._inputs, old.double, self._extended)
+
+    def _learning(self) -> Check:
+        return check_learning(self._after, self._claims, self._inputs, self._before)
+
+    def _gradients(self) -> Check:
+        return check_gradients(*self._doubles, self._inputs, **self._axes)
+
+    def _statistics(self) -> Check:
+        return check_statistics(*self._doubles, self._inputs, **self._axes)
+
+    def _state_dict(self) -> Check:
+        return check_round_trip(self._twins[1].native, self._new_inputs)
+
+    def _compile(self) -> Check:
+        new = self._twins[1]
+        return check_compiled(new.native, self._new_inputs, new.double)
+
+    def _onnx(self) -> Check:
+        if "forward" not in self._inputs:
+            return Check("onnx", Grade.UNKNOWN, "not run: only forward is exported")
+        with tempfile.TemporaryDirectory() as folder:
+            path, (args, kwargs) = Path(folder) / "model.onnx", self._new_inputs["forward"]
+            inputs = {"forward": (args, kwargs)} if kwargs else args
+            try:
+                report = export_onnx(self._twins[1].native, path, example_inputs=inputs)
+            except VerificationError as error:
+                return Check("onnx", Grade.REFUTED, str(error).partition("\n")[0], "forward")
+            except RefusalError as error:
+                return Check("onnx", Grade.UNKNOWN, f"not exported: {error.reason}", "forward")
+        return Check("onnx", Grade.TESTED, str(report).partition("\n")[0])
+
+    @property
+    def _new_inputs(self) -> dict[str, Any]:
+        return self._extended.inputs_of(self._after, self._inputs)

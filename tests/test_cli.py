@@ -1,6 +1,7 @@
 """`morphir show`, as a user runs it."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Two(nn.Module):
 ready = Net()
 number = 3
 some = torch.zeros(2, 4)
+some_act = {"act": (torch.zeros(2, 4),)}
 def inputs():
     return {"forward": ((torch.zeros(2, 4),), {})}
 def broken():
@@ -145,7 +147,22 @@ def test_every_entry_point_has_a_drawing_of_its_own(models: Path):
         (["mymodels:Net", "--inputs", "2x5"], "error:"),
         (["mymodels:Net", "--at", "9"], "there is no module '9' in Net"),
         (["mymodels:Net", "--entry-points", "foward"], "no method 'foward'"),
-        (["mymodels:Agent"], "entry_points="),
+        (["mymodels:Net", "--at", "9"], "try: --at 0\n  try: --at 3\n"),
+        (["mymodels:Agent", "--entry-points", "get_valu"], "try: --entry-points get_value"),
+        (["mymodels:Agent"], "try: --entry-points act\n  try: --entry-points get_value"),
+        (["mymodels:Two", "--inputs", "2x4"], "try: --inputs SHAPE --inputs SHAPE with what"),
+        (["mymodels:Net", "--inputs", "2x5"], "try: --inputs SHAPE with what it accepts"),
+        (["mymodels:Net", "--inputs", "mymodels:number"], "--inputs is of type int, expected"),
+        (["mymodels:Net", "--inputs", "mymodels:broken"], "mymodels:broken() failed: ValueError"),
+        (
+            ["mymodels:Agent", "--entry-points", "act,get_value", "--inputs", "mymodels:some_act"],
+            "try: --inputs MODULE:NAME of {..., 'get_value': (x,)}",
+        ),
+        (
+            ["mymodels:Net", "--inputs", "mymodels:some_act"],
+            "--inputs has inputs for 'act', which is not among the entry points 'forward'\n"
+            "  try: --entry-points forward,act",
+        ),
         (["mymodels:Net", "--html", "no/such/folder/net.html"], "cannot write"),
     ],
 )
@@ -156,6 +173,7 @@ def test_errors_say_what_to_do(
     found = capsys.readouterr()
     assert found.err.startswith("error: ")
     assert message in found.err
+    assert not re.search(r"\bat=|example_inputs|entry_points", found.err), "options of the library"
     assert "Traceback" not in found.err
 
 

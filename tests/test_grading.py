@@ -21,6 +21,8 @@ P, B, T, E, U, R = (
         ({"certificate": B, "certificate (train)": P}, B),
         ({"certificate": U, "float64": T}, T),
         ({"certificate": U}, U),
+        ({"certificate": U, "field": T}, T),
+        ({"certificate": P, "field": U}, P),
         ({"certificate": P, "float64": R}, R),
         ({"certificate": P, "kept": R}, R),
         ({"certificate": U, "data": E, "kept": T}, E),
@@ -31,6 +33,19 @@ P, B, T, E, U, R = (
 def test_grade_1_and_2(outcomes, grade):
     """GRADE-1, GRADE-2"""
     assert verdict([Check(name, found, "") for name, found in outcomes.items()]) is grade
+
+
+@pytest.mark.parametrize(
+    ("proof", "facts", "grade"), [(P, 0, U), (P, 1, P), (B, 1, B), (U, 0, U), (U, 1, U)]
+)
+def test_grade_3_a_difference_in_a_field_needs_a_fact_that_explains_it(proof, facts, grade):
+    """GRADE-3"""
+    checks = [
+        Check("certificate", proof, "", figures={"facts": 1.0} if facts else {}),
+        Check("field", U, "", figures={"differs": 1.0}),
+        Check("float64", T, ""),
+    ]
+    assert verdict(checks) is grade
 
 
 def test_parameters_that_are_not_finite_are_named():

@@ -34,6 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Share the op table with the planner and nothing else: that independence is what a proof is
     # worth.
     "checks": {"errors", "randomness", "tensors", "cloning", "ir", "ops"},
+    # Shares nothing with any of them, not even the op table.
+    "field": {"randomness", "tensors", "cloning", "ir"},
     "blocks": {"ops"},
     "shares": {"randomness", "ir"},
     "initial": {"errors", "randomness", "ir"},
@@ -55,8 +57,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recordings": {"errors", "cloning", "frontend", "checks", "tensors"},
     "grading": {"ir"},
     "pipeline": {
-        "errors", "described", "ir", "ops", "frontend", "checks", "backend", "lineage", "state",
-        "emission", "recordings", "grading",
+        "errors", "described", "ir", "ops", "frontend", "checks", "field", "backend", "lineage",
+        "state", "emission", "recordings", "grading",
     },
     "lockstep": {"errors", "frontend", "lineage", "result"},
     "stages": {"errors", "frontend", "ir", "passes", "recordings"},
@@ -64,14 +66,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "ir", "checks", "passes", "backend", "lockstep", "pipeline", "recordings",
         "result", "stages", "state",
     },
-    "planned": {"errors", "ir"},
+    "planned": {"errors", "randomness", "ir"},
     "plan": {
         "errors", "described", "frontend", "ir", "checks", "passes", "backend", "pipeline",
         "planned", "recordings", "stages", "state",
     },
     "show": {"errors", "ir", "ops", "axes", "passes"},
     "cli": {"errors", "frontend", "ir", "show", "state"},
-    "verify": {"errors", "ir", "ops", "frontend", "checks", "recordings", "grading"},
+    "verify": {
+        "errors", "ir", "ops", "frontend", "checks", "field", "recordings", "grading", "export",
+    },
     "lowering": {"errors", "randomness", "cloning", "ir", "ops", "axes", "frontend", "verify"},
     "export": {
         "errors", "randomness", "tensors", "versions", "cloning", "ir", "frontend", "checks",

@@ -106,7 +106,10 @@ class Branches(nn.Module):
 
 
 def test_a_written_number_is_refused_and_lowering_is_proposed():
-    with pytest.raises(RefusalError, match=r"4 is written in the code.*(.|\n)*try: morphir\.lower"):
+    with pytest.raises(
+        RefusalError,
+        match=r"4 does not follow: it is written in the code.*(.|\n)*try: morphir\.lower",
+    ):
         morphir.transform(Heads(), WiderPass(at="up", width=96), example_inputs=(X,))
 
 

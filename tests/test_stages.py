@@ -3,9 +3,9 @@
 import pytest
 from torch import nn
 
-from morphir import DeeperPass, RefusalError, ShallowerPass, WiderPass
+from morphir import CompactPass, DeeperPass, RefusalError, ShallowerPass, WiderPass
 from morphir.recordings import Clock, Traces
-from morphir.stages import as_passes, check_model, rewrite, stages_of, told
+from morphir.stages import as_passes, check_model, next_edits, rewrite, stages_of, told
 from tests.specimens import Net
 
 DEEPER, WIDER = DeeperPass(at="extractor.1"), WiderPass(at="extractor.0", width=12)
@@ -24,6 +24,13 @@ BACK = ShallowerPass()
 )
 def test_a_change_of_sizes_is_a_stage_of_its_own(passes, stages):
     assert stages_of(passes) == stages
+
+
+def test_a_pass_may_be_several_stages():
+    """COMPACT-2: what does nothing goes before copies are merged"""
+    merging = CompactPass(merge_copies=True)
+    assert stages_of([WIDER, merging]) == [[WIDER], [CompactPass()], [merging]]
+    assert stages_of([CompactPass()]) == [[CompactPass()]]
 
 
 def test_one_pass_or_several():
@@ -47,6 +54,20 @@ def test_what_the_passes_said_stands_below_them():
     assert told(said) == (
         "DeeperPass(at='extractor.1')\n  extractor.1_deeper1 runs after extractor.1 (DEEPER-1)",
     )
+
+
+def test_stages_that_edit_nothing_are_passed_over_and_say_so():
+    before, idle = Traces.of(Net(), None, ("forward",)), CompactPass()
+    stages = [[idle], [WIDER], [idle]]
+    rewriter, nothing, said = next_edits(stages, before, Clock())
+    assert rewriter.edits
+    assert [pass_ for pass_, _ in nothing] == [idle]
+    assert [pass_ for pass_, _ in said] == [WIDER]
+    assert stages == [[idle]]
+    rewriter, nothing, said = next_edits(stages, before, Clock())
+    assert not rewriter.edits
+    assert not nothing
+    assert [pass_ for pass_, _ in said] == [idle]
 
 
 def test_a_refusal_in_one_mode_is_a_refusal():

@@ -157,3 +157,14 @@ def test_entry_points_of_which_only_some_have_known_inputs():
     assert result.report.entry_points == ("forward", "both")
     assert result.report.grade is Grade.PROVED
     assert result.report.check("train mode").grade is Grade.UNKNOWN
+
+
+def test_a_last_pass_that_changes_nothing_is_reported_and_not_checked_again():
+    passes = [morphir.WiderPass(at="extractor.0", width=12), morphir.CompactPass()]
+    report = morphir.transform(Net(), passes).report
+    names = [check.name for check in report.checks]
+    assert names.count("certificate") == 1
+    assert [text.partition("\n")[0] for text in report.passes] == [
+        "WiderPass(at='extractor.0', width=12)",
+        "CompactPass()",
+    ]

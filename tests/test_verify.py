@@ -39,6 +39,7 @@ def test_a_copy_is_proved_with_everything_it_was_tried_on():
     assert [check.name for check in report.checks] == [
         "certificate",
         "certificate (train)",
+        "field",
         "float64",
         "native",
     ]
@@ -244,3 +245,43 @@ def test_a_parameter_that_is_not_finite_is_noted():
     assert morphir.verify(before, copy.deepcopy(before), example_inputs=X).notes == (note,)
     grown = morphir.transform(before, morphir.DeeperPass(at="1"), example_inputs=X)
     assert grown.report.notes[0] == note
+
+
+def test_every_check_can_be_asked_for_and_holds_for_a_copy():
+    before = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    names = [
+        "certificate", "kept", "field", "float64", "native", "gradients", "statistics",
+        "state_dict", "onnx",
+    ]  # fmt: skip
+    report = morphir.verify(before, copy.deepcopy(before), example_inputs=X, checks=names)
+    assert [c.name for c in report.checks if c.name != "certificate (train)"] == names
+    assert {check.grade for check in report.checks} == {Grade.PROVED, Grade.TESTED}
+
+
+def test_gradients_are_compared_unit_by_unit_with_the_certificate():
+    before = mlp()
+    result = morphir.transform(before, morphir.WiderPass(at="0", width=23), example_inputs=X)
+    report = morphir.verify(
+        before,
+        result.module,
+        example_inputs=X,
+        certificate=result.certificate,
+        checks=("certificate", "field", "gradients", "statistics"),
+    )
+    found = {check.name: check.grade for check in report.checks}
+    assert found["field"] is found["gradients"] is Grade.TESTED
+    assert report.grade is Grade.PROVED
+
+
+def test_what_no_run_shows_is_not_tested_where_residues_differ():
+    """GRADE-3: a unit that no input switches on, with another outgoing weight."""
+    before = mlp()
+    with torch.no_grad():
+        before[0].bias[0] = -1e6
+    after = copy.deepcopy(before)
+    with torch.no_grad():
+        after[2].weight[0, 0] += 1
+    assert morphir.verify(before, after, example_inputs=X, checks=["float64"]).grade is Grade.TESTED
+    report = morphir.verify(before, after, example_inputs=X)
+    assert report.grade is Grade.UNKNOWN
+    assert {check.where for check in report.checks if check.name == "field"} == {"forward: 2"}

@@ -121,6 +121,13 @@ class AxisGroups:
         """
         return tuple(self.groups[leaf] for leaf in dict.fromkeys(atoms_in(self.features(module))))
 
+    def has_free(self, module: str) -> bool:
+        """Whether a module's output features are of a group that can change."""
+        try:
+            return any(group.reason is None for group in self.of(module))
+        except RefusalError:
+            return False
+
     def features(self, module: str) -> Form:
         """What the axis of a module's output features is made of.
 

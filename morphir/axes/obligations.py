@@ -1,8 +1,8 @@
 """Size obligations: the numbers in a model's code that have to follow its axes.
 
 PLAN-10  every number of a call that follows an axis has the axis' new size: a size that was
-         read follows by itself, an attribute is set, arithmetic on these is computed, and a
-         number that is written in the code refuses
+         read follows by itself, an attribute is set, arithmetic on these is computed, and any
+         other number refuses
 PLAN-11  an attribute has one number wherever it is read; a number that follows no axis stays
          what it was
 """
@@ -35,7 +35,7 @@ class Demand:
     Attributes:
         step: The call.
         what: Which of its arguments, in words.
-        number: How the argument was computed; an int where it is written in the code.
+        number: How the argument was computed; an int where that is not known.
         old: What it is.
         new: What it has to be.
         form: The axis that it follows, in atoms of the program; None where it follows none.
@@ -189,11 +189,14 @@ class Obligations:
         needs = f"{demand.what} of {place.op} would have to be {demand.new}"
         if isinstance(number, int):
             refusal = RefusalError(
-                f"{needs}, and {demand.old} is written in the code{_where(place)}",
+                # What hands out plain numbers can't be told from the code that writes them.
+                f"{needs}, and {demand.old} does not follow: it is written in the code, or comes "
+                f"from a tuple, a list, a dict or int(){_where(place)}",
                 nodes=[place.module] if place.module else [],
                 suggestions=[
                     "morphir.lower(model, example_inputs=...) first, which makes it an attribute",
-                    "read it from a shape or from an attribute of the module",
+                    "a size that is read from a shape, or an integer attribute of the module, in "
+                    "its place",
                 ],
             )
             return Unmet(refusal, self._leaves(demand), (demand.step, demand.what))

@@ -4,13 +4,17 @@ from morphir.checks.calling import Arguments, Observation, double_copy, observe,
 from morphir.checks.carried import Carried, belongings, check_carried
 from morphir.checks.certificate import check_certificate
 from morphir.checks.commits import Commits
+from morphir.checks.compiled import check_compiled
 from morphir.checks.differential import check_double, check_native
 from morphir.checks.extended import Extended
+from morphir.checks.gradients import check_gradients
 from morphir.checks.inventory import Inventory
 from morphir.checks.kept import Original, check_kept
 from morphir.checks.learning import check_learning
 from morphir.checks.measured import check_on_data, check_within
+from morphir.checks.round_trip import check_round_trip
 from morphir.checks.rounding import check_rounding, holding
+from morphir.checks.statistics import check_statistics
 
 __all__ = [
     "Arguments",
@@ -23,12 +27,16 @@ __all__ = [
     "belongings",
     "check_carried",
     "check_certificate",
+    "check_compiled",
     "check_double",
+    "check_gradients",
     "check_kept",
     "check_learning",
     "check_native",
     "check_on_data",
+    "check_round_trip",
     "check_rounding",
+    "check_statistics",
     "check_within",
     "double_copy",
     "holding",

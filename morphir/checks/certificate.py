@@ -207,11 +207,13 @@ class _Proof:
         return f"{line}; given {' and '.join(given)}" if given else line
 
     def figures(self) -> dict[str, float]:
-        """What was counted."""
+        """What was counted; facts are what the field checker may not see (FIELD-7)."""
+        facts = self._lemmas.total() + self._assumed + self._folds
         return {
             "nodes": float(self._nodes),
             "tensors": float(len(self._before.state)),
             "escapes": float(self._escapes),
+            **({"facts": float(facts)} if facts else {}),
             **({"related tensors": float(len(self._changed))} if self._changed else {}),
             **{lemma: float(count) for lemma, count in sorted(self._lemmas.items())},
         }

@@ -61,6 +61,10 @@ class Extended:
                 )
         return found
 
+    def inputs_of(self, model: nn.Module, inputs: Mapping[str, Arguments]) -> dict[str, Arguments]:
+        """The same for all entry points."""
+        return {name: self.arguments(model, name, each) for name, each in inputs.items()}
+
     def seen(self, entry_point: str, result: Any) -> Any:
         """What either model returned, in the positions that both have."""
         claims = {each.path: each for each in self.outputs if each.entry_point == entry_point}

@@ -1,24 +1,25 @@
 """What may not fit when sizes change, because nobody recorded the method that uses it.
 
-FRONT-11  where sizes change and a recorded module holds parameters that no entry point reads, the
-          report names them, and the methods that may read them
+FRONT-11  where sizes change and a recorded module holds parameters that no entry point reads, or
+          buffers with an axis of a size that changes, the report names them, and the methods that
+          may read them
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from torch import nn
 
 from morphir.frontend.entry import EntryPoint, public_methods, resolve_entry_points
-from morphir.ir import Program
+from morphir.ir import Program, Resize
 
 _SHOWN: Final = 6
 
 
-def unread_note(model: nn.Module, program: Program) -> str:
-    """A sentence about what no recorded entry point reads, "" where all is read.
+def unread_note(model: nn.Module, program: Program, resizes: Sequence[Resize]) -> str:
+    """A sentence about what no recorded entry point reads, "" where all is read or fits.
 
     What is around a recorded submodule is left out: a change inside of it does not reach that, or
     is refused (FRONT-6).
@@ -26,9 +27,20 @@ def unread_note(model: nn.Module, program: Program) -> str:
     Args:
         model: The model.
         program: A recording of it.
+        resizes: What changes.
     """
+    sizes = {
+        old
+        for edit in resizes
+        for name in edit.tensors
+        for old, new in zip(edit.old_shape(name), edit.new_shape(name), strict=True)
+        if old != new
+    }
+    if not sizes:
+        return ""
     entries = resolve_entry_points(model, [*program.graphs])
-    unread = [name for name in program.unreached if _owner(name, entries) is not None]
+    names = [*program.unreached, *_unread_buffers(program, sizes)]
+    unread = [name for name in names if _owner(name, entries) is not None]
     if not unread:
         return ""
     parts = [*dict.fromkeys(_largest_part(name, program) for name in unread)]
@@ -42,6 +54,23 @@ def unread_note(model: nn.Module, program: Program) -> str:
     return f"{note}; entry_points={(*program.graphs, *methods)} would tell" if methods else note
 
 
+def _unread_buffers(program: Program, sizes: Collection[int]) -> list[str]:
+    read = _read(program)
+    return [
+        entry.name
+        for entry in program.state.values()
+        if entry.kind == "buffer" and entry.name not in read and {*entry.type.shape} & {*sizes}
+    ]
+
+
+def _read(program: Program) -> set[str]:
+    """The state that an entry point reads or returns."""
+    graphs = program.graphs.values()
+    return {value.name for graph in graphs for value in graph.state} | {
+        value.name for graph in graphs for _, value in graph.outputs
+    }
+
+
 def _owner(name: str, entries: tuple[EntryPoint, ...]) -> EntryPoint | None:
     """The entry point whose module holds something."""
     return next((e for e in entries if not e.owner or name.startswith(f"{e.owner}.")), None)
@@ -49,10 +78,8 @@ def _owner(name: str, entries: tuple[EntryPoint, ...]) -> EntryPoint | None:
 
 def _largest_part(name: str, program: Program) -> str:
     """The outermost module around a parameter of which nothing is read; else the parameter."""
-    unread = {*program.unreached}
-    read = [
-        e.name for e in program.state.values() if e.name not in unread and e.kind == "parameter"
-    ]
+    used = _read(program)
+    read = [e.name for e in program.state.values() if e.name in used and e.kind == "parameter"]
     steps = name.split(".")
     parts = (".".join(steps[:length]) for length in range(1, len(steps)))
     return next((p for p in parts if not any(r.startswith(f"{p}.") for r in read)), name)

@@ -231,11 +231,6 @@ class Resize:
     inputs: Sequence[Extension] = ()
     outputs: Sequence[Extension] = ()
 
-    @property
-    def changes_sizes(self) -> bool:
-        """Whether any axis has another size afterwards."""
-        return any(self.old_shape(name) != self.new_shape(name) for name in self.tensors)
-
     def old_shape(self, name: str) -> tuple[int, ...]:
         """The shape of a state entry before."""
         return tuple(a.new_size if self.inverse else a.size for a in self.tensors[name])

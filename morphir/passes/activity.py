@@ -3,12 +3,15 @@
     PRUNE-2   s[i] = mean |x[i]| / (mean over all units k of mean |x[k]|), over rows and positions
 
 It is that of Sokar et al. 2023, eq. 1. Where units are read in several places the largest counts:
-a unit that is silent in one of them is not dormant.
+a unit that is silent in one of them is not dormant. Every layer and direction of a recurrent layer
+is a place of its own, where the units are its states (`hidden.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +19,27 @@ import torch
 
 from morphir.errors import RefusalError
 from morphir.ir import Program, Value, is_of_train_mode
+from morphir.ir.graph import Argument
+from morphir.ops.replay import evaluate
 from morphir.passes.data import Data, run_on
-from morphir.passes.units import Term, Units
+from morphir.passes.hidden import is_recurrent, reader, states
+from morphir.passes.units import Term, Total, Units
 
 Scores = npt.NDArray[np.float64]
-Values = Mapping[Value, torch.Tensor]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Values:
+    """What was computed on data.
+
+    Attributes:
+        found: The values that were.
+        state: State entry to the numbers that they were computed with.
+    """
+
+    found: Mapping[Value, torch.Tensor]
+    state: Mapping[str, torch.Tensor]
 
 
 def values_on(
@@ -43,7 +62,7 @@ def values_on(
         for name, graph in program.graphs.items():
             if name in data and not is_of_train_mode(name):
                 found |= run_on(graph, state, data[name]).values
-    return found
+    return Values(found, state)
 
 
 def scores_of(units: Units, values: Values) -> Scores:
@@ -54,7 +73,8 @@ def scores_of(units: Units, values: Values) -> Scores:
         values: What was computed on data.
 
     Raises:
-        RefusalError: Nothing that was computed on them is read.
+        RefusalError: Nothing that was computed on them is read, or a call that is no recurrent
+            layer reads what no graph shows.
     """
     read = [*_read(units, values)]
     if not read:
@@ -69,12 +89,39 @@ def scores_of(units: Units, values: Values) -> Scores:
 
 def _read(units: Units, values: Values) -> Iterator[tuple[Term, torch.Tensor]]:
     for total in units.totals:
-        terms = [term for term in total.terms if term.tensor in values]
+        if total.is_hidden:
+            yield from _hidden(units, total, values)
+            continue
+        terms = [term for term in total.terms if term.tensor in values.found]
         for term in [term for term in terms if not term.is_split] or terms:
             assert isinstance(term.tensor, Value)
-            tensor = values[term.tensor]
+            tensor = values.found[term.tensor]
             if tensor.shape[term.axis] == len(term.units):
                 yield term, tensor.detach().double().abs()
+
+
+def _hidden(units: Units, total: Total, values: Values) -> Iterator[tuple[Term, torch.Tensor]]:
+    """What a call reads inside of itself."""
+    node = total.node
+    if not is_recurrent(node):
+        raise RefusalError(
+            f"no activations of the units of {units.name!r} can be measured: {node.op} multiplies "
+            "with numbers that it does not return",
+            nodes=[units.name],
+            suggestions=["no data="],
+        )
+
+    def read(argument: Argument) -> Any:
+        return evaluate(argument, values.found, values.state)
+
+    if node.outputs[0] in values.found:
+        weight = reader(node)
+        name = weight.name if weight.origin == "state" else weight
+        column = next(term for term in total.terms if term.tensor == name)
+        with torch.no_grad():
+            sizes = [state.double().abs() for state in states(node, read)]
+        for size in sizes:
+            yield Term(name, size.dim() - 1, column.units, is_split=False), size
 
 
 def _score(term: Term, size: torch.Tensor, count: int) -> Scores:

@@ -50,6 +50,11 @@ class MorphismPass(ABC):
         """The grade that the pass promises; a weaker verdict is an error."""
         return Grade.PROVED
 
+    @property
+    def stages(self) -> tuple[MorphismPass, ...]:
+        """The passes that it is carried out as, one after the other."""
+        return (self,)
+
     def requires(self, program: Program) -> Refusal | None:
         """Says why the program does not fit, or None when it does; only looks at it.
 

@@ -4,7 +4,8 @@
                 nothing, until every axis has none left or a single unit
     COMPACT-2   units that are copies of one another are one, and what reads them has the sum of
                 what read each:  sum_j w[:, j] x = (sum_j w[:, j]) x  where all x[j] = x
-    COMPACT-3   compacting after a widening by copies gives the old weights back, bit for bit
+    COMPACT-3   compacting after widenings by copies and by fresh units gives the old weights back,
+                bit for bit
 
 Merging is a widening read backwards, and is checked as one: the old model has to be the new one,
 widened (CERT-15).
@@ -21,11 +22,13 @@ import numpy as np
 
 from morphir.axes import AxisGroups
 from morphir.errors import RefusalError
-from morphir.ir import FRESH, AxisMap, Grade, Program, Resize, Rewriter
+from morphir.ir import AxisMap, Grade, Program, Resize, Rewriter
 from morphir.ops.forms import Atom
 from morphir.passes.base import MorphismPass
 from morphir.passes.copies import copies_in, widening_to
-from morphir.passes.units import Known, Units, without
+from morphir.passes.units import Known, Units, some, without
+
+Axes = Mapping[Atom, Units]
 
 
 @final
@@ -35,9 +38,9 @@ class CompactPass(MorphismPass):
 
     Args:
         merge_copies: Whether units that are copies of one another, with the same incoming numbers,
-            become one, whose outgoing numbers are the sums of theirs. It undoes a widening by
-            copies to the bit; sums that no float holds are rounded once, the change is then
-            `TESTED`, and the report says how far that moves the outputs.
+            become one, whose outgoing numbers are the sums of theirs, once what does nothing is
+            gone. It undoes widenings to the bit; sums that no float holds are rounded once, the
+            change is then `TESTED`, and the report says how far that moves the outputs.
 
     Raises:
         RefusalError: An option has a value that no model could fit.
@@ -56,38 +59,66 @@ class CompactPass(MorphismPass):
             )
 
     @property
+    def stages(self) -> tuple[MorphismPass, ...]:
+        """Removing comes first, for what does nothing may read copies, each with other numbers."""
+        return (CompactPass(), self) if self.merge_copies else (self,)
+
+    @property
     def claim(self) -> Grade:
         """`PROVED`, but for sums of copies, which may have to be rounded."""
         return Grade.TESTED if self.merge_copies else Grade.PROVED
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
-        groups = AxisGroups(program)
+        groups, known = AxisGroups(program), Known(program)
         axes = _axes(groups)
-        known = Known(program)
-        gone = _useless(axes, known)
-        merges = _merges(program, groups, axes, gone) if self.merge_copies else {}
-        maps = {leaf: without(leaf.size, units) for leaf, units in gone.items()}
-        maps = merges or _changeable(groups, maps, inverse=False)
-        if not maps:
-            return ["nothing is useless"]
-        tensors, attributes = groups.resize(maps, inverse=bool(merges))
-        for leaf, axis_map in () if merges else maps.items():
-            tensors = axes[leaf].claims(tensors, axis_map, known)
-        law = "COMPACT-2" if merges else "COMPACT-1"
-        edit = Resize(
-            "the model", law, tensors, attributes, {"init": "copy"}, inverse=bool(merges)
-        )  # fmt: skip
-        rewriter.resize(edit)
-        left = {leaf: len(units) for leaf, units in gone.items()}
-        for leaf, axis_map in maps.items():
-            left[leaf] = left.get(leaf, 0) - (
-                axis_map.source.count(FRESH) if merges else leaf.size - len(axis_map.source)
-            )
-        return [*_told(program, edit, axes, maps), *_told_left(sum(left.values()))]
+        change = _merge if self.merge_copies else _remove
+        return change(program, rewriter, groups, axes, known)
 
 
-def _axes(groups: AxisGroups) -> dict[Atom, Units]:
+def _remove(
+    program: Program, rewriter: Rewriter, groups: AxisGroups, axes: Axes, known: Known
+) -> Sequence[str]:
+    """Removes what is useless (COMPACT-1)."""
+    gone = _useless(axes, known)
+    wanted = {leaf: without(leaf.size, units) for leaf, units in gone.items()}
+    maps = _changeable(groups, wanted, inverse=False)
+    if not maps:
+        return ["nothing is useless"]
+    tensors, attributes = groups.resize(maps)
+    for leaf, axis_map in maps.items():
+        tensors = axes[leaf].claims(tensors, axis_map, known)
+    edit = Resize("the model", "COMPACT-1", tensors, attributes, {"init": "copy"})
+    rewriter.resize(edit)
+    left = sum(len(units) for leaf, units in gone.items() if leaf not in maps)
+    return [*_told(program, edit, axes, maps), *_told_left(left)]
+
+
+def _merge(
+    program: Program, rewriter: Rewriter, groups: AxisGroups, axes: Axes, known: Known
+) -> Sequence[str]:
+    """Undoes the widenings that would have made the copies (COMPACT-2)."""
+    wanted, guessed = {}, {}
+    for leaf, units in axes.items():
+        first = copies_in(units, known)
+        if any(of != unit for unit, of in enumerate(first)):
+            wanted[leaf], guessed[leaf] = widening_to(units, known, first)
+    maps = _changeable(groups, wanted, inverse=True)
+    if not maps:
+        return ["nothing is there twice"]
+    tensors, attributes = groups.resize(maps, inverse=True)
+    edit = Resize("the model", "COMPACT-2", tensors, attributes, {"init": "copy"}, inverse=True)
+    rewriter.resize(edit)
+    told_guessed = [
+        f"{axes[leaf].name}: the parts of units {some(guessed[leaf])} are in no one ratio, so "
+        "their moments, other than of gradients, are estimates (STATE-18)"
+        for leaf in maps
+        if guessed[leaf]
+    ]
+    return [*_told(program, edit, axes, maps), *told_guessed]
+
+
+def _axes(groups: AxisGroups) -> Axes:
     """The axes that may change."""
     found = {}
     for leaf, group in groups.groups.items():
@@ -99,8 +130,8 @@ def _axes(groups: AxisGroups) -> dict[Atom, Units]:
     return found
 
 
-def _useless(axes: Mapping[Atom, Units], known: Known) -> dict[Atom, list[int]]:
-    """The units that contribute nothing, and then do not, one of each axis excepted (COMPACT-1).
+def _useless(axes: Axes, known: Known) -> dict[Atom, list[int]]:
+    """The units that contribute nothing, and then do not, but for those that stay (COMPACT-1).
 
     The numbers of those that were found are taken for zero, so that others are found by them; the
     last axes come first, since most units die of not being read.
@@ -111,9 +142,10 @@ def _useless(axes: Mapping[Atom, Units], known: Known) -> dict[Atom, list[int]]:
         before = sum(map(len, gone.values()))
         for leaf, units in reversed(axes.items()):
             found = np.flatnonzero(units.dead(known)).tolist()
-            kept = found[: max(0, len(found) + 1 - leaf.size)]
-            new = sorted({*found} - {*kept} - {*gone[leaf]})
-            if new and len(gone[leaf]) + len(new) < leaf.size:
+            new = [unit for unit in found if unit not in gone[leaf]]
+            most = leaf.size - units.fewest - len(gone[leaf])
+            new = new[max(0, len(new) - most) :]
+            if new:
                 units.clear(known, new)
                 gone[leaf] = sorted([*gone[leaf], *new])
         if sum(map(len, gone.values())) == before:
@@ -127,23 +159,6 @@ def _can_lose(units: Units) -> bool:
     except RefusalError:
         return False
     return True
-
-
-def _merges(
-    program: Program,
-    groups: AxisGroups,
-    axes: Mapping[Atom, Units],
-    gone: Mapping[Atom, Sequence[int]],
-) -> dict[Atom, AxisMap]:
-    """The widenings that would have made the copies, and what goes without a trace (COMPACT-2)."""
-    known = Known(program)
-    maps = {}
-    for leaf, units in axes.items():
-        unread = {*gone.get(leaf, ())} & {*np.flatnonzero(units.unread(known)).tolist()}
-        first = copies_in(units, known, unread)
-        if any(of != unit for unit, of in enumerate(first)):
-            maps[leaf] = widening_to(units, known, first, unread)
-    return _changeable(groups, maps, inverse=True)
 
 
 def _changeable(
@@ -163,7 +178,7 @@ def _changeable(
 
 
 def _told(
-    program: Program, edit: Resize, axes: Mapping[Atom, Units], maps: Mapping[Atom, AxisMap]
+    program: Program, edit: Resize, axes: Axes, maps: Mapping[Atom, AxisMap]
 ) -> Iterator[str]:
     for leaf, axis_map in maps.items():
         new = axis_map.size if edit.inverse else len(axis_map.source)

@@ -10,7 +10,7 @@ it needs no rounding, the certificate proves the change (CERT-16).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, final
 
 import numpy as np
@@ -96,6 +96,17 @@ class Constants:
             for node in graph.nodes:
                 if any(v.origin == "state" and v.name == name for v in node.operands):
                     yield node
+
+
+def together(folds: Iterable[Fold]) -> list[Fold]:
+    """The same with one for each bias: what is left out along two axes is taken over once."""
+    found: dict[tuple[str, str], Fold] = {}
+    for fold in folds:
+        key = fold.weight, fold.bias
+        known = found.get(key, fold)
+        both = zip(known.constants, fold.constants, strict=True)
+        found[key] = Fold(*key, tuple(one or other for one, other in both))
+    return [*found.values()]
 
 
 def _values(total: Total) -> list[Term]:

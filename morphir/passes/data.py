@@ -29,6 +29,8 @@ def run_on(graph: Graph, state: Mapping[str, torch.Tensor], arguments: Arguments
             f"data= has {len(given)} tensors for {graph.name!r}, which takes {expected}",
             suggestions=["data= in the form of example_inputs="],
         )
+    for tensor in given:
+        _check_numbers(tensor)
     try:
         return replay(graph, state, given)
     except (Unreplayable, RuntimeError, ValueError, TypeError) as error:
@@ -36,3 +38,12 @@ def run_on(graph: Graph, state: Mapping[str, torch.Tensor], arguments: Arguments
             f"{graph.name!r} can't be run on data=: {error}",
             suggestions=["data= in the form of example_inputs="],
         ) from error
+
+
+def _check_numbers(tensor: torch.Tensor) -> None:
+    """Nothing follows from no rows, and from NaN anything might."""
+    shape = tuple(tensor.shape)
+    if not tensor.numel():
+        raise RefusalError(f"data= has a tensor of shape {shape}, which is empty")
+    if not bool(tensor.isfinite().all()):
+        raise RefusalError(f"data= has a tensor of shape {shape} that is not finite everywhere")

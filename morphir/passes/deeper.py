@@ -26,7 +26,7 @@ from morphir.ir import Program, Rewriter
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.placed import Options, Placement, record_block
 from morphir.passes.placement import place
-from morphir.passes.sites import module_names, resolve
+from morphir.passes.sites import calls_at, module_names, resolve
 from morphir.passes.surroundings import Surroundings
 from morphir.randomness import derive_seed
 
@@ -113,7 +113,9 @@ class DeeperPass(MorphismPass):
 
     def _placements(self, program: Program) -> dict[str, Placement] | Refusal:
         """Where the blocks go, by the module named; all are exact in the program as it is."""
-        names = resolve(self.at, program)
+        names = resolve(
+            self.at, program, lambda name: not isinstance(calls_at(program, name), Refusal)
+        )
         if isinstance(names, Refusal):
             return names
         around = Surroundings(program)

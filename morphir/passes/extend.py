@@ -96,7 +96,9 @@ class ExtendInputPass(MorphismPass):
         names = dict.fromkeys(v.name for graph in program.graphs.values() for v in graph.inputs)
         if self.at in names:
             return self._features(groups, self.at, ends)
-        modules = resolve(self.at, program)
+        modules = resolve(
+            self.at, program, lambda name: _works(lambda: replace(self, at=name)._plan(groups))
+        )
         if isinstance(modules, Refusal):
             raise RefusalError(
                 f"there is no input {self.at!r}, and {modules.reason}",
@@ -192,10 +194,10 @@ class ExtendOutputPass(MorphismPass):
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Changes the axes."""
-        names = resolve(self.at, program)
+        groups = AxisGroups(program)
+        names = resolve(self.at, program, lambda name: replace(self, at=name).fits(groups))
         if isinstance(names, Refusal):
             raise RefusalError(names.reason, nodes=names.nodes, suggestions=names.suggestions)
-        groups = AxisGroups(program)
         try:
             edit = self._plan(groups, names)
         except MisfitError as misfit:

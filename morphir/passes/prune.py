@@ -38,7 +38,7 @@ from morphir.passes.activity import Scores, Values, scores_of, values_on
 from morphir.passes.anew import biases_in, told_dormant
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.bounds import Bounds, bounds_of, is_box
-from morphir.passes.constants import Constants
+from morphir.passes.constants import Constants, together
 from morphir.passes.data import Data
 from morphir.passes.refusals import about
 from morphir.passes.sites import resolve
@@ -88,7 +88,7 @@ class PruneDormantPass(MorphismPass):
 
     def __post_init__(self) -> None:
         for name in ("at", "units"):
-            if isinstance(getattr(self, name), list | range):
+            if isinstance(getattr(self, name), list | range | set | frozenset):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         if isinstance(self.at, tuple) and not all(isinstance(each, str) for each in self.at):
             fits = False
@@ -99,6 +99,7 @@ class PruneDormantPass(MorphismPass):
             "units": self.units is None
             or (
                 isinstance(self.at, str)
+                and isinstance(self.units, tuple)
                 and bool(self.units)
                 and all(type(unit) is int and unit >= 0 for unit in self.units)
             ),
@@ -140,7 +141,7 @@ class PruneDormantPass(MorphismPass):
         if self.mode == "remove":
             for site in sites:
                 tensors = site.units.claims(tensors, maps[site.units.leaf], known)
-        folds = [fold for site in sites for fold in site.folds]
+        folds = together(fold for site in sites for fold in site.folds)
         for fold in folds:
             for name in (fold.weight, fold.bias):
                 same = tuple(map(Mapped, program.state[name].type.sizes(1)))
@@ -212,7 +213,7 @@ class PruneDormantPass(MorphismPass):
                 if group.reason is None and group.state and leaf.size > 1:
                     yield "", [leaf]
             return
-        names = resolve(self.at, program)
+        names = resolve(self.at, program, groups.has_free)
         if isinstance(names, Refusal):
             raise RefusalError(names.reason, nodes=names.nodes, suggestions=names.suggestions)
         forms = [groups.features(name) for name in names]
@@ -245,12 +246,26 @@ class PruneDormantPass(MorphismPass):
         if self.units is not None:
             self._check_known(score, activity, constants or Constants(program, units, known))
             score[[unit for unit in range(size) if unit not in self.units]] = np.inf
-        most = min(int(self.max_fraction * size), size - self.min_width)
+        fewest = self.min_width
+        if self.mode == "remove":
+            fewest = max(fewest, units.fewest)
+        most = max(0, min(int(self.max_fraction * size), size - fewest))
+        self._check_count(units, most)
         order = [int(unit) for unit in np.argsort(score, kind="stable") if score[unit] < np.inf]
-        gone = sorted(order[: max(most, 0)])
+        gone = sorted(order[:most])
         folded = [unit for unit in gone if score[unit] == -1]
         folds = () if constants is None or not folded else constants.folds(folded)
         return _Site(units, gone, folds, any(score[unit] >= 0 for unit in gone))
+
+    def _check_count(self, units: Units, most: int) -> None:
+        named = sorted({*(self.units or ())})
+        if len(named) > most:
+            raise RefusalError(
+                f"{len(named)} of {units.leaf.size} units of {units.name} are named, of which "
+                f"{most} may go (max_fraction={self.max_fraction:g}, min_width={self.min_width})",
+                nodes=[str(self.at)],
+                suggestions=[f"units={named[:most]}"] if most else [],
+            )
 
     def _check_known(self, score: Scores, activity: Scores | None, constants: Constants) -> None:
         for unit in self.units or ():

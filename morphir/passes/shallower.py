@@ -75,7 +75,9 @@ class ShallowerPass(MorphismPass):
 
     def requires(self, program: Program) -> Refusal | None:
         """Refuses names that mean no module; what each of them computes is seen in `rewrite`."""
-        names = None if self.at is None else resolve(self.at, program)
+        if self.at is None:
+            return None
+        names = resolve(self.at, program, lambda name: isinstance(_removal(program, name), Removal))
         return names if isinstance(names, Refusal) else None
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Final
 
 from morphir.ir import Call, Graph, Program
@@ -14,10 +15,17 @@ _SHOWN: Final = 3
 _NEVER_CALLED: Final = ("ModuleList", "ModuleDict", None)
 
 
-def resolve(at: str | Sequence[str], program: Program) -> list[str] | Refusal:
+def resolve(
+    at: str | Sequence[str], program: Program, fits: Callable[[str], bool] = bool
+) -> list[str] | Refusal:
     """Resolves qualified names and globs to module names, in the order of the model.
 
     A module that is registered several times goes by its first name.
+
+    Args:
+        at: The names and globs.
+        program: Of which model.
+        fits: At which names the pass can be asked; only these are suggested.
 
     Returns:
         The names, or why a pattern means none, with the nearest names that exist.
@@ -27,16 +35,18 @@ def resolve(at: str | Sequence[str], program: Program) -> list[str] | Refusal:
     aliases = {other: name for name, others in program.shared.items() for other in others}
     patterns = [aliases.get(each, each) for each in ([at] if isinstance(at, str) else at)]
     if not patterns:
-        return Refusal("at= is empty, expected qualified module names", suggestions=_some(names))
+        reason = "at= is empty, expected qualified module names"
+        return Refusal(reason, suggestions=_some(filter(fits, names)))
     for pattern in patterns:
         if pattern == "":
             reason = "at='' is the whole model, whose output nothing follows"
-            return Refusal(reason, suggestions=_some(names))
+            return Refusal(reason, suggestions=_some(filter(fits, names)))
         matches = [pattern] if pattern in names else [n for n in names if fnmatchcase(n, pattern)]
         if not matches:
-            near = difflib.get_close_matches(pattern, names, _SHOWN, 0.4) or names[:_SHOWN]
+            near = difflib.get_close_matches(pattern, names, max(1, len(names)), 0.4)
+            suggestions = _some(filter(fits, near)) or _some(filter(fits, names))
             reason = f"there is no module {pattern!r} in {program.model}"
-            return Refusal(reason, suggestions=_some(near))
+            return Refusal(reason, suggestions=suggestions)
         found |= dict.fromkeys(matches)
     return [*found]
 
@@ -47,8 +57,8 @@ def module_names(program: Program) -> list[str]:
     return [name for name in dict.fromkeys((*program.modules, *called)) if name]
 
 
-def _some(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"at={name!r}" for name in names[:_SHOWN])
+def _some(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"at={name!r}" for name in islice(names, _SHOWN))
 
 
 def calls_at(program: Program, name: str) -> list[tuple[Graph, Call]] | Refusal:

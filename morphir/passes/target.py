@@ -91,21 +91,25 @@ class Target:
         times = max(2, -(-self.size // size))
         return [*sorted(near - {self.size}), *(size * k for k in range(times, times + _TRIED))]
 
-    def jointly(self, groups: AxisGroups) -> Iterator[int]:
+    def jointly(self, groups: AxisGroups) -> list[int]:
         """The nearest sizes from the wanted one on to which all can change in proportion.
+
+        The nearest multiple is among them: where a mean runs over the units, no other will do.
 
         Args:
             groups: The groups of the program.
         """
         size, more = self.form.size, self.size - self.form.size
+        found: set[int] = set()
         for leaf in (leaf for leaf, step in self._steps(groups).items() if step):
             try:
                 joint = groups.companions({leaf: 2 * leaf.size})
             except RefusalError:
                 continue
-            each = (_size(self.form, joint) - size) // gcd(*(other.size for other in joint))
+            each = (size_of(self.form, joint) - size) // gcd(*(other.size for other in joint))
             if each > 0 and more > 0:
-                yield size - -more // each * each
+                found |= {size - -more // step * step for step in (each, size)}
+        return sorted(found)
 
     def check(self, sizes: Mapping[Atom, int]) -> None:
         """Checks that the axis has its new size when leaves have theirs.
@@ -113,7 +117,7 @@ class Target:
         Raises:
             RefusalError: It has another.
         """
-        found = _size(self.form, sizes)
+        found = size_of(self.form, sizes)
         if found != self.size:
             raise RefusalError(
                 f"{self.module!r} would have {found} {self._what} when all has changed that has "
@@ -189,10 +193,11 @@ def _each(form: Form, leaf: Atom) -> int:
     return _each(inside[0], leaf) * (form.size // inside[0].size)
 
 
-def _size(form: Form, sizes: Mapping[Atom, int]) -> int:
+def size_of(form: Form, sizes: Mapping[Atom, int]) -> int:
+    """The size of a form when leaves have their new sizes."""
     if isinstance(form, Atom):
         return sizes.get(form, form.size)
-    parts = (_size(part, sizes) for part in parts_of(form))
+    parts = (size_of(part, sizes) for part in parts_of(form))
     return sum(parts) if isinstance(form, Sum) else prod(parts)
 
 

@@ -2,7 +2,8 @@
 
 A unit reaches the rest of a model only where units are summed: in the columns of a Linear, in
 `q @ k`, in a plain sum. It is dead if in each of these places something is zero that it is
-multiplied with: stored numbers, or a value that is zero whatever the input (FACT-4).
+multiplied with: stored numbers, or a value that is zero whatever the input (FACT-4). A recurrent
+layer is many places in one call, since all its layers and directions share one axis.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from morphir.ir import (
 from morphir.ops import DEFAULT_TABLE
 from morphir.ops.box import propagate_boxes
 from morphir.ops.box_rules import Box
-from morphir.ops.forms import Atom, Form, Product, parts_of
+from morphir.ops.forms import Atom, Form
+from morphir.passes.hidden import fewest_units
+from morphir.passes.labels import Labels, labels_of
 
-Labels = npt.NDArray[np.int64]  # the unit at each position of an axis, -1 for none
 Flags = npt.NDArray[np.bool_]
 Bounds = Mapping[str, tuple[float, float]]
 
@@ -124,11 +126,14 @@ class Total:
     Attributes:
         node: The call.
         terms: What is multiplied there, unit by unit, as far as the call shows.
+        factors: The same in sets: where all of one set is zero, so is what the unit contributes. A
+            Linear has two sets of one; the weights that read one state are a set together.
         is_hidden: Whether there is more: a recurrent layer multiplies with a state of its own.
     """
 
     node: Node
     terms: tuple[Term, ...]
+    factors: tuple[tuple[Term, ...], ...]
     is_hidden: bool
 
 
@@ -164,6 +169,12 @@ class Units:
         return str(self._groups.groups[self.leaf].state[0].tensor)
 
     @cached_property
+    def fewest(self) -> int:
+        """How many units have to stay."""
+        hidden = [fewest_units(total.node) for total in self.totals if total.is_hidden]
+        return min(self.leaf.size, max(hidden, default=1))
+
+    @cached_property
     def totals(self) -> tuple[Total, ...]:
         """Where the units are summed."""
         return tuple(self._totals())
@@ -177,11 +188,15 @@ class Units:
                 if site.output:
                     splits.append(is_split)
                 else:
-                    units = _labels(self._forms[spot.tensor, spot.axis], self.leaf, spot.place)
+                    units = labels_of(self._forms[spot.tensor, spot.axis], self.leaf, spot.place)
                     inside.append(Term(spot.tensor, spot.axis, units, is_split))
-            if any(term.is_split for term in inside) and not any(splits):
-                terms = [term for term in inside if term.is_split or not splits]
-                yield Total(reading.step.node, tuple(terms), bool(splits))
+            # What a way splits is zero in a fresh unit, and the call is what it was without it.
+            ways = [zip(inside, way, strict=False) for way in reading.role.ways]
+            factors = [tuple(term for term, of in way if of == "split") for way in ways]
+            if any(term.is_split for term in inside) and not any(splits) and all(factors):
+                is_hidden = len(factors) == 1 and len(factors[0]) < len(reading.sites)
+                terms = [term for term in inside if term.is_split or not is_hidden]
+                yield Total(reading.step.node, tuple(terms), tuple(factors), is_hidden)
 
     @cached_property
     def _forms(self) -> dict[tuple[str | Value, int], Form]:
@@ -196,7 +211,7 @@ class Units:
         return [
             Term(
                 spot.tensor, spot.axis,
-                _labels(self._forms[spot.tensor, spot.axis], self.leaf, spot.place),
+                labels_of(self._forms[spot.tensor, spot.axis], self.leaf, spot.place),
                 polarities.of(spot) == "split",
             )
             for spot in spots
@@ -213,10 +228,10 @@ class Units:
     def alive(self, total: Total, known: Known) -> Flags:
         """Which units may contribute something to a sum."""
         is_hidden = any(each.is_hidden for each in self.totals)
-        terms = [t for t in total.terms if not is_hidden or _is_stored_split(t)]
         found = np.ones(self.leaf.size, bool)
-        for term in terms:
-            found &= self._nonzero(term, known)
+        for factor in total.factors:
+            if not is_hidden or all(map(_is_stored_split, factor)):
+                found &= np.any([self._nonzero(term, known) for term in factor], axis=0)
         return found
 
     def _nonzero(self, term: Term, known: Known) -> Flags:
@@ -290,27 +305,3 @@ def _copied(change: TensorChange, axis_map: AxisMap) -> TensorChange:
                 return each
 
     return tuple(map(flipped, change))
-
-
-def _labels(form: Form, leaf: Atom, place: int) -> Labels:
-    """The unit at each position of an axis, in one of the leaf's places, counted from the left."""
-    count = 0
-
-    def read(form: Form) -> Labels:
-        nonlocal count
-        if isinstance(form, Atom):
-            if form is not leaf:
-                return np.full(form.size, -1)
-            count += 1
-            return np.arange(form.size) if count - 1 == place else np.full(form.size, -1)
-        each = [read(part) for part in parts_of(form)]
-        return _multiplied(each) if isinstance(form, Product) else np.concatenate(each)
-
-    return read(form)
-
-
-def _multiplied(factors: Sequence[Labels]) -> Labels:
-    found = np.full(1, -1)
-    for factor in factors:
-        found = np.maximum(found[:, None], factor[None, :]).ravel()
-    return found

@@ -31,6 +31,7 @@ from morphir.passes.gradmax import Loss, Search
 from morphir.passes.refusals import about
 from morphir.passes.sites import resolve
 from morphir.passes.target import Target
+from morphir.passes.told import told
 from morphir.shares import widened
 
 Init = Literal["copy", "fresh", "gradmax"]
@@ -117,7 +118,8 @@ class WiderPass(MorphismPass):
         if self.init != "copy":  # a replay of the lineage has no data: where these decide, it draws
             spec |= {"init": "fresh", "zero": biases_in(program, tensors)}
         given: dict[str, Any] = {}
-        notes = [f"{change} ({law})" for change in _told(groups, names, maps)]
+        changes = told(groups, names, maps, heads=self.heads is not None)
+        notes = [f"{change} ({law})" for change in changes]
         for chains in self._chains(groups, maps, tensors):
             assert self.loss is not None
             search = Search(program, chains, tensors)
@@ -128,11 +130,19 @@ class WiderPass(MorphismPass):
         return [*notes, f"{len(tensors)} tensors of another shape"]
 
     def _plan(self, program: Program) -> tuple[list[str], AxisGroups, dict[Atom, AxisMap]]:
-        names = resolve(self.at, program)
+        groups = AxisGroups(program)
+        names = resolve(self.at, program, lambda name: self._may_change(groups, name))
         if isinstance(names, Refusal):
             raise RefusalError(names.reason, nodes=names.nodes, suggestions=names.suggestions)
-        groups = AxisGroups(program)
         return names, groups, self.maps(groups, names)
+
+    def _may_change(self, groups: AxisGroups, name: str) -> bool:
+        """Whether a module has the axis that is asked for, and a group of it is free."""
+        try:
+            form = Target.of(groups, name, self.width, self.heads).form
+        except RefusalError:
+            return False
+        return any(groups.groups[leaf].reason is None for leaf in atoms_in(form))
 
     def maps(self, groups: AxisGroups, names: Sequence[str]) -> dict[Atom, AxisMap]:
         """The maps of the leaves that change.
@@ -187,45 +197,50 @@ class WiderPass(MorphismPass):
         found = [*islice(self._working(groups, target), _SHOWN)]
         last = self._jointly(groups, target)
         heads = target.as_heads(groups)
-        if heads is not None and self._works(groups, name, {"width": None, "heads": heads}):
+        if heads is not None and self._tried(groups, name, {"width": None, "heads": heads}):
             last.append(f"heads={heads} in place of width=")
         return about(refusal, name, first=found, last=last)
 
     def _jointly(self, groups: AxisGroups, target: Target) -> list[str]:
         """What `joint=True` would do, for the nearest size for which it does something."""
-        other = replace(self, joint=True)
         for size in (target.size, *target.jointly(groups)) if not self.joint else ():
-            try:
-                maps = other._site(groups, replace(target, size=size))
-            except RefusalError:
-                continue
-            if len(maps) < 2:  # it needs nothing else
-                continue
-            sizes = {leaf: len(axis_map.source) for leaf, axis_map in maps.items()}
-            option = "" if size == target.size else f"{target.option}={size}, "
-            return [groups.proposal(sizes), f"{option}joint=True"]
+            for kind in self._kinds():
+                other = self._other({target.option: size, **kind, "joint": True})
+                maps = self._tried(groups, target.module, other)
+                if len(maps) > 1:  # else it needs nothing else
+                    sizes = {leaf: len(axis_map.source) for leaf, axis_map in maps.items()}
+                    return [groups.proposal(sizes), _typed(other)]
         return []
 
     def _working(self, groups: AxisGroups, target: Target) -> Iterator[str]:
         """Other options that would do: units of another kind, other sizes."""
-        kinds = ("gradmax", "fresh", "copy")
-        easier = kinds[kinds.index(self.init) + 1 :]
-        others = [{"init": kind, "data": None, "loss": None} for kind in easier]
         jointly = target.jointly(groups) if self.joint else ()
         for size in dict.fromkeys((target.size, *jointly, *target.others(groups))):
-            for more in ({}, *others):
-                options = {target.option: size, **more}
-                other = {k: v for k, v in options.items() if v != getattr(self, k)}
-                if other and self._works(groups, target.module, other):
-                    yield ", ".join(f"{key}={value!r}" for key, value in other.items())
+            for kind in self._kinds():
+                other = self._other({target.option: size, **kind})
+                if other and self._tried(groups, target.module, other):
+                    yield _typed(other)
                     break
 
-    def _works(self, groups: AxisGroups, name: str, options: Mapping[str, Any]) -> bool:
+    def _kinds(self) -> list[dict[str, Any]]:
+        """The options of this kind of units, and of those that ask for less."""
+        kinds = ("gradmax", "fresh", "copy")
+        easier = kinds[kinds.index(self.init) + 1 :]
+        return [{}, *({"init": kind, "data": None, "loss": None} for kind in easier)]
+
+    def _other(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of some options that are not as they are."""
+        return {key: value for key, value in options.items() if value != getattr(self, key)}
+
+    def _tried(
+        self, groups: AxisGroups, name: str, options: Mapping[str, Any]
+    ) -> dict[Atom, AxisMap]:
+        """The maps that other options give one module, none where these are refused."""
         other = replace(self, **options)
         try:
-            return bool(other._site(groups, Target.of(groups, name, other.width, other.heads)))
+            return other._site(groups, Target.of(groups, name, other.width, other.heads))
         except RefusalError:
-            return False
+            return {}
 
     def _map(self, name: str, size: int, new: int) -> AxisMap:
         if self.init != "copy":
@@ -242,40 +257,12 @@ class WiderPass(MorphismPass):
         return [Chains(groups, leaf, tensors) for leaf in maps if self.init == "gradmax"]
 
 
-def _told(groups: AxisGroups, names: Sequence[str], maps: Mapping[Atom, AxisMap]) -> Iterator[str]:
-    """What becomes of the modules that were asked for, and of what changes with them."""
-    found: dict[str, list[AxisMap]] = {}
-    for leaf, axis_map in maps.items():
-        of = [name for name in names if leaf in _features(groups, name)]
-        label = ", ".join(of) or _number(groups, leaf) or ", ".join(names)
-        found.setdefault(label, []).append(axis_map)
-    for label, changed in found.items():
-        old, new = (" and ".join(map(str, s)) for s in zip(*map(_sizes, changed), strict=True))
-        yield f"{label}: {old} -> {new} units"
-
-
-def _number(groups: AxisGroups, leaf: Atom) -> str:
-    """Where the number of units of a leaf stands: an attribute, or the first tensor's module."""
-    attribute = groups.attribute_of(leaf)
-    if attribute is not None:
-        return f"{attribute.module}.{attribute.name}".removeprefix(".")
-    places = (place.tensor for place in groups.groups[leaf].state)
-    return next((name.rpartition(".")[0] for name in places if isinstance(name, str)), "")
-
-
-def _sizes(axis_map: AxisMap) -> tuple[int, int]:
-    return axis_map.size, len(axis_map.source)
-
-
-def _features(groups: AxisGroups, name: str) -> set[Atom]:
-    try:
-        return {*atoms_in(groups.features(name))}
-    except RefusalError:  # a module with an attention in it has none of its own
-        return set()
+def _typed(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in options.items())
 
 
 def _is_size(value: object) -> bool:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value < 2**31
 
 
 _EXPECTED = {

@@ -27,6 +27,7 @@ from morphir.ir import (
     state_within,
 )
 from morphir.ir.types import dtype_name
+from morphir.randomness import kept_random_state
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -161,7 +162,8 @@ class Plan:
         return tuple(each for stage in self.stages for each in stage.removed)
 
     def __str__(self) -> str:
-        from morphir.planned.table import plain
+        with kept_random_state():  # the first import of rich draws a number from Python's
+            from morphir.planned.table import plain
 
         return plain(self)
 
@@ -173,7 +175,8 @@ class Plan:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        from morphir.planned.table import html
+        with kept_random_state():
+            from morphir.planned.table import html
 
         return html(self)
 

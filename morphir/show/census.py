@@ -107,11 +107,17 @@ class Census:
         Raises:
             RefusalError: There is no such module, or one of them has no output features.
         """
-        modules = resolve(at, self.program)
+        modules = resolve(at, self.program, self._has_features)
         if isinstance(modules, Refusal):
             raise RefusalError(modules.reason, nodes=modules.nodes, suggestions=modules.suggestions)
         groups = (group for module in modules for group in self._groups.of(module))
         return tuple(dict.fromkeys(self._names[group.atom] for group in groups))
+
+    def _has_features(self, module: str) -> bool:
+        try:
+            return bool(self._groups.of(module))
+        except RefusalError:
+            return False
 
     def dims(self, tensor: Tensor, type: TensorType | None) -> tuple[Dim, ...]:
         """The dimensions of a state entry (by name) or of another value."""

@@ -84,10 +84,9 @@ class Transport:
             RefusalError: A rule is for no optimizer, or of no kind.
         """
         self._optimizers, self._model = optimizers, model
+        _check_rules({} if rules is None else rules)
         self._rules = {**_RULES, **(rules or {})}
         self._old: list[tuple[dict[str, Any], str, Any]] = []
-        for kind, entries in (rules or {}).items():
-            _check_rule(kind, entries)
 
     def check(self, edit: Resize) -> None:
         """Refuses before anything changes.
@@ -219,9 +218,26 @@ def _merged(old: torch.Tensor, change: TensorChange, kind: StateKind, start: flo
         return pulled_back(old, change, kind, start)
 
 
-def _check_rule(kind: Any, entries: Mapping[str, Any]) -> None:
+def _check_rules(rules: Any) -> None:
+    if not isinstance(rules, Mapping):
+        raise _no_rules(rules)
+    for kind, entries in rules.items():
+        _check_rule(kind, entries)
+
+
+def _no_rules(found: Any) -> RefusalError:
+    return RefusalError(
+        f"state_rules= maps classes of optimizers to what the entries of their state are, found "
+        f"{found!r}",
+        suggestions=['state_rules={MyOptimizer: {"momentum": "gradient"}}'],
+    )
+
+
+def _check_rule(kind: Any, entries: Any) -> None:
     if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
-        raise RefusalError(f"state_rules= maps classes of optimizers to kinds, found {kind!r}")
+        raise _no_rules(kind)
+    if not isinstance(entries, Mapping):
+        raise _no_rules(entries)
     for entry, each in entries.items():
         if each not in STATE_KINDS:
             raise RefusalError(

@@ -65,5 +65,5 @@ def test_plan_12_what_meets_its_obligations_needs_no_companions():
 def test_plan_12_where_nothing_helps_the_first_obligation_is_the_reason():
     groups = groups_of("literal")
     (stem,) = groups.of("stem")
-    with pytest.raises(RefusalError, match="112 is written in the code"):
+    with pytest.raises(RefusalError, match="112 does not follow: it is written in the code"):
         groups.companions({stem.atom: 14})

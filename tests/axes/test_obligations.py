@@ -90,10 +90,35 @@ def test_plan_10_heads_and_head_follow_by_themselves():
 def test_plan_10_a_number_in_the_code_refuses_by_name():
     error = refusal(lambda s, x: x.view(-1, TOKENS, 12))
     assert error.reason.startswith(
-        "shape[2] of reshape would have to be 24, and 12 is written in the code (test_obligations"
+        "shape[2] of reshape would have to be 24, and 12 does not follow: it is written in the "
+        "code, or comes from a tuple, a list, a dict or int() (test_obligations"
     )
     assert error.suggestions[0].startswith("morphir.lower(model, example_inputs=...) first")
-    assert error.suggestions[1] == "read it from a shape or from an attribute of the module"
+    assert error.suggestions[1] == (
+        "a size that is read from a shape, or an integer attribute of the module, in its place"
+    )
+
+
+class Kept(nn.Module):
+    """Keeps a size in a list, in a dict, and as an attribute that it converts."""
+
+    def __init__(self, read: Callable[[Any], int]) -> None:
+        super().__init__()
+        self.sizes, self.config, self.width, self.read = [8, 3], {"width": 8}, 8, read
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x).tanh().view(-1, self.read(self)))
+
+
+@pytest.mark.parametrize(
+    "read", [lambda s: s.sizes[0], lambda s: s.config["width"], lambda s: int(s.width)]
+)
+def test_plan_10_of_a_plain_number_it_is_not_said_that_it_is_written_in_the_code(read):
+    groups = AxisGroups(morphir.trace(Kept(read), example_inputs=(torch.ones(2, 4),)))
+    leaf = groups.of("first")[0].atom
+    with pytest.raises(RefusalError, match=r"8 does not follow: .*, or comes from a tuple, a list"):
+        groups.resize({leaf: AxisMap.copies(8, [*range(8), 0])})
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,22 @@ def test_run_2_refutes_what_is_worse_than_rounding():
     assert native(before, after, x).grade is Grade.REFUTED
 
 
+def test_run_2_in_float64_nobody_can_say_which_of_two_results_is_worse():
+    """RUN-2: three terms that cancel, added in another order, and what is really another number"""
+    ones = torch.ones(4, 1, dtype=torch.float64)
+    terms = torch.tensor([0.1, 0.2, -0.3], dtype=torch.float64)
+    before, reordered = pair(
+        lambda s, x: x * ((terms[0] + terms[1]) + terms[2]),
+        lambda s, x: x * (terms[0] + (terms[1] + terms[2])),
+    )
+    assert not torch.equal(before(ones), reordered(ones))
+    assert native(before, reordered, ones).grade is Grade.UNKNOWN
+    before, close = pair(lambda s, x: x, lambda s, x: x * (1 + 2**-50))
+    assert native(before, close, ones).grade is Grade.TESTED
+    before, other = pair(lambda s, x: x, lambda s, x: x * 2)
+    assert native(before, other, ones).grade is Grade.UNKNOWN
+
+
 def test_run_2_without_a_float64_result_wants_the_same_bits():
     before, after = pair(
         lambda s, x: s.a(x),

@@ -7,6 +7,7 @@ from torch import nn
 import morphir
 from morphir import DeeperPass, WiderPass
 from morphir.frontend.unread import unread_note
+from morphir.ir import AxisMap, Mapped, Resize
 
 
 class Actor(nn.Module):
@@ -90,7 +91,27 @@ def test_several_passes_say_it_once():
 
 
 def note(model: nn.Module, *entry_points: str) -> str:
-    return unread_note(model, morphir.trace(model, example_inputs=X, entry_points=entry_points))
+    program = morphir.trace(model, example_inputs=X, entry_points=entry_points)
+    longer = {"trunk.bias": (Mapped(8, AxisMap.copies(8, [*range(8), 0])),)}
+    return unread_note(model, program, [Resize("trunk", "WIDER-1", longer, (), {})])
+
+
+class Normalised(Actor):
+    """Subtracts a mean that only `forward` reads; the long one is of another size."""
+
+    def __init__(self, width: int = 8):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+
+    def forward(self, x):
+        return self.actor(self.act(self.trunk(x)) - self.mean)
+
+
+def test_front_11_a_buffer_with_an_axis_of_a_size_that_changes_is_named():
+    """FRONT-11"""
+    assert "'mean'" in note(Normalised(), "value")
+    assert "'mean'" not in note(Normalised(1), "value")
+    assert "'mean'" not in note(Normalised(), "forward")
 
 
 def test_only_what_belongs_to_a_recorded_entry_point_is_looked_at():

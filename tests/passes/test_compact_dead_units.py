@@ -1,5 +1,6 @@
 """COMPACT-1: units that do nothing go, on every kind of net."""
 
+import random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 import morphir
-from morphir import CompactPass, Grade
+from morphir import CompactPass, Grade, PruneDormantPass
 from tests.backend.widenings import Attention, Shared
 from tests.passes.compactions import Dropping, compacted, place, silence, zero
 from tests.passes.test_random_nets import Random, step
@@ -139,6 +140,63 @@ def test_compact_1_a_recurrent_unit_that_nothing_reads(kind: type[nn.RNNBase]):
     zero(model.head.weight, slice(None), [2, 3])
     result = compacted(model, SEQUENCE)
     assert result.module.rnn.hidden_size == 5
+
+
+def stack(seed: int, draw: random.Random) -> tuple[Sequence, int, int]:
+    """A random stack, and how many of its features and hidden units somebody reads.
+
+    Its units are dead in some layers and directions, few of them in all.
+    """
+    torch.manual_seed(seed)
+    kind = draw.choice([nn.LSTM, nn.GRU, nn.RNN])
+    projected = draw.choice([0, 0, 2]) if kind is nn.LSTM else 0
+    layers, both = draw.randint(1, 3), draw.random() < 0.5
+    options = {"num_layers": layers, "bidirectional": both}
+    model = Sequence(kind, **options)
+    if projected:
+        model = Sequence(kind, **options, proj_size=projected)
+        model.head = nn.Linear(projected * (1 + both), 3)
+    names = [f"l{k}{way}" for k in range(layers) for way in ["", "_reverse"][: 1 + both]]
+    common = {unit for unit in range(6) if draw.random() < 0.3}
+    dead, unread = [], []
+    for number, name in enumerate(names):
+        dead.append(sorted(common | {unit for unit in range(6) if draw.random() < 0.3}))
+        weight = "hr" if projected else "hh"
+        zero(getattr(model.rnn, f"weight_{weight}_{name}"), slice(None), dead[-1])
+        layer, way = divmod(number, 1 + both)
+        above = [getattr(model.rnn, f"weight_ih_{n}") for n in names if f"l{layer + 1}" in n]
+        for reader in [] if projected else above or [model.head.weight]:
+            zero(reader, slice(None), [unit + 6 * way for unit in dead[-1]])
+        if layer == 0:
+            unread.append([feature for feature in range(5) if draw.random() < 0.5])
+            zero(getattr(model.rnn, f"weight_ih_{name}"), slice(None), unread[-1])
+    hidden = 6 - len(set.intersection(*map(set, dead)))
+    features = 5 - len(set.intersection(*map(set, unread)))
+    return model, max(features, 1), max(hidden, projected + 1)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # torch takes another kernel
+@pytest.mark.parametrize("seed", range(24))
+def test_compact_1_stacks_whose_layers_have_other_dead_units(seed: int):
+    """COMPACT-1: a unit goes if it is dead in every layer and direction, and the others do not"""
+    model, features, hidden = stack(seed, random.Random(seed))
+    result = compacted(model, SEQUENCE)
+    assert result.module.stem.out_features == result.module.rnn.input_size == features
+    assert result.module.rnn.hidden_size == hidden
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # torch takes another kernel
+def test_compact_1_a_projection_stays_one():
+    """COMPACT-1: torch would take a state that is as wide as its cells for one of no projection"""
+    model = Sequence(nn.LSTM, proj_size=3)
+    model.head = nn.Linear(3, 3)
+    zero(model.rnn.weight_hr_l0)
+    for pass_ in (CompactPass(), PruneDormantPass()):
+        result = morphir.transform(model, pass_, example_inputs=(SEQUENCE,))
+        assert result.report.grade is Grade.PROVED
+        assert result.module.rnn.hidden_size == 4
+        again = morphir.transform(result.module, pass_, example_inputs=(SEQUENCE,))
+        assert again.module.rnn.hidden_size == 4
 
 
 def test_compact_1_behind_dropout_and_for_every_reader():

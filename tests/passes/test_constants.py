@@ -12,8 +12,8 @@ import morphir
 from morphir import Grade, PruneDormantPass, VerificationError
 from morphir.axes import AxisGroups
 from morphir.backend import resizing
-from morphir.ir import Check
-from morphir.passes.constants import Constants
+from morphir.ir import Check, Fold
+from morphir.passes.constants import Constants, together
 from morphir.passes.units import Known, Units
 from tests.checks.resized import coarse
 from tests.passes.compactions import assert_same_state, zero
@@ -88,6 +88,42 @@ def test_prune_4_every_call_of_a_shared_layer_has_to_read_the_same(factor: float
     model = Calls(factor)
     zero(model.a.weight, 2)
     assert constants_of(model, "a").reasons == {2: reason}
+
+
+def test_prune_4_what_two_axes_leave_out_is_taken_over_once():
+    one = Fold("w", "b", (0.5, 0.25, 0.0, 0.0))
+    other = Fold("w", "b", (0.5, 0.0, 1.0, 0.0))
+    alone = Fold("v", "b", (2.0,))
+    assert together([one, alone, other]) == [Fold("w", "b", (0.5, 0.25, 1.0, 0.0)), alone]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_prune_4_channels_and_the_members_of_their_groups(seed: int):
+    """PRUNE-4: units of a depthwise convolution are constant along either axis, or along both"""
+    torch.manual_seed(seed)
+    groups, members = [(4, 2), (3, 3), (2, 4)][seed % 3]
+    tail = [nn.Flatten(), nn.Linear(groups * members * 9, 2)]
+    model = nn.Sequential(
+        nn.Conv2d(2, groups, 3), nn.ReLU(),
+        nn.Conv2d(groups, groups * members, 2, groups=groups), [nn.ReLU(), nn.Sigmoid()][seed % 2],
+        *(tail if seed % 4 > 1 else [nn.Conv2d(groups * members, 2, 2)]),
+    )  # fmt: skip
+    layer = model[2]
+    is_constant = torch.rand(groups, members) < 0.1
+    is_constant[int(torch.randint(groups, ()))] = True
+    is_constant[:, int(torch.randint(members, ()))] = True
+    rows = is_constant.flatten()
+    with torch.no_grad():
+        layer.weight[rows] = 0
+        layer.bias[rows] = torch.tensor([-1.0, 0.0, 0.5, 1.3])[torch.randint(4, (int(rows.sum()),))]
+    result = fold(model, IMAGE)
+    assert result.module[0].out_channels < groups
+    left = result.module[2].out_channels // result.module[0].out_channels
+    assert left < members
+    with torch.no_grad():
+        old = copy.deepcopy(model).double()(IMAGE.double())
+        new = copy.deepcopy(result.module).double()(IMAGE.double())
+    assert (old - new).abs().max() <= 1e-6 * old.abs().max()  # the biases are float32
 
 
 def test_prune_4_what_is_infinite_is_no_constant():

@@ -25,6 +25,8 @@ def test_data_are_run_as_the_model_runs_them():
     [
         (((), {}), "data= has 0 tensors for 'forward', which takes input"),
         (((torch.randn(5, 4),), {}), "'forward' can't be run on data="),
+        (((torch.randn(0, 3),), {}), r"a tensor of shape \(0, 3\), which is empty"),
+        (((torch.tensor([[1.0, 2.0, torch.nan]]),), {}), "that is not finite everywhere"),
     ],
 )
 def test_data_that_do_not_fit_are_one_clear_error(arguments, message: str):

@@ -53,6 +53,22 @@ class Numbered(Grouped):
         return self.out(mixed.transpose(1, 2).reshape(b, t, -1))
 
 
+class ByEinsum(Grouped):
+    """The same as a product over (group, query), of which the groups alone are kept apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.kv = 4, 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, t, _ = x.shape
+        q = self.q(x).view(b, t, self.kv, self.heads // self.kv, 3)
+        k, v = (p(x).view(b, t, self.kv, 3) for p in (self.k, self.v))
+        scores = torch.einsum("btgrd,bsgd->bgrts", q, k).softmax(-1)
+        mixed = torch.einsum("bgrts,bsgd->btgrd", scores, v)
+        return self.out(mixed.reshape(b, t, -1))
+
+
 def groups_of(model: nn.Module, *inputs: torch.Tensor) -> AxisGroups:
     return AxisGroups(morphir.trace(model, example_inputs=inputs))
 
@@ -98,6 +114,26 @@ def test_wider_5_of_queries_for_which_keys_are_repeated(init: Any, by_view: bool
         assert (model.q.out_features, model.k.out_features) == (3 * heads, 6)
     both = wide(Numbered(by_view=by_view), "k", SEQUENCE, heads=4, init=init).module
     assert (both.heads, both.kv) == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("net", "at", "heads", "told"),
+    [
+        (Grouped, "q", 8, "q: 4 -> 8 heads, 12 -> 24 features"),
+        (Grouped, "k", 4, "k: 2 -> 4 heads, 6 -> 12 features"),
+        (ByEinsum, "q", 8, "q: 2 -> 8 heads, 12 -> 48 features"),
+        (ByEinsum, "q", 4, "q: 2 -> 4 heads, 12 -> 24 features"),
+    ],
+)
+def test_wider_5_the_plan_and_the_report_say_what_was_counted(net: Any, at: str, heads: int, told):
+    """WIDER-5: where an einsum runs over (group, query), `heads=` counts the groups"""
+    model = net()
+    planned = morphir.plan(model, WiderPass(at, heads=heads), example_inputs=(SEQUENCE,))
+    assert f"{told} (WIDER-1)" in str(planned)
+    result = wide(model, at, SEQUENCE, heads=heads)
+    assert f"{told} (WIDER-1)" in str(result.report)
+    size = told.split()[-2]
+    assert str(result.module.get_submodule(at).out_features) == size
 
 
 def test_wider_5_of_attention_as_a_whole_with_the_width_that_torch_ties_to_it():

@@ -1,8 +1,10 @@
 """PRUNE-1 to PRUNE-4: what goes, what it changes, and what is refused."""
 
 import copy
+from collections import OrderedDict
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import event, given, note, settings
@@ -16,8 +18,8 @@ from morphir.passes import constants
 from tests.axes.attentions import Separate
 from tests.passes.compactions import assert_same_state, place, silence, zero
 from tests.passes.test_random_nets import Random, step
-from tests.passes.test_wider import IMAGE, SITES, X
-from tests.passes.widenings import Agent, assert_same, mlp, wide
+from tests.passes.test_wider import IMAGE, SEQUENCE, SITES, X
+from tests.passes.widenings import Agent, Sequence, assert_same, mlp, wide
 
 
 def pruned(model: nn.Module, *inputs: torch.Tensor, **options: Any) -> morphir.TransformResult:
@@ -68,6 +70,24 @@ def test_prune_1_named_units_only():
     assert torch.equal(result.module[0].weight, model[0].weight[[0, 2, 3, 4, 6, 7]])
     assert pruned(model, X, max_fraction=0.25).module[0].out_features == 6
     assert pruned(model, X, min_width=7).module[0].out_features == 7
+
+
+def test_only_modules_whose_units_may_go_are_suggested_for_a_name_that_is_none():
+    layers = {"layer1": nn.Linear(4, 8), "layer2": nn.ReLU(), "layer3": nn.Linear(8, 5)}
+    net = nn.Sequential(OrderedDict(layers))
+    with pytest.raises(RefusalError, match="layer9") as refused:
+        pruned(net, X, at="layer9")
+    assert refused.value.suggestions == ("at='layer1'",)
+
+
+def test_more_named_units_than_may_go_are_refused():
+    model = mlp(hidden=4)
+    zero(model[2].weight, slice(None), slice(None))
+    with pytest.raises(RefusalError, match="4 of 4 units .* are named, of which 3 may go"):
+        pruned(model, X, at="0", units=range(4))
+    with pytest.raises(RefusalError, match=r"of which 2 may go") as refused:
+        pruned(model, X, at="0", units=[3, 1, 0], max_fraction=0.5)
+    assert refused.value.suggestions == ("units=[0, 1]",)
 
 
 def test_prune_1_through_flatten_and_padding():
@@ -133,6 +153,22 @@ def test_prune_2_silence_is_not_a_proof():
         morphir.transform(
             model, PruneDormantPass(data=(X,)), example_inputs=(X,), min_grade=Grade.PROVED
         )
+
+
+@pytest.mark.parametrize("mode", ["remove", "reseed"])
+def test_prune_2_a_unit_that_is_silent_in_one_layer_of_a_stack_stays(mode: Any):
+    """PRUNE-2: and one that is silent in all goes, and nothing moves"""
+    model = Sequence(nn.RNN, num_layers=2, nonlinearity="relu")
+    with torch.no_grad():
+        model.rnn.bias_ih_l1[[1, 2]] = -50
+        model.rnn.bias_ih_l0[[2, 3]] = -50
+    options = {"at": "rnn", "data": (SEQUENCE,), "mode": mode}
+    with pytest.raises(RefusalError, match=r"unit 1 is not known to do nothing: its score is \d"):
+        pruned(model, SEQUENCE, units=[1], **options)
+    result = pruned(model, SEQUENCE, **options)
+    assert "1 of 6 units of rnn.weight_ih_l0" in str(result.report)
+    assert result.module.rnn.hidden_size == (5 if mode == "remove" else 6)
+    torch.testing.assert_close(result.module(SEQUENCE), model(SEQUENCE), rtol=1e-5, atol=1e-6)
 
 
 def test_prune_2_the_most_dormant_go_first():
@@ -339,6 +375,9 @@ def test_prune_4_a_shared_bias_is_refused():
         ({"units": [1]}, r"units=\(1,\), expected unit numbers, with at= the name of one module"),
         ({"at": "0", "units": [-1]}, r"units=\(-1,\), expected unit numbers"),
         ({"at": "0", "units": []}, r"units=\(\), expected unit numbers"),
+        ({"at": "0", "units": 1}, r"units=1, expected unit numbers"),
+        ({"at": "0", "units": torch.tensor([1])}, r"units=..., expected unit numbers"),
+        ({"at": "0", "units": np.array([1, 2])}, r"units=array\(\[1, 2\]\), expected unit numbers"),
         ({"threshold": -1.0}, r"threshold=-1.0, expected a number that is not negative"),
         ({"threshold": 0.1}, r"data=None, expected inputs, where threshold= or mode='reseed'"),
         ({"mode": "reseed"}, r"data=None, expected inputs"),

@@ -1,5 +1,6 @@
 """Refusals name the module that was asked for, and what they suggest works."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 import morphir
 from morphir import (
+    DeeperPass,
     ExtendInputPass,
     ExtendOutputPass,
     MorphismPass,
@@ -19,6 +21,7 @@ from morphir import (
     WiderPass,
 )
 from morphir.passes.refusals import about
+from tests.axes.nets import NETS
 from tests.checks.pairs import Net
 
 X, IMAGE, ROWS = torch.randn(8, 5), torch.randn(2, 3, 8, 8), torch.randint(0, 9, (4, 3))
@@ -126,6 +129,74 @@ def test_the_first_suggestion_works(case: str):
     assert result.lineage.steps
 
 
+def attending(norm: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Attention in a residual stream, with something behind it that reads the stream."""
+    return lambda: Net(
+        lambda s, x: s.out(s.norm((h := s.stem(x)) + s.attention(h, h, h, need_weights=False)[0])),
+        stem=nn.Linear(5, 16),
+        attention=nn.MultiheadAttention(16, 4, batch_first=True),
+        norm=norm(),
+        out=nn.Linear(16, 3),
+    )
+
+
+STREAM, ATTENDING = torch.randn(2, 4, 5), attending(lambda: nn.LayerNorm(16))
+GPT, TOKENS, _ = NETS["gpt"]
+
+# A model, its input, what is refused, the last suggestion, and what it says of two axes.
+JOINTLY: dict[str, tuple[Callable[[], nn.Module], torch.Tensor, MorphismPass, str, list[str]]] = {
+    "no mean": (
+        attending(nn.Identity), STREAM, WiderPass("stem", 17), "width=20, joint=True",
+        ["16 -> 20", "4 -> 5"],
+    ),
+    "width": (
+        ATTENDING, STREAM, WiderPass("stem", 24), "width=32, joint=True", ["16 -> 32", "4 -> 8"]
+    ),
+    "no width of heads": (
+        ATTENDING, STREAM, WiderPass("stem", 33), "width=48, joint=True", ["16 -> 48", "4 -> 12"]
+    ),
+    "heads": (
+        ATTENDING, STREAM, WiderPass("attention", heads=5), "heads=8, joint=True",
+        ["4 -> 8", "16 -> 32"],
+    ),
+    "fresh": (
+        ATTENDING, STREAM, WiderPass("stem", 24, "fresh"), "width=32, init='copy', joint=True",
+        ["16 -> 32", "4 -> 8"],
+    ),
+    "heads of a gpt": (
+        GPT, TOKENS, WiderPass("h.0.attn", heads=5), "heads=6, joint=True", ["3 -> 6", "12 -> 24"]
+    ),
+    "width of a gpt": (
+        GPT, TOKENS, WiderPass("wte", 13), "width=24, joint=True", ["12 -> 24", "3 -> 6"]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", JOINTLY)
+def test_plan_12_a_joint_change_is_proposed_at_a_size_at_which_everything_is_met(case: str):
+    make, x, pass_, wanted, sizes = JOINTLY[case]
+    *_, proposal, last = refused(make, x, pass_).suggestions
+    assert last == wanted
+    assert proposal.startswith("change together: ")
+    assert all(f"{each} units of" in proposal for each in sizes)
+    result = morphir.transform(make(), suggested(pass_, last), example_inputs=(x,))
+    assert result.report.grade is morphir.Grade.PROVED
+    # It is the nearest: with what is asked for and everything between it is refused.
+    option = "width" if pass_.width else "heads"  # type: ignore[attr-defined]
+    found = suggested(pass_, last)
+    for size in range(getattr(pass_, option), getattr(found, option)):
+        refused(make, x, replace(found, **{option: size}))  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("case", [*REFUSED, *JOINTLY])
+def test_every_suggestion_works(case: str):
+    make, x, pass_, *_ = {**REFUSED, **JOINTLY}[case]
+    for text in refused(make, x, pass_).suggestions:
+        if re.match(r"morphir\.|\w+=\S", text) and "=..." not in text:  # others are prose
+            result = morphir.transform(make(), suggested(pass_, text), example_inputs=(x,))
+            assert result.lineage.steps
+
+
 # Nothing that a pass can do would help, so nothing is suggested.
 HOPELESS: dict[str, tuple[Callable[[], nn.Module], MorphismPass, str]] = {
     "softmax": (between(lambda h: h.softmax(-1)), WiderPass("a", 16), "softmax wants every unit"),
@@ -154,6 +225,24 @@ def test_nothing_is_suggested_where_nothing_would_work(case: str):
     assert reason in refusal.reason
     assert refusal.nodes[0] == pass_.at  # type: ignore[attr-defined]
     assert refusal.suggestions == ()
+
+
+@pytest.mark.parametrize(
+    ("pass_", "names"),
+    [
+        (WiderPass("7", 9), ["0", "2"]),
+        (WiderPass("", 9), ["0", "2"]),
+        (ExtendOutputPass("7", 9), ["4"]),
+        (ExtendInputPass("7", 9), ["input", "0"]),
+        (DeeperPass("7"), ["0", "1", "2"]),
+    ],
+)
+def test_a_name_that_is_wrong_is_answered_with_names_at_which_the_pass_can_be_asked(
+    pass_: MorphismPass, names: list[str]
+):
+    deep = nn.Sequential(*plain()[:2], nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 2))  # type: ignore[index]
+    refusal = refused(lambda: deep, X, pass_)
+    assert refusal.suggestions == tuple(f"at={name!r}" for name in names)
 
 
 def test_of_several_modules_the_one_is_named_that_is_refused():

@@ -86,6 +86,14 @@ def test_what_means_nothing_names_the_nearest(at: str | list[str], reason: str, 
     assert any(suggestion in each for each in refusal.suggestions)
 
 
+@pytest.mark.parametrize("at", ["block.1.act", "zzz", "", []])
+def test_only_names_are_suggested_at_which_the_pass_can_be_asked(at: str | list[str]):
+    refusal = resolve(at, PROGRAM, lambda name: name.endswith("fc1"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.suggestions
+    assert all(each.endswith("fc1'") for each in refusal.suggestions)
+
+
 def test_a_module_with_several_names_goes_by_its_first():
     """`named_modules` gives that one only, and users write the one they see."""
     relu = nn.ReLU()

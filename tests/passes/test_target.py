@@ -89,7 +89,7 @@ class Halves(nn.Module):
 def test_plan_12_parts_of_an_axis_are_proposed_together_at_the_nearest_width(width, nearest, part):
     x = torch.randn(2, 3)
     groups = AxisGroups(morphir.trace(Halves(), example_inputs=(x,)))
-    assert next(Target.of(groups, "up", width, None).jointly(groups)) == nearest
+    assert Target.of(groups, "up", width, None).jointly(groups) == sorted({nearest, 16})
     refusal = morphir.plan(Halves(), WiderPass(at="up", width=width), example_inputs=(x,)).refusal
     assert refusal is not None
     assert refusal.suggestions[-2:] == (

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -56,6 +57,33 @@ def test_a_recurrent_layer_sums_inside_of_one_call():
     assert dead(units, known) == []
     zero(model.rnn.weight_hh_l0, slice(None), [2, 3])
     assert dead(*units_of(model, "rnn", SEQUENCE)) == [2]
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_prune_1_the_layers_of_a_stack_share_their_units(kind: type[nn.RNNBase]):
+    """PRUNE-1: a unit is dead if nobody reads it in any layer"""
+    model = Sequence(kind, num_layers=2)
+    top, bottom = [1, 2], [2, 3]
+    zero(model.rnn.weight_hh_l1, slice(None), top)
+    zero(model.head.weight, slice(None), top)
+    assert dead(*units_of(model, "rnn", SEQUENCE)) == []
+    zero(model.rnn.weight_hh_l0, slice(None), bottom)
+    assert dead(*units_of(model, "rnn", SEQUENCE)) == []
+    zero(model.rnn.weight_ih_l1, slice(None), bottom)
+    assert dead(*units_of(model, "rnn", SEQUENCE)) == [2]
+
+
+def test_prune_1_both_directions_read_the_same_features():
+    """PRUNE-1: a unit is dead if neither does, or if it is zero"""
+    model = Sequence(nn.LSTM, bidirectional=True)
+    zero(model.rnn.weight_ih_l0, slice(None), [0, 1])
+    zero(model.rnn.weight_ih_l0_reverse, slice(None), [1, 2])
+    zero(model.stem.weight, 4)
+    zero(model.stem.bias, 4)
+    units, known = units_of(model, "stem", SEQUENCE)
+    (total,) = units.totals
+    assert sorted(map(len, total.factors)) == [1, 2]
+    assert dead(units, known) == [1, 4]
 
 
 def test_what_is_taken_for_zero_kills_what_only_it_reads():

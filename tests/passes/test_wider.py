@@ -427,7 +427,7 @@ def normed(norm: nn.Module) -> nn.Module:
         (mlp(), "1", 9, "'1' returns no axis that its own parameters have", "at='0'"),
         (mlp(), "7", 9, "there is no module '7'", "at='0'"),
         (Spare(), "spare", 9, "'spare' was called by no recorded entry point", ""),
-        (Literal(), "fc", 12, "[0-9]+ is written in the code", ""),
+        (Literal(), "fc", 12, "[0-9]+ does not follow: it is written in the code", ""),
         (Opaque(), "fc", 12, "linalg", ""),
         (normed(nn.LayerNorm(6)), "0", 9, "layer_norm wants every unit equally often", "width=12"),
         (normed(nn.RMSNorm(6)), "0", 9, "rms_norm wants every unit equally often", "width=18"),

@@ -1,5 +1,8 @@
 """The rows of a plan say what the edits say."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -71,6 +74,17 @@ def test_a_module_says_whose_child_it_becomes(net, at, name, where):
 def test_a_module_with_its_parameters():
     edit = Insertion("a", "a.a_deeper1", nn.Linear(2, 3), "DEEPER-1", {}, (), inside=True)
     assert planned_module(edit).parameters["weight"].shape == (3, 2)
+
+
+def test_dry_1_the_first_plan_that_a_process_prints_draws_nothing():
+    """DRY-1: `rich` draws a number when it is imported"""
+    code = (
+        "import random, morphir; from torch import nn; before = random.getstate(); "
+        "str(morphir.plan(nn.Linear(2, 3), morphir.ExtendOutputPass(at='', width=4))); "
+        "print(random.getstate() == before)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "True\n"
 
 
 def test_parameters_are_counted_once():

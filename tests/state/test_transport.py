@@ -263,7 +263,9 @@ def test_state_12_a_subclass_has_what_its_base_has():
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"Adam": {}}, "maps classes of optimizers to kinds, found 'Adam'"),
+        ({"Adam": {}}, "maps classes of optimizers to what .*, found 'Adam'"),
+        (5, "maps classes of optimizers to what .*, found 5"),
+        ({Own: "moment"}, "maps classes of optimizers to what .*, found 'moment'"),
         ({Own: {"average": "moment"}}, r"'average' of Own is 'moment'(.|\n)*gradient, squared"),
     ],
 )

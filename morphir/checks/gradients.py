@@ -1,0 +1,214 @@
+"""Whether both models have the same gradients.
+
+    GRAD-1  in float64, with the same random weights for the outputs, every floating-point input has
+            the same gradient, to 1e-12 of its size
+    GRAD-2  so has every parameter: the old gradient of a unit is at each of its parts the sum of
+            the new ones over the positions that take the part (the pull-back law, STATE-15)
+
+Where the old model's own gradients move as far when its parameters move by a few units in the last
+place, that is rounding, and such inputs are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, Final, final
+
+import torch
+from torch import nn
+
+from morphir.checks.calling import Arguments, doubled, entry_point_of, private_copy
+from morphir.checks.comparison import numbers_in
+from morphir.checks.differential import TOLERANCE, shaken
+from morphir.checks.extended import Extended
+from morphir.checks.power import LiftToDouble
+from morphir.checks.probes import probes
+from morphir.ir import Relation, TensorChange
+from morphir.ir.report import Check, Grade, counted
+from morphir.randomness import kept_random_state, seed_random_state
+from morphir.tensors import map_tensors
+
+_MULTIPLE_OF_MOVEMENT: Final = 8.0
+_PROBES: Final = 3  # the given inputs, and noise of two sizes
+_SAME: Final = Extended()
+
+
+def check_gradients(
+    before: nn.Module,
+    after: nn.Module,
+    inputs: Mapping[str, Arguments],
+    tensors: Mapping[str, TensorChange],
+    extended: Extended = _SAME,
+    *,
+    inverse: bool = False,
+) -> Check:
+    """Checks GRAD-1 and GRAD-2 on two float64 copies, as `double_copy` makes them.
+
+    Args:
+        before: The old model.
+        after: The new one.
+        inputs: Entry point to arguments of the old one.
+        tensors: How the axes of parameters changed, by name.
+        extended: The inputs and outputs of the new one that are longer (RUN-5).
+        inverse: Whether `tensors` says how to get from the new one to the old one.
+    """
+    if not inputs:
+        return Check("gradients", Grade.UNKNOWN, "not run: there are no inputs to run it on")
+    found = _Comparison(tensors, inverse)
+    old, new, moved = (private_copy(model) for model in (before, after, shaken(before)))
+    with kept_random_state():
+        for name, arguments in inputs.items():
+            seed_random_state(3)
+            for number, (label, variation) in enumerate(probes(doubled(arguments))):
+                if number == _PROBES:
+                    break
+                try:
+                    longer = extended.arguments(after, name, variation)
+                    sides = [
+                        _gradients(old, name, variation, _SAME),
+                        _gradients(new, name, longer, extended),
+                        _gradients(moved, name, variation, _SAME),
+                    ]
+                except RuntimeError as error:
+                    why = f"it can't be run backwards: {error}"
+                    return Check("gradients", Grade.UNKNOWN, why, name)
+                found.compare(f"{name} on {label}", *sides)
+    return found.verdict()
+
+
+@final
+@dataclass(frozen=True)
+class _Gradients:
+    """The gradients of one run."""
+
+    inputs: list[torch.Tensor | None]
+    parameters: dict[str, torch.Tensor]
+
+
+@final
+@dataclass
+class _Comparison:
+    tensors: Mapping[str, TensorChange]
+    inverse: bool
+    worst: float = 0.0
+    where: str = ""
+    runs: int = 0
+    left_out: int = 0
+    compared: set[str] = field(default_factory=set)
+
+    def compare(self, label: str, old: _Gradients, new: _Gradients, moved: _Gradients) -> None:
+        """Compares one run."""
+        findings: list[tuple[float, float, str]] = []
+        for number, sides in enumerate(zip(old.inputs, new.inputs, moved.inputs, strict=True)):
+            was, now, again = sides
+            if was is not None and now is not None and again is not None:
+                part = tuple(slice(0, size) for size in was.shape)
+                where = f"{label}: input {number}"
+                findings.append((_distance(was, now[part]), _distance(was, again), where))
+        for name, one in old.parameters.items():
+            other = new.parameters.get(name)
+            if other is None:
+                continue
+            expected, pulled = self._pulled_back(name, one, other)
+            if expected.shape == pulled.shape:
+                own = _distance(one, moved.parameters.get(name, one))
+                findings.append((_distance(expected, pulled), own, f"{label}: {name}"))
+                self.compared.add(name)
+        if not all(math.isfinite(found) for found, _, _ in findings):
+            self.left_out += 1
+            return
+        self.runs += 1
+        for found, own, where in findings:
+            is_rounding = TOLERANCE < found <= _MULTIPLE_OF_MOVEMENT * own
+            if found > self.worst and not is_rounding:
+                self.worst, self.where = found, where
+
+    def _pulled_back(
+        self, name: str, old: torch.Tensor, new: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two gradients in the same terms: one number for each part that is taken."""
+        change = self.tensors.get(name)
+        if change is None:
+            return old, new
+        wide, narrow = (old, new) if self.inverse else (new, old)
+        for axis, each in enumerate(change):
+            if not each.relation.is_identity:
+                wide, narrow = _along(each.relation, axis, wide, narrow)
+        return (wide, narrow) if self.inverse else (narrow, wide)
+
+    def verdict(self) -> Check:
+        """The outcome."""
+        figures = {"runs": float(self.runs), "worst": self.worst}
+        if self.worst > TOLERANCE:
+            summary = f"GRAD-2: a gradient differs by {self.worst:.1e} of its size"
+            return Check("gradients", Grade.REFUTED, summary, self.where, figures)
+        if not self.runs or not self.compared:
+            why = "no run had finite gradients" if self.left_out else "no parameter is in both"
+            return Check("gradients", Grade.UNKNOWN, f"nothing could be compared: {why}")
+        summary = f"{counted(len(self.compared), 'parameter')} and the inputs have the same"
+        summary += f" gradients in {counted(self.runs, 'run')}"
+        return Check("gradients", Grade.TESTED, summary, "", figures)
+
+
+def _along(
+    relation: Relation, axis: int, wide: torch.Tensor, narrow: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """New gradients summed at each part, old ones repeated for each part of a unit."""
+    take = torch.from_numpy(relation.take)
+    taken = (take >= 0).nonzero().flatten()
+    count = int(take.max()) + 1  # parts that nobody takes come last
+    shape = [*wide.shape]
+    shape[axis] = count
+    summed = wide.new_zeros(shape).index_add(axis, take[taken], wide.index_select(axis, taken))
+    return summed, narrow.index_select(axis, torch.from_numpy(relation.group[:count]))
+
+
+def _gradients(model: nn.Module, name: str, arguments: Arguments, extended: Extended) -> _Gradients:
+    leaves: list[torch.Tensor] = []
+
+    def leaf(tensor: torch.Tensor) -> torch.Tensor:
+        copied = tensor.detach().clone()
+        leaves.append(copied.requires_grad_() if copied.is_floating_point() else copied)
+        return copied
+
+    args, kwargs = map_tensors(arguments, leaf)
+    parameters = {
+        name: parameter.requires_grad_()
+        for name, parameter in model.named_parameters()
+        if parameter.is_floating_point()
+    }
+    seed_random_state(1)
+    with LiftToDouble(), torch.enable_grad():
+        result: Any = extended.seen(name, entry_point_of(model, name)(*args, **kwargs))
+        loss = _weighted(numbers_in(result))
+        wanted = [*(each for each in leaves if each.requires_grad), *parameters.values()]
+        found = iter(torch.autograd.grad(loss, wanted, allow_unused=True))
+    of_inputs = [next(found) if each.requires_grad else None for each in leaves]
+    of_parameters = {
+        name: torch.zeros_like(parameter) if gradient is None else gradient
+        for (name, parameter), gradient in zip(parameters.items(), found, strict=True)
+    }
+    return _Gradients(of_inputs, of_parameters)
+
+
+def _weighted(outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """A random weighting of everything that carries a gradient, the same for the same outputs."""
+    terms = []
+    for number, tensor in enumerate(each for _, each in sorted(outputs.items())):
+        if tensor.requires_grad and tensor.is_floating_point():
+            generator = torch.Generator().manual_seed(number)
+            weights = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            terms.append((tensor.double() * weights.to(tensor.device)).sum())
+    if not terms:
+        raise RuntimeError("no output carries a gradient")
+    return reduce(torch.add, terms)
+
+
+def _distance(old: torch.Tensor, new: torch.Tensor) -> float:
+    """The largest difference, relative to the largest number."""
+    size = float(old.abs().max()) if old.numel() else 0.0
+    gap = float((old - new).abs().max()) if old.numel() else 0.0
+    return gap / size if size else gap

@@ -1,0 +1,155 @@
+"""Exact arithmetic modulo a prime.
+
+    FIELD-1  a stored float m * 2^e is the residue m * 2^e mod p, with no rounding; a sum or product
+             of residues is the residue of the sum or product of the numbers
+
+Residues are int64 tensors with elements from 0 to p - 1. The primes have 31 bits, so a product of
+two residues fits, and leave the remainder 7 when divided by 8: then -1 is no square and 2 is one,
+which `gates` builds on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Final, final
+
+import torch
+
+Bilinear = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+# Limbs of 16 bits: each product of sums of two is below 2^34, and float64 holds 2^19 of them.
+MOST_TERMS: Final = 2**19
+_CHUNK: Final = 2**18  # elements that are lifted at once, so that they stay in the cache
+_WITNESSES: Final = (2, 7, 61)  # enough for all numbers below 4,759,123,141 (Jaeschke 1993)
+
+
+@final
+class Unsupported(Exception):  # noqa: N818
+    """There is something that has no meaning modulo a prime; the message says what."""
+
+
+@final
+@dataclass(frozen=True)
+class PrimeField:
+    """The residues modulo a prime.
+
+    Attributes:
+        prime: The prime.
+    """
+
+    prime: int
+
+    @classmethod
+    def drawn(cls, seed: int) -> PrimeField:
+        """The field of a random 31-bit prime that is 7 modulo 8."""
+        draw = random.Random(seed)
+        while True:
+            candidate = draw.randrange(2**30 + 7, 2**31, 8)
+            if _is_prime(candidate):
+                return cls(candidate)
+
+    def lift(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The residues of a tensor's numbers.
+
+        Raises:
+            Unsupported: One is not finite, or complex.
+        """
+        if tensor.is_complex():
+            raise Unsupported("complex numbers are not lifted")
+        if not tensor.is_floating_point():
+            return tensor.long() % self.prime
+        flat = tensor.detach().contiguous().reshape(-1)
+        parts = [self._lift_chunk(part) for part in torch.split(flat, _CHUNK)]
+        return (torch.cat(parts) if parts else flat.long()).reshape(tensor.shape)
+
+    def _lift_chunk(self, numbers: torch.Tensor) -> torch.Tensor:
+        double = numbers.double()
+        if not bool(double.isfinite().all()):
+            raise Unsupported("a number is infinite or not a number")
+        bits = 53 if numbers.dtype is torch.float64 else 24
+        fraction, exponent = torch.frexp(double)
+        mantissa = (fraction * 2.0**bits).long()
+        if bits == 53:  # times a power of two, it would not fit
+            mantissa %= self.prime
+        powers, least = _powers_of_two(self.prime)
+        return mantissa * powers.to(numbers.device)[exponent.long() - bits - least] % self.prime
+
+    def number(self, number: float) -> int:
+        """The residue of a Python number."""
+        exact = Fraction(number)
+        return exact.numerator * pow(exact.denominator, -1, self.prime) % self.prime
+
+    def bilinear(
+        self, function: Bilinear, left: torch.Tensor, right: torch.Tensor, terms: int
+    ) -> torch.Tensor:
+        """A function that is linear in both of its arguments, such as a product of matrices.
+
+        Args:
+            function: The function, on float64 tensors.
+            left: Residues.
+            right: Residues.
+            terms: How many products it adds at most.
+
+        Raises:
+            Unsupported: There are too many of them.
+        """
+        if terms > MOST_TERMS:
+            raise Unsupported(f"sums of {terms} products are too long, {MOST_TERMS} are not")
+        (high, low), (top, bottom) = (_limbs(each) for each in (left, right))
+        both = function(high + low, top + bottom)
+        outer, inner = function(high, top), function(low, bottom)
+        middle = both - outer - inner  # Karatsuba: three products instead of four
+        outer, middle, inner = (each.long() % self.prime for each in (outer, middle, inner))
+        shift = pow(2, 32, self.prime)
+        return ((outer * shift + inner) % self.prime + middle * 2**16) % self.prime
+
+    def power(self, base: torch.Tensor, exponent: int) -> torch.Tensor:
+        """A power with an exponent of 0 or more."""
+        result = torch.ones_like(base)
+        for digit in f"{exponent:b}":
+            result = result * result % self.prime
+            if digit == "1":
+                result = result * base % self.prime
+        return result
+
+    def inverse(self, residues: torch.Tensor) -> torch.Tensor:
+        """What times each residue is 1; of 0 it is 0."""
+        return self.power(residues, self.prime - 2)
+
+    def is_square(self, residues: torch.Tensor) -> torch.Tensor:
+        """Whether each residue is the square of one other than 0 (Euler's criterion)."""
+        return self.power(residues, (self.prime - 1) // 2) == 1
+
+
+def _limbs(residues: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return (residues >> 16).double(), (residues & 0xFFFF).double()
+
+
+@cache
+def _powers_of_two(prime: int) -> tuple[torch.Tensor, int]:
+    """Every power of two that a float may be made of, and the least exponent."""
+    least, most = -1074 - 53, 1024
+    half, found = pow(2, -1, prime), [pow(2, least, prime)]
+    assert half * 2 % prime == 1
+    for _ in range(least, most):
+        found.append(found[-1] * 2 % prime)
+    return torch.tensor(found), least
+
+
+def _is_prime(number: int) -> bool:
+    """Whether an odd number of at most 32 bits is prime (Miller and Rabin)."""
+    odd, twos = number - 1, 0
+    while odd % 2 == 0:
+        odd, twos = odd // 2, twos + 1
+    return all(_is_pseudoprime(number, base, odd, twos) for base in _WITNESSES)
+
+
+def _is_pseudoprime(number: int, base: int, odd: int, twos: int) -> bool:
+    found = pow(base, odd, number)
+    if found in (1, number - 1):
+        return True
+    return any((found := found * found % number) == number - 1 for _ in range(twos - 1))

@@ -1,0 +1,97 @@
+"""GRAD-1 and GRAD-2: a change that keeps the function keeps its gradients, unit by unit."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import morphir
+from morphir import CompactPass, DeeperPass, ExtendInputPass, Grade, WiderPass
+from morphir.checks.calling import double_copy
+from morphir.checks.extended import Extended
+from morphir.checks.gradients import check_gradients
+from morphir.ir import Check
+
+X = (torch.randn(5, 4),)
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(4, 8), nn.Tanh(), nn.LayerNorm(8), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)
+    )
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.LSTM(4, 3, 2, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(x)[0])
+
+
+def checked(before: nn.Module, result: morphir.TransformResult, x: tuple = X) -> Check:
+    claims = result.certificate
+    extended = Extended(claims.inputs, claims.outputs)
+    both = double_copy(before), double_copy(result.module)
+    inputs = {"forward": (x, {})}
+    return check_gradients(*both, inputs, claims.tensors, extended, inverse=claims.is_inverse)
+
+
+@pytest.mark.parametrize(
+    ("make", "pass_", "x"),
+    [
+        (mlp, WiderPass(at="3", width=13), X),
+        (mlp, WiderPass(at="0", width=16), X),
+        (mlp, WiderPass(at="3", width=13, init="fresh"), X),
+        (mlp, DeeperPass(at="4"), X),
+        (mlp, ExtendInputPass(at="input", width=6), X),
+        (Recurrent, WiderPass(at="cell", width=7), (torch.randn(2, 5, 4),)),
+    ],
+)
+def test_grad_1_and_2_what_keeps_the_function_keeps_the_gradients(make, pass_, x):
+    """GRAD-1, GRAD-2"""
+    before = make()
+    result = morphir.transform(before, pass_, example_inputs=x)
+    found = checked(before, result, x)
+    assert found.grade is Grade.TESTED, found
+    assert found.figures["runs"] == 3
+
+
+def test_grad_2_a_merger_is_a_widening_read_backwards():
+    """GRAD-2"""
+    wide = morphir.apply(mlp(), WiderPass(at="3", width=13))
+    result = morphir.transform(wide, CompactPass(merge_copies=True))
+    assert result.certificate.is_inverse
+    assert checked(wide, result).grade is Grade.TESTED
+
+
+def test_grad_1_a_gradient_that_is_cut_is_refuted_where_it_is_missing():
+    """GRAD-1: the outputs are the same"""
+    before = mlp()
+    result = morphir.transform(before, WiderPass(at="3", width=13))
+    result.module[1].register_forward_hook(lambda _, __, output: output.detach())
+    found = checked(before, result)
+    assert found.grade is Grade.REFUTED
+    assert "input 0" in found.where or "0.weight" in found.where
+
+
+def test_grad_2_copies_whose_claim_is_another_are_refuted():
+    """GRAD-2: shares that are claimed the wrong way round"""
+    before = mlp()
+    result = morphir.transform(before, WiderPass(at="3", width=13))
+    with torch.no_grad():
+        result.module[5].weight[:, 8:] *= 2
+    assert checked(before, result).grade is Grade.REFUTED
+
+
+def test_nothing_is_said_where_nothing_flows_back():
+    class Rounded(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).detach()
+
+    before = Rounded(4, 2)
+    both = double_copy(before), double_copy(copy.deepcopy(before))
+    assert check_gradients(*both, {"forward": (X, {})}, {}).grade is Grade.UNKNOWN
+    assert check_gradients(*both, {}, {}).grade is Grade.UNKNOWN

@@ -1,0 +1,68 @@
+"""RUN-6: what a forward in train mode leaves in buffers."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import morphir
+from morphir import Grade, WiderPass
+from morphir.checks.calling import double_copy
+from morphir.checks.statistics import check_statistics
+from morphir.ir import Check
+
+X = (torch.randn(6, 4),)
+
+
+def net(dropout: float = 0.0) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 2)
+    )
+
+
+def checked(before: nn.Module, after: nn.Module, tensors=(), **options) -> Check:
+    both = double_copy(before), double_copy(after)
+    return check_statistics(*both, {"forward": (X, {})}, dict(tensors), **options)
+
+
+def test_run_6_the_copies_of_a_unit_have_its_statistics():
+    """RUN-6"""
+    before = net()
+    result = morphir.transform(before, WiderPass(at="0", width=11), example_inputs=X)
+    found = checked(before, result.module, result.certificate.tensors)
+    assert found.grade is Grade.TESTED
+    assert found.figures["buffers"] == 2
+    back = checked(result.module, before, result.certificate.tensors, inverse=True)
+    assert back.grade is Grade.TESTED
+
+
+@pytest.mark.parametrize("spoil", [{"momentum": 0.2}, {"running_mean": 0.5}])
+def test_run_6_other_statistics_are_refuted_and_named(spoil):
+    """RUN-6"""
+    before = net()
+    after = copy.deepcopy(before)
+    for name, value in spoil.items():
+        if name == "momentum":
+            after[1].momentum = value
+        else:
+            after[1].running_mean += value
+    found = checked(before, after)
+    assert found.grade is Grade.REFUTED
+    assert found.where.startswith("1.running_")
+
+
+def test_run_6_random_draws_and_models_without_buffers_are_unknown():
+    """RUN-6"""
+    assert "random" in checked(net(0.5), net(0.5)).summary
+    plain = nn.Linear(4, 2)
+    assert checked(plain, copy.deepcopy(plain)).grade is Grade.UNKNOWN
+
+
+def test_the_random_state_and_the_models_are_left_alone():
+    before = net()
+    bits = copy.deepcopy(before.state_dict())
+    state = torch.get_rng_state()
+    checked(before, copy.deepcopy(before))
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(value, bits[key]) for key, value in before.state_dict().items())
