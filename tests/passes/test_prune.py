@@ -83,7 +83,7 @@ def test_only_modules_whose_units_may_go_are_suggested_for_a_name_that_is_none()
 def test_more_named_units_than_may_go_are_refused():
     model = mlp(hidden=4)
     zero(model[2].weight, slice(None), slice(None))
-    with pytest.raises(RefusalError, match="4 of 4 units .* are named, of which 3 may go"):
+    with pytest.raises(RefusalError, match=r"4 of 4 units .* are named, of which 3 may go"):
         pruned(model, X, at="0", units=range(4))
     with pytest.raises(RefusalError, match=r"of which 2 may go") as refused:
         pruned(model, X, at="0", units=[3, 1, 0], max_fraction=0.5)
