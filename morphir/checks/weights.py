@@ -11,6 +11,7 @@ fractions for the few that do. Plain float64 sums would accept 1 + 1e-30 = 1.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Final
 
@@ -31,8 +32,9 @@ def unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation
     if old.is_complex():  # real and imaginary parts, each by itself
         old, new = real_parts(old), real_parts(new)
         relations = [*relations, Relation.identity(2)]
-    found = (_unrelated(*block, relations) for block in _blocks(old, new, relations))
-    return next(filter(None, found), "")
+    with _with_subnormals():
+        found = (_unrelated(*block, relations) for block in _blocks(old, new, relations))
+        return next(filter(None, found), "")
 
 
 def _blocks(
@@ -57,7 +59,7 @@ def _unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relatio
             return f"a new entry along axis {axis} is not zero"
     for axis in changed:
         new = _select(new, axis, np.flatnonzero(relations[axis].take >= 0))
-    if new.is_floating_point() and not bool(new.isfinite().all()):
+    if not _is_finite(new):
         return "an entry is not finite"
     sums: dict[int, Indices] = {}
     for axis in changed:
@@ -70,13 +72,21 @@ def _unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relatio
     return "" if _sums_to(old, new, sums) else "the parts of a unit do not sum to it"
 
 
+def _is_finite(tensor: torch.Tensor) -> bool:
+    if not tensor.is_floating_point():
+        return True
+    # A sum takes a fraction of the time, and is finite only if all numbers are.
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+
+
 def _reading(relation: Relation) -> tuple[Indices, Indices, tuple[Indices, Indices], Indices]:
     """How to read an axis of which only positions that take a part are left.
 
     Returns:
         The old units about which something is said, those of which no part is left out; for each of
-        their parts, by unit, a position that takes it; pairs of positions that take the same part;
-        and for each of the parts the number of its unit among the units.
+        their parts a position that takes it, first one of every unit, then a second one of those
+        that have one, and so on; pairs of positions that take the same part; and for each of the
+        parts the number of its unit among the units.
     """
     take = relation.take[relation.take >= 0]
     parts, first, inverse = np.unique(take, return_index=True, return_inverse=True)
@@ -85,19 +95,25 @@ def _reading(relation: Relation) -> tuple[Indices, Indices, tuple[Indices, Indic
     again = np.setdiff1d(np.arange(len(take)), first)
     group = relation.group[parts]
     said = np.isin(group, units)
-    order = np.argsort(group[said], kind="stable")
-    positions = first[said][order]
-    return (
-        units,
-        positions,
-        (again, first[inverse[again]]),
-        np.searchsorted(units, group[said][order]),
-    )
+    positions, number = first[said], np.searchsorted(units, group[said])
+    by_unit = np.argsort(number, kind="stable")
+    turn = np.empty(len(number), np.int64)
+    turn[by_unit] = _turns(number[by_unit])
+    order = np.lexsort((number, turn))
+    return units, positions[order], (again, first[inverse[again]]), number[order]
+
+
+def _turns(group: Indices) -> Indices:
+    """For each of sorted numbers how many of the same come before it."""
+    return np.arange(len(group)) - np.searchsorted(group, group)
 
 
 def _select(tensor: torch.Tensor, axis: int, positions: Indices) -> torch.Tensor:
-    if np.array_equal(positions, np.arange(tensor.shape[axis])):
-        return tensor
+    if not len(positions):
+        return tensor.narrow(axis, 0, 0)
+    start = int(positions[0])
+    if np.array_equal(positions, np.arange(start, start + len(positions))):  # a view
+        return tensor.narrow(axis, start, len(positions))
     return tensor.index_select(axis, torch.from_numpy(positions).to(tensor.device))
 
 
@@ -105,6 +121,9 @@ def _sums_to(old: torch.Tensor, parts: torch.Tensor, sums: Mapping[int, Indices]
     """Whether parts sum to old units; which axis is summed first decides what is representable."""
     if not sums:
         return torch.equal(old, parts)
+    if len(sums) == 1:
+        ((axis, group),) = sums.items()
+        return _sums_along(old, parts, axis, group)
     wanted = old.double()
     for axes in ([*sums], [*sums][::-1]):
         total: torch.Tensor | None = parts.double()
@@ -115,15 +134,66 @@ def _sums_to(old: torch.Tensor, parts: torch.Tensor, sums: Mapping[int, Indices]
     return False
 
 
+def _sums_along(old: torch.Tensor, parts: torch.Tensor, axis: int, group: Indices) -> bool:
+    """The same along one axis, where most units have one part or two."""
+    counts = np.bincount(group, minlength=old.shape[axis])
+    for count in np.unique(counts):
+        units = np.flatnonzero(counts == count)
+        inside = np.flatnonzero(np.isin(group, units))
+        wanted = _select(old, axis, units)
+        if count == 1:
+            fits = torch.equal(wanted, _select(parts, axis, inside))
+        elif count == 2:
+            sides = (_select(parts, axis, side) for side in np.split(inside, 2))
+            fits = _is_sum(wanted, *sides)
+        else:
+            among = np.searchsorted(units, group[inside])
+            total = _sum(_select(parts, axis, inside).double(), axis, among, len(units))
+            fits = total is not None and torch.equal(total, wanted.double())
+        if not fits:
+            return False
+    return True
+
+
+def _is_sum(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether `a + b = total` as real numbers.
+
+    If it is, all three hold without rounding. If all three hold, take `|a| >= |b|`: then the second
+    difference has no rounding error (Dekker's FastTwoSum), and leaves no rest.
+    """
+    if total.dtype not in (torch.float32, torch.float64):
+        total, a, b = total.double(), a.double(), b.double()
+    return torch.equal(a + b, total) and torch.equal(total - a, b) and torch.equal(total - b, a)
+
+
+@contextmanager
+def _with_subnormals() -> Iterator[None]:
+    """Has the processor keep numbers below the smallest normal one, if it was told to clear them.
+
+    Cleared, they would equal 0.
+    """
+    tiny = torch.full((1,), torch.finfo(torch.float32).tiny / 4)
+    cleared = not (tiny + tiny).count_nonzero()
+    if cleared:
+        torch.set_flush_denormal(False)
+    try:
+        yield
+    finally:
+        if cleared:
+            torch.set_flush_denormal(True)
+
+
 def _sum(parts: torch.Tensor, axis: int, group: Indices, units: int) -> torch.Tensor | None:
-    """The exact sums of the parts of each unit, sorted by it; None where float64 can't hold one."""
+    """The exact sums of the parts of each unit, in turns; None where float64 can't hold one."""
     shape = [*parts.shape]
     shape[axis] = units
     total = parts.new_zeros(shape)
     is_exact = torch.ones(shape, dtype=torch.bool, device=parts.device)
-    rank = np.arange(len(group)) - np.searchsorted(group, group)
-    for turn in range(int(rank.max(initial=-1)) + 1):
-        these = np.flatnonzero(rank == turn)
+    by_unit = np.argsort(group, kind="stable")
+    turns = np.empty(len(group), np.int64)
+    turns[by_unit] = _turns(group[by_unit])
+    for turn in range(int(turns.max(initial=-1)) + 1):
+        these = np.flatnonzero(turns == turn)
         where = torch.from_numpy(group[these]).to(parts.device)
         a, b = total.index_select(axis, where), _select(parts, axis, these)
         s = a + b

@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from morphir.checks.weights import unrelated
+from morphir.checks.weights import _is_sum, unrelated
 from morphir.ir import FREE, FRESH, ZERO, AxisMap, Mapped, Multiplied
 from tests.checks.resized import mapped
 from tests.ir.changes import axes
@@ -117,3 +117,35 @@ def test_cert_10_large_tensors_are_looked_at_in_blocks(monkeypatch):
     assert related(old, new, change)
     new[4, 1, 2] += 1
     assert not related(old, new, change)
+
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(FLOATS, FLOATS, st.integers(-2, 2), st.booleans())
+def test_cert_10_two_parts_sum_to_a_number_where_their_fractions_do(a, b, ulps, by_difference):
+    """CERT-10"""
+    numbers = torch.tensor([a, b])
+    total = numbers.sum()
+    for _ in range(abs(ulps)):
+        total = torch.nextafter(total, torch.tensor(torch.inf if ulps > 0 else -torch.inf))
+    if by_difference:  # an exact sum, however different the parts are
+        numbers[1] = total - numbers[0]
+    assume(total.isfinite() and bool(numbers.isfinite().all()))
+    is_exact = sum(map(Fraction, numbers.tolist())) == Fraction(total.item())
+    assert _is_sum(total[None], numbers[:1], numbers[1:]) == is_exact
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_cert_10_a_processor_that_clears_subnormal_numbers_hides_nothing(dtype: torch.dtype):
+    """CERT-10"""
+    old = torch.zeros(3, 2, dtype=dtype)
+    new = torch.zeros(3, 4, dtype=dtype)
+    new[0, 1] = torch.nextafter(new[0, 1], torch.ones_like(new[0, 1]))
+    assert torch.set_flush_denormal(True)
+    try:
+        assert not related(old, new, (Mapped(3), SPLIT))
+        assert related(old, torch.zeros(3, 4, dtype=dtype), (Mapped(3), SPLIT))
+        assert not (torch.full((1,), 1e-38) / 100).count_nonzero(), "it is told so still"
+    finally:
+        torch.set_flush_denormal(False)

@@ -120,6 +120,31 @@ def test_more_units_are_no_difference_as_long_as_the_old_ones_are_among_them():
     assert place(old, moved(new, "2.0.bias")) == "2.0"
 
 
+def test_where_two_axes_got_longer_nothing_is_said():
+    class Products(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, :, None] * x[:, None, :]
+
+    def products(units: list[int], bias: float) -> nn.Module:
+        net = nn.Sequential(nn.Linear(4, len(units)), Products(), Constant(bias))
+        with torch.no_grad():
+            net[0].weight.copy_(torch.eye(4)[units])
+            net[0].bias.zero_()
+        return net
+
+    class Constant(nn.Module):
+        def __init__(self, number: float) -> None:
+            super().__init__()
+            self.number = number
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.full((3,), self.number)
+
+    old = products([0, 1, 2], 1.0)
+    assert place(old, products([0, 1, 2, 1], 1.0)) == ""
+    assert place(old, products([0, 1, 2, 1], 2.0)) == "2"
+
+
 def test_an_inserted_module_is_named_where_what_comes_next_is_given_something_else():
     old = net()
     inserted = nn.Linear(5, 5)

@@ -2,111 +2,45 @@
 
 from typing import Any
 
-import torch
 from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
-from torch import nn
-from torch.nn import functional as F
 
 import morphir
 from morphir import DeeperPass, Grade, RefusalError
+from morphir.testing import Recipe, build, example_inputs, recipes, sites, to_source
 from tests.passes.nets import assert_same_bits
 
-WIDTHS = (1, 3, 8)
-MODULES = {
-    "relu": nn.ReLU,
-    "inplace": lambda: nn.ReLU(inplace=True),
-    "relu6": nn.ReLU6,
-    "leaky": nn.LeakyReLU,
-    "tanh": nn.Tanh,
-    "gelu": nn.GELU,
-    "prelu": nn.PReLU,
-    "sigmoid": nn.Sigmoid,
-    "dropout": lambda: nn.Dropout(0.3),
-}
-FUNCTIONS = {"F.relu": F.relu, "F.silu": F.silu, "F.hardtanh": F.hardtanh, "abs": torch.abs}
-
-
-class Random(nn.Module):
-    """Interprets a list of steps; every list is a net."""
-
-    def __init__(self, steps: list[tuple[str, int]], bias: bool) -> None:
-        super().__init__()
-        self.steps = steps
-        self.layers = nn.ModuleList()
-        self.plan: list[tuple[str, Any, int]] = []
-        widths, seen = [4], {}
-        for name, number in steps:
-            width = widths[-1]
-            back = number % len(widths)
-            if name == "linear":
-                width = WIDTHS[number % len(WIDTHS)]
-                self._add(name, nn.Linear(widths[-1], width, bias=bias))
-            elif name == "norm":
-                self._add(name, (nn.BatchNorm1d, nn.LayerNorm)[number % 2](width))
-            elif name == "again" and seen:
-                self.plan.append(("module", seen[[*seen][number % len(seen)]], 0))
-            elif name == "residual" and widths[back] == width:
-                self.plan.append(("residual", None, back))
-            elif name in MODULES:
-                seen[name] = self._add(name, MODULES[name]())
-            elif name in FUNCTIONS:
-                self.plan.append(("function", FUNCTIONS[name], 0))
-            else:
-                continue
-            widths.append(width)
-        self.head = nn.Linear(widths[-1], 2)
-
-    def _add(self, name: str, module: nn.Module) -> nn.Module:
-        self.layers.append(module)
-        self.plan.append(("module", module, 0))
-        return module
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        values = [x]
-        for kind, what, back in self.plan:
-            h = values[-1].clone() if kind == "module" else values[-1]
-            values.append(h + values[back] if kind == "residual" else what(h))
-        return self.head(values[-1])
-
-
-step = st.tuples(
-    st.sampled_from(["linear", "relu", "relu", *MODULES, *FUNCTIONS, "norm", "again", "residual"]),
-    st.integers(0, 11),
-)
+NETS = recipes(inputs=("features", "image"), dtypes=("float32", "float64"))
 
 
 @settings(max_examples=40)
 @given(
-    steps=st.lists(step, max_size=8),
-    bias=st.booleans(),
-    where=st.integers(0, 20),
+    recipe=NETS,
     block=st.sampled_from(["identity", "residual", "parametric"]),
     seed=st.integers(0, 3),
-    double=st.booleans(),
+    data=st.data(),
 )
 def test_deeper_1_to_4_refused_or_proved_and_the_same_bits(
-    steps: list[tuple[str, int]], bias: bool, where: int, block: Any, seed: int, double: bool
+    recipe: Recipe, block: Any, seed: int, data: st.DataObject
 ):
     """DEEPER-1, DEEPER-2, DEEPER-3, DEEPER-4"""
-    torch.manual_seed(seed)
-    model = Random(steps, bias)
-    x = torch.randn(3, 4)
-    if double:
-        model, x = model.double(), x.double()
-    names = [name for name, _ in model.named_modules() if name not in ("", "layers")]
-    at = names[where % len(names)]
-    note(f"{model}\n{model.plan}\nat={at!r} block={block!r}")
+    note(to_source(recipe))
+    model = build(recipe)
+    at = data.draw(sites(model, DeeperPass))
     try:
         result = morphir.transform(
-            model, DeeperPass(at=at, block=block, seed=seed), example_inputs=(x,)
+            model,
+            DeeperPass(at=at, block=block, seed=seed),
+            example_inputs=example_inputs(recipe),
+            entry_points=recipe.entry_points,
         )
     except RefusalError as refusal:
         event(f"refused: {refusal.reason.split(chr(39))[0][:40]}")
         return
     event(f"proved {result.report.laws[-1]}")
     assert result.report.grade is Grade.PROVED
-    assert type(result.module) is Random
+    assert type(result.module) is type(model)
+    (x,) = example_inputs(recipe)["forward"]
     for training in (False, True):
         assert_same_bits(model, result.module, x, training=training)
         assert_same_bits(model, result.module, 100 * x, training=training)

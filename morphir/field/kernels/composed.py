@@ -101,7 +101,7 @@ def attention(
     """Scaled dot-product attention; heads of keys and values may serve several queries."""
     if dropout:
         raise Unsupported("dropout")
-    shared = query.shape[-3] // key.shape[-3] if query.dim() > 2 else 1
+    shared = query.shape[-3] // key.shape[-3]
     if shared > 1:
         key, value = (each.repeat_interleave(shared, -3) for each in (key, value))
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale

@@ -1,9 +1,13 @@
 """FIELD-1: products of matrices, convolutions and averages of lifted numbers are exact."""
 
+from typing import Any
+
+import pytest
 import torch
 from torch.nn import functional as F
 
 from morphir.field.kernels import linear
+from morphir.field.modular import Unsupported
 from tests.field.lifted import FIELD, Case, assert_lifts, call, cases, whole
 
 aten = torch.ops.aten
@@ -100,6 +104,20 @@ def test_weights_that_a_model_made_itself_are_lifted_where_they_meet_others():
     kernel = torch.tensor([[[1.0, -2.0, 1.0]]])
     found = call(lambda x: F.conv1d(x, kernel), LINE[:, :1])
     assert torch.equal(found, FIELD.lift(F.conv1d(LINE[:, :1], kernel)))
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (torch.mm, [(1, 2**19 + 1), (2**19 + 1, 1)]),
+        (torch.dot, [(2**19 + 1,), (2**19 + 1,)]),
+        (F.conv1d, [(1, 2, 2**18 + 1), (1, 2, 2**18 + 1)]),
+        (F.conv_transpose1d, [(1, 2, 1), (2, 1, 2**18 + 1)]),
+    ],
+)
+def test_sums_that_are_too_long_to_be_exact_are_refused(function: Any, shapes: list[Any]):
+    with pytest.raises(Unsupported, match="products are too long"):
+        call(function, *[torch.ones(shape) for shape in shapes])
 
 
 def test_the_cases_cover_the_table():
