@@ -160,6 +160,22 @@ def _refuse_interference(
             nodes=[edit.anchor],
             suggestions=["at= the module that follows", "remove the hook, grow, register it again"],
         )
+    if any(_reads_past(graph, edit) for graph in emitted.graphs.values()):
+        raise RefusalError(
+            f"what {edit.anchor!r} computes is read under another name as well (it works in place, "
+            "or keeps it), where a layer after it would not be seen",
+            nodes=[edit.anchor],
+            suggestions=["a module that does not work in place", "at= the module that follows"],
+        )
+
+
+def _reads_past(graph: Graph, edit: Insertion) -> bool:
+    """Whether what the anchor computes is read by the layer after it, and by others too."""
+    inserted = _nodes_of(graph, edit.name)
+    around = [*_nodes_of(graph, edit.anchor), *inserted]
+    made = {value for node in around if node not in inserted for value in node.outputs}
+    outside = [node for node in graph.nodes if node not in around]
+    return all(any(made & {*node.operands} for node in nodes) for nodes in (inserted, outside))
 
 
 def _nodes_of(graph: Graph, module: str) -> list[Node]:

@@ -103,3 +103,26 @@ def test_back_7_a_layer_that_turns_out_to_run_under_autocast_is_a_refusal():
         morphir.apply(
             Region(), morphir.DeeperPass(at="middle", block="residual"), example_inputs=(X,)
         )
+
+
+class InPlace(nn.Module):
+    """Reads what an activation changed in place under the name that it had before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.act, self.head = nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.fc(x)
+        y = self.act(h)
+        return self.head(y + h)
+
+
+@pytest.mark.parametrize("block", ["identity", "residual", "parametric"])
+def test_back_7_what_is_changed_in_place_and_read_by_its_other_name_is_a_refusal(block: str):
+    """BACK-7"""
+    net = InPlace()
+    with pytest.raises(RefusalError, match="read under another name as well"):
+        morphir.apply(net, morphir.DeeperPass(at="act", block=block), example_inputs=(X,))
+    net.act.inplace = False
+    assert morphir.apply(net, morphir.DeeperPass(at="act", block=block), example_inputs=(X,))

@@ -14,7 +14,7 @@ from morphir import CompactPass, DeeperPass, Grade, RefusalError, VerificationEr
 from morphir.backend.surgery import Surgery
 from morphir.passes import compact, units
 from tests.passes.compactions import Dropping, assert_same_state, compacted, zero
-from tests.passes.test_random_nets import Random, step
+from tests.passes.random_nets import Random, step
 from tests.passes.test_wider import EVERY, SITES, X
 from tests.passes.widenings import mlp, wide
 

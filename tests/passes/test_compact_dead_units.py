@@ -14,7 +14,7 @@ import morphir
 from morphir import CompactPass, Grade, PruneDormantPass
 from tests.backend.widenings import Attention, Shared
 from tests.passes.compactions import Dropping, compacted, place, silence, zero
-from tests.passes.test_random_nets import Random, step
+from tests.passes.random_nets import Random, step
 from tests.passes.test_wider import IMAGE, SEQUENCE, X
 from tests.passes.widenings import Agent, Images, Sequence, mlp
 

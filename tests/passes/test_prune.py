@@ -17,7 +17,7 @@ from morphir.backend import resizing
 from morphir.passes import constants
 from tests.axes.attentions import Separate
 from tests.passes.compactions import assert_same_state, place, silence, zero
-from tests.passes.test_random_nets import Random, step
+from tests.passes.random_nets import Random, step
 from tests.passes.test_wider import IMAGE, SEQUENCE, SITES, X
 from tests.passes.widenings import Agent, Sequence, assert_same, mlp, wide
 

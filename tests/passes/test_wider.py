@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import morphir
 from morphir import Grade, RefusalError, WiderPass
 from tests.axes.nets import NETS
-from tests.passes.test_random_nets import Random, step
+from tests.passes.random_nets import Random, step
 from tests.passes.widenings import (
     Agent,
     Encoder,
