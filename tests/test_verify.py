@@ -285,3 +285,14 @@ def test_what_no_run_shows_is_not_tested_where_residues_differ():
     report = morphir.verify(before, after, example_inputs=X)
     assert report.grade is Grade.UNKNOWN
     assert {check.where for check in report.checks if check.name == "field"} == {"forward: 2"}
+
+
+def test_what_follows_a_frozen_layer_may_be_frozen():
+    """KEPT-3, STATE-9: the certificate does not say what new layers follow"""
+    net = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
+    net[0].requires_grad_(False)
+    result = morphir.transform(net, morphir.DeeperPass(at="1"))
+    report = morphir.verify(
+        net, result.module, certificate=result.certificate, checks=("certificate", "kept")
+    )
+    assert report.check("kept").grade is Grade.TESTED

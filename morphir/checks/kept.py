@@ -215,7 +215,8 @@ def _check_new(
         for name, facts in after.tensors.items():
             if not name.startswith(f"{claim.module}.") or facts["class"] != "Parameter":
                 continue
-            if not facts["requires_grad"] and (not trains or trains[0]):
+            is_known = claim.module in follows  # a certificate alone does not say it
+            if not facts["requires_grad"] and is_known and (not trains or trains[0]):
                 yield name, "KEPT-3: a new parameter that requires no gradient"
             if facts["requires_grad"] and trains and not any(trains):
                 yield name, "KEPT-3: requires gradients, and all that it follows is frozen"

@@ -49,7 +49,8 @@ def complaint(change: Callable[[Net], object], claims: Any = ()) -> tuple[str, s
     assert check_kept(inventory, Inventory.of(after), ()).grade is Grade.TESTED
     with torch.no_grad():
         change(after)
-    check = check_kept(inventory, Inventory.of(after), claims)
+    follows = {claim.module: () for claim in claims}
+    check = check_kept(inventory, Inventory.of(after), claims, follows)
     assert check.grade is Grade.REFUTED
     return check.where, check.summary
 
