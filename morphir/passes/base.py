@@ -125,7 +125,16 @@ def _run(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
     if refusal is not None:
         raise RefusalError(refusal.reason, nodes=refusal.nodes, suggestions=refusal.suggestions)
     before = len(rewriter.edits)
-    notes = pass_.rewrite(program, rewriter)
+    try:
+        notes = pass_.rewrite(program, rewriter)
+    except RefusalError as refusal:
+        if refusal.nodes:
+            raise
+        at = getattr(pass_, "at", None)  # the planner names axes, and the pass the module
+        nodes = [at] if isinstance(at, str) else [each for each in at or () if each]
+        raise RefusalError(
+            refusal.reason, nodes=nodes, suggestions=refusal.suggestions
+        ) from refusal
     check_structure(rewriter.program)
     if len(rewriter.edits) == before and not notes:
         return ["nothing to do"]
