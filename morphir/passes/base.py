@@ -127,14 +127,12 @@ def _run(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
     before = len(rewriter.edits)
     try:
         notes = pass_.rewrite(program, rewriter)
-    except RefusalError as refusal:
-        if refusal.nodes:
+    except RefusalError as found:
+        if found.nodes:
             raise
         at = getattr(pass_, "at", None)  # the planner names axes, and the pass the module
-        nodes = [at] if isinstance(at, str) else [each for each in at or () if each]
-        raise RefusalError(
-            refusal.reason, nodes=nodes, suggestions=refusal.suggestions
-        ) from refusal
+        nodes = [each for each in ([at] if isinstance(at, str) else at or ()) if each]
+        raise RefusalError(found.reason, nodes=nodes, suggestions=found.suggestions) from found
     check_structure(rewriter.program)
     if len(rewriter.edits) == before and not notes:
         return ["nothing to do"]

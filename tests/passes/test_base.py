@@ -53,6 +53,25 @@ def test_a_refusal_is_raised_with_all_that_it_says():
     assert not rewriter.changed
 
 
+@final
+@dataclass(frozen=True)
+class Wordless(MorphismPass):
+    """Refuses and does not say where."""
+
+    name: ClassVar[str] = "wordless"
+    at: str | tuple[str, ...] = ""
+
+    def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
+        raise RefusalError("it does not fit", suggestions=["another model"])
+
+
+@pytest.mark.parametrize(("at", "nodes"), [("a", ("a",)), (("a", "b"), ("a", "b")), ("", ())])
+def test_a_refusal_that_names_no_place_gets_that_of_the_pass(at, nodes):
+    with pytest.raises(RefusalError) as caught:
+        run_pass(Wordless(at), Rewriter(parse(LINEAR)))
+    assert (caught.value.nodes, caught.value.suggestions) == (nodes, ("another model",))
+
+
 def test_what_a_pass_breaks_is_found_at_once():
     with pytest.raises(VerificationError, match="IR-1"):
         run_pass(Probe("break"), Rewriter(parse(LINEAR)))
