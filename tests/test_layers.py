@@ -91,7 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # What only an extra installs is imported where it is used, so that `import morphir` works without.
 ONLY_INSIDE = {"export": {"onnx", "onnx_ir", "onnxruntime", "onnxscript"}}
 # Parts that nobody else imports, and that say what is missing when they are.
-NEEDS_EXTRA = {"testing": {"hypothesis"}}
+NEEDS_EXTRA = {"testing": {"hypothesis", "pytest"}}
 
 
 def part_of(path: Path) -> str:
