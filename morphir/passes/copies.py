@@ -20,7 +20,10 @@ Matrix = npt.NDArray[np.float64]
 
 
 def copies_in(units: Units, known: Known) -> list[int]:
-    """For each unit the first one that it is a copy of: itself, if there is none before it."""
+    """For each unit the first one that it is a copy of: itself, if there is none before it.
+
+    As many units as have to stay are left apart, the last copies first.
+    """
     read = [_rows(term, known, units.leaf.size) for term in units.stored if not term.is_split]
     first: dict[tuple[bytes, ...], int] = {}
     found = []
@@ -29,6 +32,10 @@ def copies_in(units: Units, known: Known) -> list[int]:
             rows[unit].contiguous().view(torch.uint8).numpy().tobytes() for rows in read
         )
         found.append(first.setdefault(content, unit) if content else unit)
+    copies = [unit for unit, of in enumerate(found) if of != unit]
+    missing = units.fewest - (len(found) - len(copies))
+    for unit in copies[len(copies) - missing :] if missing > 0 else ():
+        found[unit] = unit
     return found
 
 

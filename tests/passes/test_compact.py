@@ -294,3 +294,28 @@ def test_a_sum_that_leaves_a_copy_out_is_caught(monkeypatch: Any):
 
     monkeypatch.setattr(Surgery, "apply", wrong)
     assert outcome(grown, X, merge_copies=True).startswith("certificate, certificate (train)")
+
+
+class Projected(nn.Module):
+    """An LSTM whose output is shorter than its state, as torch wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.LSTM(4, 6, batch_first=True, proj_size=4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(x)[0])
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # oneDNN has none
+def test_compact_2_a_state_stays_longer_than_its_projection():
+    """COMPACT-2: torch builds no LSTM of 4 units with a projection to 4"""
+    model = Projected()
+    with torch.no_grad():
+        for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+            gates = getattr(model.cell, name).unflatten(0, (4, 6))
+            gates[:, 2:] = gates[:, 1:2]
+    x = (torch.randn(2, 5, 4),)
+    result = morphir.transform(model, CompactPass(merge_copies=True), example_inputs=x)
+    assert result.module.cell.hidden_size == 5
+    nn.LSTM(4, result.module.cell.hidden_size, proj_size=4)
