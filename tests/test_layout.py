@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,14 @@ def test_every_test_file_asserts_something(path: Path):
     )
 
 
-def stated_laws() -> set[str]:
+def statements() -> list[str]:
     """The law numbers that spec/ states: those that open a heading or stand in bold."""
     pages = [path.read_text(encoding="utf8") for path in (ROOT / "spec").rglob("*.md")]
-    return {law for page in pages for law in re.findall(rf"(?m)(?:^#+ +|\*\*)({LAW})\b", page)}
+    return [law for page in pages for law in re.findall(rf"(?m)(?:^#+ +|\*\*)({LAW})\b", page)]
+
+
+def stated_laws() -> set[str]:
+    return {*statements()}
 
 
 def cited_laws() -> dict[str, str]:
@@ -75,6 +80,11 @@ def cited_laws() -> dict[str, str]:
             laws = {*re.findall(rf"\b{LAW}\b", text), *named & stated} - NOT_LAWS
             cited |= dict.fromkeys(laws, str(path.relative_to(ROOT)))
     return cited
+
+
+def test_no_number_is_that_of_two_laws():
+    twice = [law for law, times in Counter(statements()).items() if times > 1]
+    assert not twice, f"{twice} are stated twice: give one of the two another number"
 
 
 def test_every_law_is_cited_by_a_test():

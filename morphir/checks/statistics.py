@@ -1,6 +1,6 @@
 """What a forward in train mode leaves behind.
 
-    RUN-6   in train mode and float64, after one forward on the given inputs, every floating-point
+    RUN-8   in train mode and float64, after one forward on the given inputs, every floating-point
             buffer that both models have is the same, to 1e-12 of its size; where its axes changed,
             each position that belongs to a unit has what the unit had
 
@@ -38,7 +38,7 @@ def check_statistics(
     *,
     inverse: bool = False,
 ) -> Check:
-    """Checks RUN-6 on two float64 copies, as `double_copy` makes them.
+    """Checks RUN-8 on two float64 copies, as `double_copy` makes them.
 
     Args:
         before: The old model.
@@ -89,7 +89,7 @@ def _compare(
             worst, where = found, name
     figures = {"buffers": float(compared), "worst": worst}
     if worst > TOLERANCE:
-        summary = f"RUN-6: a buffer differs by {worst:.1e} after a forward in train mode"
+        summary = f"RUN-8: a buffer differs by {worst:.1e} after a forward in train mode"
         return Check("statistics", Grade.REFUTED, summary, where, figures)
     if not compared:
         return Check("statistics", Grade.UNKNOWN, "no floating-point buffer is in both models")

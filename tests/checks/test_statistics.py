@@ -1,4 +1,4 @@
-"""RUN-6: what a forward in train mode leaves in buffers."""
+"""RUN-8: what a forward in train mode leaves in buffers."""
 
 import copy
 
@@ -26,8 +26,8 @@ def checked(before: nn.Module, after: nn.Module, tensors=(), **options) -> Check
     return check_statistics(*both, {"forward": (X, {})}, dict(tensors), **options)
 
 
-def test_run_6_the_copies_of_a_unit_have_its_statistics():
-    """RUN-6"""
+def test_run_8_the_copies_of_a_unit_have_its_statistics():
+    """RUN-8"""
     before = net()
     result = morphir.transform(before, WiderPass(at="0", width=11), example_inputs=X)
     found = checked(before, result.module, result.certificate.tensors)
@@ -38,8 +38,8 @@ def test_run_6_the_copies_of_a_unit_have_its_statistics():
 
 
 @pytest.mark.parametrize("spoil", [{"momentum": 0.2}, {"running_mean": 0.5}])
-def test_run_6_other_statistics_are_refuted_and_named(spoil):
-    """RUN-6"""
+def test_run_8_other_statistics_are_refuted_and_named(spoil):
+    """RUN-8"""
     before = net()
     after = copy.deepcopy(before)
     for name, value in spoil.items():
@@ -52,8 +52,8 @@ def test_run_6_other_statistics_are_refuted_and_named(spoil):
     assert found.where.startswith("1.running_")
 
 
-def test_run_6_random_draws_and_models_without_buffers_are_unknown():
-    """RUN-6"""
+def test_run_8_random_draws_and_models_without_buffers_are_unknown():
+    """RUN-8"""
     assert "random" in checked(net(0.5), net(0.5)).summary
     plain = nn.Linear(4, 2)
     assert checked(plain, copy.deepcopy(plain)).grade is Grade.UNKNOWN
