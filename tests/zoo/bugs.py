@@ -97,8 +97,8 @@ def noisy_eye(patch: Patch, rng: random.Random) -> None:
     _on_layers(patch, change)
 
 
-def eye_without_its_last_one(patch: Patch, rng: random.Random) -> None:
-    _on_layers(patch, lambda layer: layer.weight[-1].zero_())
+def eye_without_its_last_half(patch: Patch, rng: random.Random) -> None:
+    _on_layers(patch, lambda layer: layer.weight[-4:].zero_())
 
 
 def bias_not_zero(patch: Patch, rng: random.Random) -> None:

@@ -13,6 +13,8 @@ import morphir
 from morphir import DeeperPass, MorphirError, TransformResult
 from tests.zoo import bugs
 from tests.zoo.planted import (
+    EVERY_CHECKER,
+    MANY_SEEDS,
     Row,
     assert_caught,
     assert_lists_every_bug,
@@ -101,7 +103,9 @@ def grow(name: str, block: str) -> TransformResult:
     kind, _, kernel = block.partition(" ")
     size = int(kernel) if kernel else None
     deeper = DeeperPass(at="fc" if name == "called" else "1", block=kind, kernel_size=size)
-    return morphir.transform(model, deeper, optimizer=optimizer, example_inputs=(x,))
+    return morphir.transform(
+        model, deeper, optimizer=optimizer, example_inputs=(x,), checks=EVERY_CHECKER
+    )
 
 
 @pytest.mark.parametrize("name", ["dense", "plain", "images", "clipped"])
@@ -113,6 +117,12 @@ def test_without_a_bug_nobody_objects(name: str, block: str):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.bug)
 def test_every_bug_is_caught_by_those_the_table_names(row: Row):
     assert_caught(row, bugs, partial(grow, row.model, row.change))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.bug)
+def test_every_bug_is_caught_with_twenty_seeds(row: Row):
+    assert_caught(row, bugs, partial(grow, row.model, row.change), MANY_SEEDS)
 
 
 def test_every_bug_is_in_the_table_and_there_are_enough():

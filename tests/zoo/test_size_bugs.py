@@ -12,6 +12,8 @@ import morphir
 from morphir import TransformResult, VerificationError, WiderPass
 from tests.zoo import size_bugs
 from tests.zoo.planted import (
+    EVERY_CHECKER,
+    MANY_SEEDS,
     Row,
     assert_caught,
     assert_lists_every_bug,
@@ -80,8 +82,9 @@ def widen(name: str, change: str) -> TransformResult:
     init, _, inplace = change.partition(" ")
     wider = WiderPass(**SITES[type(model)], init=init)
     return morphir.transform(
-        model, wider, optimizer=optimizer, example_inputs=(x,), inplace=bool(inplace)
-    )
+        model, wider, optimizer=optimizer, example_inputs=(x,), inplace=bool(inplace),
+        checks=EVERY_CHECKER,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["branches", "attention", "heads"])
@@ -93,6 +96,12 @@ def test_without_a_bug_nobody_objects(name: str, change: str):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.bug)
 def test_every_bug_is_caught_by_those_the_table_names(row: Row):
     assert_caught(row, size_bugs, partial(widen, row.model, row.change))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.bug)
+def test_every_bug_is_caught_with_twenty_seeds(row: Row):
+    assert_caught(row, size_bugs, partial(widen, row.model, row.change), MANY_SEEDS)
 
 
 def test_every_bug_is_in_the_table():
