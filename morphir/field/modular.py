@@ -23,6 +23,8 @@ Bilinear = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 # Limbs of 16 bits: each product of sums of two is below 2^34, and float64 holds 2^19 of them.
 MOST_TERMS: Final = 2**19
+# A limb of 11 bits times a residue is below 2^42, of which float64 holds sums of 2^11.
+SHORT: Final = 2**11
 _CHUNK: Final = 2**18  # elements that are lifted at once, so that they stay in the cache
 _WITNESSES: Final = (2, 7, 61)  # enough for all numbers below 4,759,123,141 (Jaeschke 1993)
 
@@ -63,8 +65,12 @@ class PrimeField:
         if not tensor.is_floating_point():
             return tensor.long() % self.prime
         flat = tensor.detach().contiguous().reshape(-1)
-        parts = [self._lift_chunk(part) for part in torch.split(flat, _CHUNK)]
-        return (torch.cat(parts) if parts else flat.long()).reshape(tensor.shape)
+        lifted = torch.empty(flat.shape, dtype=torch.int64, device=flat.device)
+        for part, place in zip(
+            *(torch.split(each, _CHUNK) for each in (flat, lifted)), strict=True
+        ):
+            place.copy_(self._lift_chunk(part))
+        return lifted.reshape(tensor.shape)
 
     def _lift_chunk(self, numbers: torch.Tensor) -> torch.Tensor:
         double = numbers.double()
@@ -99,6 +105,12 @@ class PrimeField:
         """
         if terms > MOST_TERMS:
             raise Unsupported(f"sums of {terms} products are too long, {MOST_TERMS} are not")
+        if terms <= SHORT:
+            whole, found = right.double(), torch.zeros((), dtype=torch.int64, device=left.device)
+            for bits in (22, 11, 0):  # of the left one only, which in a layer is the smaller one
+                limb = ((left >> bits) & (2**11 - 1)).double()
+                found = (found * 2**11 + function(limb, whole).long()) % self.prime
+            return found
         (high, low), (top, bottom) = (_limbs(each) for each in (left, right))
         both = function(high + low, top + bottom)
         outer, inner = function(high, top), function(low, bottom)

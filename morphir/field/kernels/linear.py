@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from morphir.field.modular import SHORT
 from morphir.field.residues import Kernel, Residues, Run
 
 aten = torch.ops.aten
@@ -15,9 +16,13 @@ aten = torch.ops.aten
 
 def _product(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Kernel:
     def multiplied(run: Run, left: Any, right: Any) -> Residues:
-        terms = left.shape[-1]
-        found = run.field.bilinear(function, run.lift(left), run.lift(right), terms)
-        return run.wrap(found, left, right)
+        rows, columns = run.lift(left), run.lift(right)
+        parts = [(rows, columns)]
+        if columns.dim() > 1:  # short sums are the faster ones
+            axes = torch.split(rows, SHORT, -1), torch.split(columns, SHORT, -2)
+            parts = [*zip(*axes, strict=True)]
+        found = [run.field.bilinear(function, *part, part[0].shape[-1]) for part in parts]
+        return run.wrap(sum(found[1:], found[0]) % run.field.prime, left, right)
 
     return multiplied
 

@@ -109,7 +109,6 @@ def test_weights_that_a_model_made_itself_are_lifted_where_they_meet_others():
 @pytest.mark.parametrize(
     ("function", "shapes"),
     [
-        (torch.mm, [(1, 2**19 + 1), (2**19 + 1, 1)]),
         (torch.dot, [(2**19 + 1,), (2**19 + 1,)]),
         (F.conv1d, [(1, 2, 2**18 + 1), (1, 2, 2**18 + 1)]),
         (F.conv_transpose1d, [(1, 2, 1), (2, 1, 2**18 + 1)]),
@@ -118,6 +117,14 @@ def test_weights_that_a_model_made_itself_are_lifted_where_they_meet_others():
 def test_sums_that_are_too_long_to_be_exact_are_refused(function: Any, shapes: list[Any]):
     with pytest.raises(Unsupported, match="products are too long"):
         call(function, *[torch.ones(shape) for shape in shapes])
+
+
+def test_products_of_long_matrices_are_summed_in_parts():
+    """FIELD-1"""
+    left, right = torch.randint(-9, 9, (2, 5000)).double(), torch.randint(-9, 9, (5000, 3)).double()
+    assert torch.equal(call(torch.mm, left, right), FIELD.lift(left @ right))
+    batch = [torch.stack([each, -each]) for each in (left, right)]
+    assert torch.equal(call(torch.bmm, *batch), FIELD.lift(torch.bmm(*batch)))
 
 
 def test_the_cases_cover_the_table():
