@@ -27,7 +27,7 @@ from morphir.checks.calling import double_copy
 from morphir.field import check_field
 from morphir.ops import DEFAULT_TABLE
 
-_WIDTH: Final = 1568  # of four hidden layers: 10.1 million parameters
+_WIDTH: Final = 1808  # of four hidden layers: 9.9 million parameters
 _BATCH: Final = 256
 
 

@@ -1,6 +1,7 @@
 """The fixture, as a repository uses it that has just heard of it."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,4 +47,4 @@ def test_what_the_examples_show_for_ci_runs(pytester: pytest.Pytester):
     workflow = (folder / "workflow.yml").read_text(encoding="utf8")
     commands = re.findall(r"- run: (.*)", workflow)
     (verify,) = (command for command in commands if command.startswith("morphir verify"))
-    assert pytester.run(*["python", "-m", *verify.split()]).ret == 0
+    assert pytester.run(sys.executable, "-m", *verify.split()).ret == 0
