@@ -11,6 +11,9 @@ Per network both do, in one process on one thread, taking turns:
     groups   ours: `AxisGroups.groups`, every group with its places and its reason;
              theirs: `get_all_groups`
 
+How much of our build could be left out is measured too: the two forwards without a recorder that
+two batch sizes take, and a single recording at a single size that nothing is compared with.
+
 Example inputs have one row, as in Torch-Pruning's own examples. The second part measures MLPs of
 width 8 of a thousand to a hundred thousand nodes, ours only: nodes are functional calls, and time
 per node says whether it grows linearly. Writes `results/planner.json`.
@@ -34,6 +37,10 @@ from torch import Tensor, nn
 
 import morphir
 from morphir.axes import AxisGroups
+from morphir.frontend.capture import Numbering, capture
+from morphir.frontend.entry import resolve_entry_points
+from morphir.frontend.importer import Importer
+from morphir.ops import DEFAULT_TABLE
 
 NETWORKS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "mlp-10": lambda: (mlp(10), torch.randn(1, 64)),
@@ -70,29 +77,45 @@ def theirs(model: nn.Module, inputs: Tensor) -> tuple[float, float, int]:
     return built - start, time.process_time() - built, count
 
 
+def least(model: nn.Module, inputs: Tensor) -> tuple[float, float, float]:
+    """Seconds of a forward, of two at two batch sizes, and of one recording without checks."""
+    gc.collect()
+    longer = torch.cat([inputs, inputs[:1]])
+    start = time.process_time()
+    with torch.no_grad():
+        model(inputs)
+    once = time.process_time()
+    with torch.no_grad():
+        model(longer)
+    twice = time.process_time()
+    [entry] = resolve_entry_points(model, ["forward"])
+    recording = capture(model, entry, "eval", ((inputs,), {}), Numbering({}, 0))
+    Importer(DEFAULT_TABLE).run(recording, entry.name)
+    return once - start, twice - start, time.process_time() - twice
+
+
 def compare(name: str, rounds: int) -> dict[str, Any]:
-    """Medians of both after a first round that is not counted, and the forward for comparison."""
+    """Medians of both after a first round that is not counted, and what ours can't do without."""
     torch.manual_seed(0)
     model, inputs = NETWORKS[name]()
     model.eval()
-    mine, other, forward = [], [], []
+    mine, other, bare = [], [], []
     for index in range(rounds + 1):
-        start = time.process_time()
-        with torch.no_grad():
-            model(inputs)
-        seconds = time.process_time() - start
-        found = ours(model, inputs), theirs(model, inputs)
+        found = least(model, inputs), ours(model, inputs), theirs(model, inputs)
         if index:
-            forward.append(seconds)
-            mine.append(found[0])
-            other.append(found[1])
+            bare.append(found[0])
+            mine.append(found[1])
+            other.append(found[2])
+    forward, forwards, recording = map(statistics.median, zip(*bare, strict=True))
     record, unify, groups, *_ = map(statistics.median, zip(*mine, strict=True))
     build, all_groups, _ = map(statistics.median, zip(*other, strict=True))
     nodes, our_count = mine[0][3:]
     return {
         "network": name,
         "nodes": nodes,
-        "forward_s": statistics.median(forward),
+        "forward_s": forward,
+        "two_forwards_s": forwards,
+        "one_recording_s": recording,
         "ours": {
             "record_s": record,
             "unify_s": unify,
@@ -142,7 +165,9 @@ def main() -> None:
         mine, other = row["ours"], row["theirs"]
         build = mine["record_s"] + mine["unify_s"]
         print(
-            f"{name:20} build {build:7.3f} / {other['build_s']:7.3f} s, "
+            f"{name:20} build {build:7.3f} / {other['build_s']:7.3f} s "
+            f"(two forwards {row['two_forwards_s']:.3f}, one recording "
+            f"{row['one_recording_s']:.3f}), "
             f"all groups {mine['groups_s']:7.4f} / {other['groups_s']:7.4f} s, both 1 : "
             f"{(other['build_s'] + other['groups_s']) / (build + mine['groups_s']):.2f}",
             flush=True,
