@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import morphir
-from morphir import DeeperPass, TransformResult
+from morphir import DeeperPass, Report
 from tests.zoo import bugs
 from tests.zoo.planted import Row, assert_caught, assert_lists_every_bug, assert_nobody_objects
 
@@ -21,13 +21,13 @@ HARMLESS = ModuleType(__name__)
 vars(HARMLESS).update(harmless=harmless)
 
 
-def grow() -> TransformResult:
+def grow() -> Report:
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
-    return morphir.transform(model, DeeperPass(at="1"), example_inputs=(torch.randn(3, 4),))
+    return morphir.transform(model, DeeperPass(at="1"), example_inputs=(torch.randn(3, 4),)).report
 
 
-def refuse() -> TransformResult:
-    return morphir.transform(nn.Linear(4, 4), DeeperPass(at="9"))
+def refuse() -> Report:
+    return morphir.transform(nn.Linear(4, 4), DeeperPass(at="9")).report
 
 
 def row(bug: str, place: str, caught_by: str) -> Row:
@@ -38,6 +38,12 @@ def row(bug: str, place: str, caught_by: str) -> Row:
 def test_a_bug_that_nobody_catches_fails(caught_by: str):
     with pytest.raises(AssertionError, match=r"caught by set\(\), expected"):
         assert_caught(row("harmless", "", caught_by), HARMLESS, grow)
+
+
+def test_a_bug_that_is_said_to_get_through_fails_as_soon_as_somebody_objects():
+    assert_caught(row("harmless", "", "nobody"), HARMLESS, grow)
+    with pytest.raises(AssertionError, match=r"expected set\(\)"):
+        assert_caught(row("harmless", "", "nobody"), HARMLESS, refuse)
 
 
 def test_a_bug_that_others_catch_as_well_fails():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import morphir
-from morphir import TransformResult, VerificationError, WiderPass
+from morphir import Report, VerificationError, WiderPass
 from tests.zoo import size_bugs
 from tests.zoo.planted import (
     EVERY_CHECKER,
@@ -21,7 +21,7 @@ from tests.zoo.planted import (
     rows,
 )
 
-ROWS = rows("| bug | model | change |")
+ROWS = rows("Axes that change")
 
 
 class Branches(nn.Module):
@@ -72,7 +72,7 @@ SITES: dict[type[nn.Module], dict[str, Any]] = {
 }
 
 
-def widen(name: str, change: str) -> TransformResult:
+def widen(name: str, change: str) -> Report:
     """Widens a model of the zoo with its optimizer and gradients, in train mode."""
     model = {kind.__name__.lower(): kind for kind in SITES}[name]().train()
     x = torch.randn(5, 4)
@@ -84,7 +84,7 @@ def widen(name: str, change: str) -> TransformResult:
     return morphir.transform(
         model, wider, optimizer=optimizer, example_inputs=(x,), inplace=bool(inplace),
         checks=EVERY_CHECKER,
-    )  # fmt: skip
+    ).report  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["branches", "attention", "heads"])
