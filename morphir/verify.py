@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ from morphir.export import export_onnx
 from morphir.field import check_field
 from morphir.frontend import check_module
 from morphir.grading import parameters_not_finite, verdict
-from morphir.ir import Certificate, Check, Grade, Program, Report
+from morphir.ir import Certificate, Check, Grade, Program, Report, maps_of
 from morphir.ops import DEFAULT_TABLE
 from morphir.recordings import Clock, Traces, Twins
 
@@ -223,7 +224,19 @@ class _Pair:
 
     def _native(self) -> Check:
         old, new = self._twins
-        return check_native(old.native, new.native, self._inputs, old.double, self._extended)
+        growth = self._growth()
+        return check_native(
+            old.native, new.native, self._inputs, old.double, self._extended, growth
+        )
+
+    def _growth(self) -> float:
+        """How many times as much is rounded (RUN-2), as claimed or as there are more numbers."""
+        tensors = {} if self._certificate is None else self._certificate.tensors
+        claimed = [each.growth for each in maps_of(tensors)]
+        if claimed:
+            return max(claimed)
+        old, new = (sum(p.numel() for p in m.parameters()) for m in (self._before, self._after))
+        return math.sqrt(max(1.0, new / max(old, 1)))
 
     def _learning(self) -> Check:
         return check_learning(self._after, self._claims, self._inputs, self._before)

@@ -25,15 +25,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tensors": set(),
     "versions": set(),
     "described": set(),
+    "dispatch": set(),
     "cloning": {"tensors"},
     # The compiler's core.
     "ir": {"errors"},
     "ops": {"errors", "tensors", "ir"},
     "axes": {"errors", "ir", "ops"},
-    "frontend": {"errors", "randomness", "tensors", "described", "cloning", "ir", "ops"},
+    "frontend": {
+        "errors", "randomness", "tensors", "described", "dispatch", "cloning", "ir", "ops",
+    },
     # Share the op table with the planner and nothing else: that independence is what a proof is
     # worth.
-    "checks": {"errors", "randomness", "tensors", "cloning", "ir", "ops"},
+    "checks": {"errors", "randomness", "tensors", "dispatch", "cloning", "ir", "ops"},
     # Shares nothing with any of them, not even the op table.
     "field": {"randomness", "tensors", "cloning", "ir"},
     "blocks": {"ops"},
@@ -53,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "versions", "ir", "ops", "frontend", "blocks", "backend", "lineage", "result",
     },
     # What users call.
-    "emission": {"errors", "ir", "ops", "randomness", "tensors"},
+    "emission": {"errors", "frontend", "ir", "ops", "randomness", "tensors"},
     "recordings": {"errors", "cloning", "frontend", "checks", "tensors"},
     "grading": {"ir"},
     "pipeline": {
@@ -72,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "planned", "recordings", "stages", "state",
     },
     "show": {"errors", "ir", "ops", "axes", "passes"},
-    "cli": {"errors", "frontend", "ir", "show", "state", "verify"},
+    "cli": {"errors", "frontend", "ir", "show", "state", "testing", "verify"},
     "verify": {
         "errors", "ir", "ops", "frontend", "checks", "field", "recordings", "grading", "export",
     },

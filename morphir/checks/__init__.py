@@ -5,13 +5,14 @@ from morphir.checks.carried import Carried, belongings, check_carried
 from morphir.checks.certificate import check_certificate
 from morphir.checks.commits import Commits
 from morphir.checks.compiled import check_compiled
-from morphir.checks.differential import check_double, check_native
+from morphir.checks.differential import check_double
 from morphir.checks.extended import Extended
 from morphir.checks.gradients import check_gradients
 from morphir.checks.inventory import Inventory
 from morphir.checks.kept import Original, check_kept
 from morphir.checks.learning import check_learning
 from morphir.checks.measured import check_on_data, check_within
+from morphir.checks.native import check_native
 from morphir.checks.round_trip import check_round_trip
 from morphir.checks.rounding import check_rounding, holding
 from morphir.checks.statistics import check_statistics

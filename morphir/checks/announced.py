@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
-from morphir.checks.inventory import Facts, Group, Inventory
+from morphir.checks.inventory import NUMBERS, Facts, Group, Inventory
 from morphir.ir import AttributeChange, is_inside
 
 
@@ -78,7 +78,7 @@ def _tensor(facts: Facts, shape: tuple[int, ...] | None) -> Facts:
     if shape is None:
         return facts
     # Strides and numbers are others; whether they are right is a matter of the certificate.
-    return {k: v for k, v in facts.items() if k not in ("strides", "bits")} | {"shape": shape}
+    return {k: v for k, v in facts.items() if k not in NUMBERS} | {"shape": shape}
 
 
 def _group(group: Group, before: Inventory, shapes: Mapping[str, tuple[int, ...]]) -> Group:

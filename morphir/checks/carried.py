@@ -3,7 +3,10 @@
     KEPT-7   a number that belongs to a unit is at each copy what it was times the same function of
              the copy's share: the share for gradients and their means, its square for means of
              squares, counted from one number where Adagrad's start; on split axes it is what it
-             was, and at fresh positions it is one number
+             was, and at fresh positions it is one number; a mean of parameters is copied and
+             split as they are, and at fresh positions it is anything; where copies are merged,
+             gradients and their means are the sum over what was copied, of any one of the parts of
+             what was split
 
 This looks at the numbers that were there and those that are there now, and does not know how they
 were carried.
@@ -48,6 +51,7 @@ class Carried:
         change: How its axes changed.
         old: The numbers before.
         new: Those afterwards.
+        inverse: Whether `change` says how the new axes would become the old ones.
     """
 
     parameter: str
@@ -55,6 +59,7 @@ class Carried:
     change: TensorChange
     old: torch.Tensor
     new: torch.Tensor
+    inverse: bool = False
 
 
 def belongings(
@@ -85,6 +90,8 @@ def check_carried(found: Sequence[Carried]) -> Check:
 
 
 def _is_carried(each: Carried) -> bool:
+    if each.inverse:
+        return _is_merged(each)
     shape = tuple(axis.new_size for axis in each.change)
     if tuple(each.new.shape) != shape or each.new.dtype != each.old.dtype:
         return False
@@ -98,10 +105,10 @@ def _is_carried(each: Carried) -> bool:
         old = old.index_select(axis, index)
         fresh = fresh | _along(torch.from_numpy(source < 0).to(new.device), axis, new.dim())
     fresh = fresh.expand(new.shape)
-    if fresh.any() and bool((new[fresh] != new[fresh][0]).any()):
-        return False
-    shares = [change.shares("copy") for change in each.change]
     entry = each.entry.partition(" ")[0]
+    if fresh.any() and bool((new[fresh] != new[fresh][0]).any()):
+        return entry not in _KNOWN and _is_value(each)
+    shares = [change.shares("copy") for change in each.change]
     scales = _KNOWN.get(entry, _ANY)
     fits = any(
         all(_fits(*part) for part in _in_parts(old, new, fresh, [*map(scale, shares)]))
@@ -110,6 +117,37 @@ def _is_carried(each: Carried) -> bool:
     if entry == "sum" and not fits:
         return _fits_from_a_start(old, new, fresh, [np.square(share) for share in shares])
     return fits or (entry not in _KNOWN and _is_value(each))
+
+
+def _is_merged(each: Carried) -> bool:
+    """Whether each number is the sum over copies, of one of the parts that it was split into."""
+    if tuple(each.new.shape) != tuple(axis.size for axis in each.change):
+        return False
+    if _KNOWN.get(each.entry.partition(" ")[0]) != (np.asarray,):
+        return True
+    sums, new = real_parts(each.old).double(), real_parts(each.new).double()
+    sizes, units = sums.abs(), []
+    for axis, change in enumerate(each.change):
+        take = torch.from_numpy(change.relation.take).to(sums.device)
+        taken = (take >= 0).nonzero().flatten()
+        count = int(take.max()) + 1
+        sums, sizes = (_summed(part, axis, take[taken], taken, count) for part in (sums, sizes))
+        units.append(torch.from_numpy(change.relation.group[:count]).to(sums.device))
+        new = new.index_select(axis, units[-1])
+    fits = (sums - new).abs() <= _ULPS * torch.finfo(each.new.dtype).eps * sizes
+    for axis, (change, unit) in enumerate(zip(each.change, units, strict=True)):
+        found = _summed(fits.double(), axis, unit, torch.arange(len(unit)), change.size)
+        fits = found > 0
+    return bool(fits.all())
+
+
+def _summed(
+    tensor: torch.Tensor, axis: int, to: torch.Tensor, of: torch.Tensor, count: int
+) -> torch.Tensor:
+    """Some slices of a tensor, added up in fewer."""
+    shape = [*tensor.shape]
+    shape[axis] = count
+    return tensor.new_zeros(shape).index_add(axis, to, tensor.index_select(axis, of.to(to.device)))
 
 
 def _in_parts(

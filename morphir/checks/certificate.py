@@ -295,8 +295,9 @@ def _relate(
         found = f"{other.kind} {other.aliases}"
         raise Rejection(f"CERT-10: another kind or other names: {found}", where)
     relations = [axis.relation for axis in change]
-    if len(relations) != len(entry.type.shape):
-        raise Rejection(f"CERT-10: {len(relations)} axes are claimed of {entry.type}", where)
+    sizes = tuple(relation.size for relation in relations)
+    if sizes != entry.type.sizes(1):
+        raise Rejection(f"CERT-10: axes of {sizes} are claimed of {entry.type}", where)
     problem = None if commits is None else commits.outcome(entry.name, change, other.tensor)
     if problem is None:
         if entry.tensor is None or other.tensor is None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from morphir.checks.calling import Arguments, call_entry_point, private_copy
-from morphir.checks.differential import check_native
+from morphir.checks.native import check_native
 from morphir.ir.report import Check, Grade
 from morphir.randomness import kept_random_state
 

@@ -21,6 +21,9 @@ _OWN_ATTRIBUTES: Final = "_morphir"  # what surgery leaves on a module
 _LISTED: Final = ("_parameters", "_buffers", "_modules", "training")  # looked at elsewhere
 _COMPILED: Final = "_compiled_call_impl"  # a cache, which copies lose
 
+# Facts that were not taken of every tensor.
+NUMBERS: Final = ("bits", "bits of the gradient", "strides")
+
 Facts = Mapping[str, object]
 Group = tuple[Facts, Mapping[str, object]]  # options, and the state of each parameter
 
@@ -141,6 +144,8 @@ def _tensor_facts(tensor: torch.Tensor, *, bits: bool) -> dict[str, object]:
     }
     if bits:
         facts["bits"] = digest(tensor)
+    if bits and tensor.is_leaf and tensor.grad is not None:
+        facts["bits of the gradient"] = digest(tensor.grad)
     return facts
 
 
@@ -199,11 +204,26 @@ def random_state() -> str:
     return found.hexdigest()
 
 
-def memories(model: nn.Module) -> dict[int, str]:
-    """The addresses of a model's tensors, with a name each."""
-    named = [*model.named_parameters(), *model.named_buffers()]
-    strided = [(n, t) for n, t in named if t.layout is torch.strided and t.numel()]
-    return {t.untyped_storage().data_ptr(): name for name, t in strided}
+def memories(model: nn.Module, optimizers: Sequence[Optimizer] = ()) -> dict[int, str]:
+    """The addresses of what a model and its optimizers hold, with a name each."""
+    strided = [
+        (name, each)
+        for name, each in _held(model, optimizers)
+        if each.layout is torch.strided and each.numel()
+    ]
+    return {each.untyped_storage().data_ptr(): name for name, each in strided}
+
+
+def _held(model: nn.Module, optimizers: Sequence[Optimizer]) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_buffers()
+    for name, parameter in model.named_parameters():
+        yield name, parameter
+        if parameter.grad is not None:
+            yield f"the gradient of {name}", parameter.grad
+        for optimizer in optimizers:
+            for entry, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, torch.Tensor):
+                    yield f"{entry} of {name}", value
 
 
 def _memory(tensor: torch.Tensor) -> object:

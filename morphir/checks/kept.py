@@ -30,7 +30,14 @@ from typing import Final, final
 from torch import nn
 from torch.optim import Optimizer
 
-from morphir.checks.inventory import Facts, Group, Inventory, memories, random_state
+from morphir.checks.inventory import (
+    NUMBERS,
+    Facts,
+    Group,
+    Inventory,
+    memories,
+    random_state,
+)
 from morphir.ir.report import Check, Grade, InsertionClaim, counted
 
 Follows = Mapping[str, Sequence[str]]
@@ -87,9 +94,10 @@ class Original:
         if target is self.model:
             return [kept]
         same = check_kept(self.inventory, Inventory.of(self.model, self.optimizers))
-        both = sorted(memories(self.model).keys() & memories(target).keys())
+        mine, own = memories(self.model, self.optimizers), memories(target, optimizers)
+        both = sorted(mine.keys() & own.keys())
         if both and same.grade is not Grade.REFUTED:
-            name = memories(target)[both[0]]
+            name = own[both[0]]
             what = "KEPT-5: the copy shares memory with the original"
             same = replace(same, grade=Grade.REFUTED, summary=what, where=name)
         return [kept, replace(same, name="original")]
@@ -159,7 +167,7 @@ def _compare(
             continue
         now = after[name]
         for key in [*dict.fromkeys((*facts, *now))]:
-            if key in ("bits", "strides") and not (key in facts and key in now):
+            if key in NUMBERS and not (key in facts and key in now):
                 continue
             was, is_now = facts.get(key, "missing"), now.get(key, "missing")
             if was != is_now:

@@ -154,8 +154,7 @@ def relate(role: Role, sites: Sequence[Site], operands: Sequence[Known]) -> Know
         raise Rejection(f"CERT-11: an axis of {first.size} changes that is fixed here")
     inside = [site for site in sites if not site.output]
     apart = len({site.tensor for site in inside}) == len(inside)
-    if not reaches and apart and role.ways == _one_split(len(inside)):
-        _check_sum(found)  # linear in each operand: parts of one may meet parts of another
+    if not reaches and apart and _is_counted(role.ways, found):
         return None
     for way in role.ways:
         outcome = _in_way(role, way, found)
@@ -164,9 +163,34 @@ def relate(role: Role, sites: Sequence[Site], operands: Sequence[Known]) -> Know
     raise Rejection(f"CERT-11: parts of an axis of {first.size} meet where only whole units may")
 
 
-def _one_split(count: int) -> tuple[Way, ...]:
-    """The ways of a contraction that is linear in each operand."""
-    return tuple(tuple("split" if k == j else "copy" for k in range(count)) for j in range(count))
+def _is_counted(ways: Sequence[Way], found: Sequence[Relation]) -> bool:
+    """Whether units are only summed, and so only counted: parts of one may meet parts of another.
+
+    Raises:
+        Rejection: They are, and the count is wrong.
+    """
+    sums = _sums(ways, found)
+    for each in sums:
+        _check_sum(each)
+    return bool(sums)
+
+
+def _sums(ways: Sequence[Way], found: Sequence[Relation]) -> list[Sequence[Relation]]:
+    """What is multiplied and summed by an op that is linear in each operand; none if it is not.
+
+    Either all operands are one product, so that any of them may be the one that is split; or some
+    of them are multiplied with the others, as a state is with the weights of both directions: then
+    each of these pairs is.
+    """
+    count = len(found)
+    if {*ways} == {
+        tuple("split" if k == j else "copy" for k in range(count)) for j in range(count)
+    }:
+        return [found]
+    if len(ways) != 2 or any(one == other for one, other in zip(*ways, strict=True)):
+        return []
+    sides = [[one for one, of in zip(found, way, strict=True) if of == "split"] for way in ways]
+    return [[one, other] for one in sides[0] for other in sides[1]]
 
 
 def _in_way(role: Role, way: Way, found: Sequence[Relation]) -> Relation | None:

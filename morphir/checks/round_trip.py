@@ -1,8 +1,8 @@
 """Whether a model's state goes through a file.
 
 KEPT-8   the state_dict of the new model, written and read by torch without unpickling code, and
-         loaded strictly into a copy whose parameters and buffers were overwritten, gives the
-         same bits on the given inputs
+         loaded strictly into a copy in which all that it holds was overwritten, gives the same
+         bits on the given inputs
 """
 
 from __future__ import annotations

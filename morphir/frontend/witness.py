@@ -9,7 +9,6 @@ library) comes to the recorder through here, as kernels.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from typing import Any, Final, final
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from morphir.dispatch import Dispatch
 from morphir.errors import RefusalError
 
 # These write running statistics (operands 3 and 4) when operand 5 is true; their schemas hide it.
@@ -64,30 +64,8 @@ def memory_of(tensor: torch.Tensor) -> Any:
         return ("tensor", id(tensor))
 
 
-class _Dispatch(ABC):
-    """Hands kernels on to `run`.
-
-    It stands apart from the mode because of what torch does to a `__torch_dispatch__` that a mode
-    defines itself: wrapped, it imports the machinery of `torch.compile` when it is first called,
-    which takes more than a second, and each call costs more.
-    """
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return self.run(func, args, kwargs or {})
-
-    @abstractmethod
-    def run(self, kernel: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Runs a kernel and notes what it does."""
-
-
 @final
-class Witness(_Dispatch, TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Witness(Dispatch, TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Collects what the kernels did since `start`.
 
     Attributes:

@@ -45,6 +45,17 @@ def test_the_layout_in_memory_is_not():
     assert equal_bits(conjugate, conjugate.resolve_conj())
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+def test_where_in_memory_they_begin_makes_no_difference(dtype: torch.dtype):
+    """Bits that no longer number could be read from where they begin."""
+    one, other = (torch.arange(12).to(dtype) for _ in range(2))
+    for start in range(4):
+        for stop in range(start + 1, 12):
+            assert equal_bits(one[start:stop], other[start:stop])
+            assert equal_bits(one[start:stop], other[start:stop].clone())
+            assert not equal_bits(one[start:stop], other[start:stop] + 1)
+
+
 def test_what_has_no_bits_equals_nothing_else():
     meta, sparse = torch.zeros(2, device="meta"), torch.eye(2).to_sparse()
     assert bits(meta) is None
@@ -52,5 +63,6 @@ def test_what_has_no_bits_equals_nothing_else():
     assert not equal_bits(meta, meta)
     assert not equal_bits(meta, torch.zeros(2, device="meta"))
     assert not equal_bits(sparse, torch.eye(2).to_sparse())
+    assert equal_bits(sparse, sparse)
     assert not equal_bits(None, None)
     assert not equal_bits(torch.zeros(1), None)

@@ -99,3 +99,44 @@ def test_kept_7_a_mean_of_parameters_is_split_as_they_are():
     old = OLD.T.contiguous()
     new = old[:, SOURCE] * SHARE
     assert carried("ax", new, SPLIT, old)
+
+
+def test_kept_7_a_mean_of_parameters_starts_where_fresh_parameters_do():
+    new = OLD[SOURCE].clone()
+    new[5] = torch.tensor([0.3, -0.7])
+    assert carried("ax", new)
+    assert not carried("exp_avg", new)
+    new[4, 0] += 1e-5
+    assert not carried("ax", new)
+
+
+def merged(entry: str, new: torch.Tensor, change=COPY, old: torch.Tensor = OLD) -> bool:
+    check = check_carried([Carried("0.weight", entry, change, old, new, inverse=True)])
+    return check.grade is Grade.TESTED
+
+
+@pytest.mark.parametrize("entry", ["grad", "exp_avg"])
+def test_kept_7_of_copies_that_are_merged_gradients_are_summed(entry: str):
+    wide = torch.randn(6, 2)
+    narrow = wide[:4].clone()
+    narrow[2] += wide[4]  # the sixth is fresh, and goes
+    assert merged(entry, narrow, old=wide)
+    assert not merged(entry, wide[:4], old=wide)
+    assert not merged(entry, narrow[[1, 0, 2, 3]], old=wide)
+    assert not merged(entry, narrow[:3], old=wide)
+
+
+def test_kept_7_of_parts_that_are_merged_a_gradient_is_that_of_one_of_them():
+    wide = torch.randn(2, 6)
+    assert merged("grad", wide[:, :4], SPLIT, wide)
+    assert merged("grad", wide[:, [0, 1, 4, 3]], SPLIT, wide)
+    mixed = wide[:, :4].clone()
+    mixed[1, 2] = wide[1, 4]
+    assert merged("grad", mixed, SPLIT, wide)
+    assert not merged("grad", wide[:, [0, 1, 3, 2]], SPLIT, wide)
+    assert not merged("grad", wide[:, [0, 1, 2, 3]] * 1.001, SPLIT, wide)
+
+
+def test_kept_7_of_what_else_is_merged_the_shape_is_known():
+    assert merged("exp_avg_sq", torch.rand(4, 2), old=torch.rand(6, 2))
+    assert not merged("exp_avg_sq", torch.rand(6, 2), old=torch.rand(6, 2))

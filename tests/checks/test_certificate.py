@@ -125,6 +125,29 @@ def test_cert_5_compares_constants_by_content():
     assert not is_proved(certify(before, after))
 
 
+ONES, TWOS = torch.ones(2), torch.full((2,), 2.0)
+
+
+def test_cert_5_constants_may_be_counted_otherwise():
+    """CERT-5: what was the first constant is the second one"""
+    before, after = pair(
+        lambda s, x: s.a(x) + ONES, lambda s, x: s.a(x) + (TWOS - TWOS + ONES), a=nn.Linear(8, 2)
+    )
+    assert is_proved(certify(before, after))
+
+
+def test_cert_5_compares_the_state_behind_a_constant():
+    model = Net(lambda s, x: s.a(x) + ONES, a=nn.Linear(8, 2))
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.a.bias[1] += 1
+    recorded = (record(m, example_inputs=(torch.randn(3, 8),)).program for m in (model, other))
+    one, two = (replace(p, state=dict(sorted(p.state.items(), reverse=True))) for p in recorded)
+    assert next(iter(one.state)).startswith("constant")
+    assert is_proved(check_certificate(one, one, None, DEFAULT_TABLE))
+    assert check_certificate(one, two, None, DEFAULT_TABLE).where == "@a.bias"
+
+
 # -- CERT-8: vacuity -----------------------------------------------------------------------------
 
 
@@ -179,8 +202,10 @@ def test_cert_8_proves_nothing_without_outputs():
 def test_a_certificate_is_about_two_programs():
     before, after = programs()
     assert is_proved(verdict(before, after))
-    assert not is_proved(verdict(before, after, before="0" * 64))
-    assert not is_proved(verdict(before, after, after="0" * 64))
+    for side in ("before", "after"):
+        check = verdict(before, after, **{side: "0" * 64})
+        assert not is_proved(check)
+        assert check.summary == f"the certificate is about another program {side}"
     other = record(nn.Sequential(nn.Linear(8, 4)), example_inputs=(torch.randn(3, 8),)).program
     assert not is_proved(verdict(before, other, before=after.hash))
 
@@ -246,4 +271,12 @@ def test_a_rejection_names_the_first_node_outside_of_what_was_inserted():
     assert "tanh" in certify(before, after, claims=claims).where
     with torch.no_grad():
         after.new.weight[0, 1] = 1
-    assert "@new.weight" in certify(before, after).where
+    for given in (None, claims):
+        assert "@new.weight" in certify(before, after, claims=given).where
+
+
+def test_cert_6_rejects_constants_whose_bits_can_not_be_had():
+    eye, other = torch.eye(8).to_sparse(), (2 * torch.eye(8)).to_sparse()
+    before, after = pair(lambda s, x: x @ eye.to_dense(), lambda s, x: x @ other.to_dense())
+    found = certify(before, after)
+    assert found.summary == "CERT-6: the bits of this tensor can't be compared"

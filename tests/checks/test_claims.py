@@ -78,6 +78,14 @@ def test_cert_9_rejects_every_other_law(law: str, claim: str):
     assert is_proved(claimed(law, block(law), law=claim)) == (law == claim)
 
 
+@pytest.mark.parametrize(
+    ("block", "lemmas"), [(Branch(), "CERT-2, CERT-4"), (nn.Sequential(nn.ReLU()), "no lemma")]
+)
+def test_cert_9_says_what_an_insertion_rests_on(block: nn.Module, lemmas: str):
+    summary = claimed("DEEPER-1", block).summary
+    assert summary == f"CERT-9: 'new' rests on {lemmas}, which is not DEEPER-1"
+
+
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize(
     "changes",
@@ -132,6 +140,42 @@ def test_cert_9_rejects_a_bypass():
     assert "read afterwards by 'linear' in 'b'" in check.summary
 
 
+class Keeps(nn.Module):
+    """An activation that keeps what it returned last."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.last = x.relu()
+        return self.last
+
+
+def reads_at_once(s: Any, h: torch.Tensor, run: Any) -> Any:
+    n, twice = run(h), h * 2
+    return s.head(n) + twice.sum()
+
+
+@pytest.mark.parametrize(
+    ("ends", "reader"),
+    [
+        (reads_at_once, "'mul' in 'the model'"),
+        (lambda s, h, run: (s.head(run(h)), h), "output '[1]'"),
+        (lambda s, h, run: s.head(run(h)), None),
+    ],
+)
+def test_cert_9_says_who_bypasses_an_insertion(ends: Any, reader: str | None):
+    """What a module keeps for itself does not."""
+    nets = pair(
+        lambda s, x: ends(s, s.act(s.fc(x)), lambda h: h),
+        lambda s, x: ends(s, s.act(s.fc(x)), s.new),
+        fc=nn.Linear(8, 8),
+        act=Keeps(),
+        head=nn.Linear(8, 2),
+        new=nn.Sequential(identity(8), nn.ReLU()),
+    )
+    check = certify(*nets, X, claims=[InsertionClaim("DEEPER-1", "act", "new")])
+    assert is_proved(check) is (reader is None)
+    assert reader is None or f"is read afterwards by {reader}" in check.summary
+
+
 def test_cert_9_rejects_one_call_site_of_a_shared_module():
     before, after = pair(
         lambda s, x: s.act(s.b(s.act(s.a(x)))),
@@ -158,6 +202,54 @@ def test_cert_9_rejects_a_module_that_takes_something_else_too():
     assert not is_proved(
         certify(before, after, X, claims=[InsertionClaim("DEEPER-1", "act", "new")])
     )
+
+
+class TakesTwo(nn.Module):
+    """Returns the first of two tensors."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x + (y - y)
+
+
+class ReturnsTwo(nn.Module):
+    """Returns a tensor and another one."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.relu(), x.tanh()
+
+
+@pytest.mark.parametrize(
+    ("forward", "new", "problem"),
+    [
+        (lambda s, x: s.new(s.act(s.a(x)), x), TakesTwo(), "takes 2 tensors and returns 1"),
+        (lambda s, x: s.new(s.act(s.a(x)))[0], ReturnsTwo(), "takes 1 tensors and returns 2"),
+    ],
+)
+def test_cert_9_rejects_what_is_no_function_of_one_tensor(forward: Any, new: Any, problem: str):
+    nets = pair(lambda s, x: s.act(s.a(x)), forward, a=nn.Linear(8, 8), act=nn.ReLU(), new=new)
+    assert is_proved(certify(*nets, X))
+    check = certify(*nets, X, claims=[InsertionClaim("SHALLOWER-1", "act", "new")])
+    assert not is_proved(check)
+    assert problem in check.summary
+
+
+@pytest.mark.parametrize(
+    ("anchor", "module", "problem"),
+    [
+        ("act", "old", "is claimed to be new and is not"),
+        ("nowhere", "elsewhere", "is claimed to run and never does"),
+    ],
+)
+def test_cert_9_rejects_a_claim_that_is_true_of_no_new_module(
+    anchor: str, module: str, problem: str
+):
+    """The old module returns what it is given, and is where it always was."""
+    nets = pair(
+        *[lambda s, x: s.old(s.act(s.a(x)))] * 2, a=nn.Linear(8, 8), act=nn.ReLU(), old=nn.ReLU()
+    )
+    check = certify(*nets, X, claims=[InsertionClaim("SHALLOWER-1", anchor, module)])
+    assert not is_proved(check)
+    assert problem in check.summary
 
 
 # -- mutants of real certificates ----------------------------------------------------------------

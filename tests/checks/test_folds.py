@@ -1,6 +1,7 @@
 """CERT-16: a bias takes over units that are constants, exactly or not at all."""
 
 import copy
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -84,6 +85,23 @@ def test_cert_16_dyadic_constants_are_proved(first: float, second: float):
     found = check(net, folded(net, {1: first, 3: second}), DENSE, X)
     assert found.grade is Grade.PROVED, found
     assert "units left out are constants that biases took over" in found.summary
+
+
+def test_cert_16_a_bias_of_zeros_is_off_by_all_of_it():
+    net = dense()
+    new = folded(net, {1: 0.5, 3: 1.0})
+    with torch.no_grad():
+        new[2].bias.zero_()
+    found = check(net, new, DENSE, X)
+    assert rejected(found)
+    what = r"CERT-16: '2.bias' takes units over that are left out, and is off by [0-9.]+"
+    assert re.fullmatch(what, found.summary)
+
+
+def test_cert_16_holds_without_a_batch_too():
+    net = dense()
+    found = check(net, folded(net, {1: 0.5, 3: 1.0}), DENSE, torch.randn(4))
+    assert found.grade is Grade.PROVED, found
 
 
 @given(st.floats(2**-10, 2**10, width=32), st.floats(2**-10, 2**10, width=32))

@@ -5,11 +5,24 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from morphir.checks import check_certificate
+from morphir.checks.following import _check_sizes
+from morphir.checks.rejection import Rejection
 from morphir.frontend import record
-from morphir.ir import AxisMap, Certificate, Grade, Mapped, ResizeClaim
+from morphir.ir import (
+    AxisMap,
+    Certificate,
+    Grade,
+    Mapped,
+    Relation,
+    ResizeClaim,
+    TensorType,
+    Value,
+)
 from morphir.ops import DEFAULT_TABLE
+from morphir.ops.forms import Atom
 from tests.checks.changed_nets import (
     CASES,
     attention,
@@ -59,6 +72,37 @@ def test_cert_10_every_number_of_every_changed_tensor_counts(case):
             tensor.view(-1)[0] = torch.nextafter(tensor.view(-1)[0], torch.tensor(9.0))
         found += not proved(net, mutant, tensors, x)
     assert found == len(tensors)
+
+
+def test_cert_10_a_claim_about_a_tensor_that_there_is_not_is_rejected():
+    net, tensors, attributes, x = dense()
+    new = resize(coarse(net), tensors, **attributes)
+    found = check(net, new, {**tensors, "3.weight": (Mapped(3),)}, x)
+    assert found.grade is Grade.UNKNOWN
+    assert found.where == "3.weight"
+
+
+def test_cert_10_a_claim_is_about_every_axis():
+    net, tensors, attributes, x = dense()
+    new = resize(coarse(net), tensors, **attributes)
+    found = check(net, new, {**tensors, "0.weight": tensors["0.weight"][:1]}, x)
+    assert found.grade is Grade.UNKNOWN
+    assert "claimed of f32[8, 4]" in found.summary
+
+
+def test_cert_10_what_changed_is_of_the_kind_and_the_names_that_it_was():
+    net, tensors, attributes, x = dense()
+    new = resize(coarse(net), tensors, **attributes)
+    buffer, tied = copy.deepcopy(new), copy.deepcopy(new)
+    bias = buffer[0].bias.detach()
+    del buffer[0].bias
+    buffer[0].register_buffer("bias", bias)
+    tied[0].other = tied[0].bias
+    for model, what in ((buffer, "buffer ()"), (tied, "parameter ('0.other',)")):
+        found = check(net, model, tensors, x)
+        assert found.grade is Grade.UNKNOWN
+        assert found.where == "@0.bias"
+        assert found.summary == f"CERT-10: another kind or other names: {what}"
 
 
 # -- claims that are wrong ------------------------------------------------------------------------
@@ -140,6 +184,7 @@ def test_cert_11_different_units_that_meet_are_not_proved():
         lambda s, x: s.out(s.fc(x).softmax(-1)),
         lambda s, x: s.out(s.fc(x).cumsum(-1)),
         lambda s, x: s.out(s.fc(x).sort(-1)[0]),
+        lambda s, x: s.out(torch.logcumsumexp(s.fc(x), -1)),  # which is not declared
     ],
 )
 def test_cert_11_what_depends_on_the_axis_is_not_proved(code):
@@ -200,8 +245,67 @@ def test_a_claim_of_several_steps_is_about_several_models():
     program = record(net, example_inputs=(x,)).program
     step = Certificate(program.hash, program.hash)
     chain = Certificate(program.hash, program.hash, steps=(step, step))
-    assert check_certificate(program, program, chain, DEFAULT_TABLE).grade is Grade.UNKNOWN
+    found = check_certificate(program, program, chain, DEFAULT_TABLE)
+    assert found.grade is Grade.UNKNOWN
+    assert "has 2 steps" in found.summary
     assert Certificate.from_json(chain.to_json()) == chain
+
+
+def test_cert_5_draws_in_another_order_are_other_draws():
+    """CERT-5, CERT-11: the last of three draws is the same one again"""
+
+    def dropped(x: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x, 0.5)
+
+    def in_turn(s: Net, x: torch.Tensor) -> torch.Tensor:
+        one, two, three = dropped(s.a(x)), dropped(s.b(x)), dropped(s.c(x))
+        return s.out(one) + s.out(two) + s.out(three)
+
+    def swapped(s: Net, x: torch.Tensor) -> torch.Tensor:
+        two, one, three = dropped(s.b(x)), dropped(s.a(x)), dropped(s.c(x))
+        return s.out(one) + s.out(two) + s.out(three)
+
+    copy_, split = sides(grown(4, 0))
+    layers = {name: coarse(nn.Linear(3, 4)) for name in "abc"}
+    old = Net(in_turn, **layers, out=coarse(nn.Linear(4, 2)))
+    tensors = {"out.weight": (Mapped(2), split)}
+    for name in layers:
+        tensors |= {f"{name}.weight": (copy_, Mapped(3)), f"{name}.bias": (copy_,)}
+    new = resize(old, tensors)
+    assert proved(old, new, tensors, torch.randn(2, 3), mode="train")
+    new._function = swapped
+    assert not proved(old, new, tensors, torch.randn(2, 3), mode="train")
+
+
+def test_cert_11_a_result_has_the_sizes_that_its_relations_say():
+    """CERT-11: a layout that is wrong about a size"""
+    value = Value("h", "node", TensorType(torch.float32, (2, 5)))
+    copied = Relation.copied(grown(4, 0))
+    _check_sizes((None, copied), [Atom("b", 2), Atom("h", 5)], value)
+    with pytest.raises(Rejection, match="is not what its relations say"):
+        _check_sizes((None, copied), [Atom("b", 2), Atom("h", 6)], value)
+
+
+def test_cert_11_calls_are_found_again_behind_others():
+    """CERT-11: on the same operand there are several, and the nearest is another one"""
+
+    def whole(s: Net, x: torch.Tensor) -> torch.Tensor:
+        h = s.a(x)
+        one, two = F.dropout(h, 0.5), F.dropout(h, 0.5)
+        return s.out((one[:, :2] + two[:, 1:3]).sum(1) + h[:, 2:4].sum(1))
+
+    def behind(s: Net, x: torch.Tensor) -> torch.Tensor:
+        x.tanh()
+        return whole(s, x)
+
+    copy_, split = sides(grown(4, 0))
+    old = Net(whole, a=coarse(nn.Linear(3, 4)), out=coarse(nn.Linear(4, 2)))
+    tensors = {
+        "a.weight": (copy_, Mapped(3)), "a.bias": (copy_,), "out.weight": (Mapped(2), split),
+    }  # fmt: skip
+    new = resize(old, tensors)
+    new._function = behind
+    assert proved(old, new, tensors, torch.randn(2, 5, 3), mode="train")
 
 
 # -- units that are zero --------------------------------------------------------------------------
@@ -226,6 +330,11 @@ def test_cert_14_a_unit_that_is_zero_may_have_any_weight():
     assert "units left out are 0" in found.summary
 
 
+def test_cert_14_a_unit_is_zero_without_a_batch_too():
+    net, tensors, _ = dead_unit(-1.0)
+    assert proved(net, resize(net, tensors), tensors, torch.randn(4))
+
+
 @pytest.mark.parametrize("bias", [1e-30, 0.5])
 def test_cert_14_one_that_is_not_may_not(bias: float):
     net, tensors, x = dead_unit(bias)
@@ -246,6 +355,21 @@ def test_cert_14_within_bounds_it_is_proved_on_the_box():
         assert Certificate.from_json(certificate.to_json()) == certificate
 
 
+def test_cert_14_some_units_are_zero_whatever_the_input_and_others_within_bounds():
+    """CERT-14: the bounds are needed for the second one only"""
+    net, tensors, x = dead_unit(-1.0)
+    with torch.no_grad():
+        net[0].weight[2], net[0].bias[2] = torch.tensor([1.0, -1.0, 0.5, 0.0]), -9.0
+    gone = Mapped(3, AxisMap.copies(3, (0,)), "copy")
+    tensors = {"0.weight": (gone, Mapped(4)), "0.bias": (gone,), "2.weight": (Mapped(2), gone)}
+    new = resize(net, tensors)
+    before, after = (record(m, example_inputs=(x,)).program for m in (net, new))
+    claims = (ResizeClaim("PRUNE-1", "", tensors),)
+    certificate = Certificate(before.hash, after.hash, resizes=claims, box={"input": (-3.0, 3.0)})
+    found = check_certificate(before, after, certificate, DEFAULT_TABLE)
+    assert found.grade is Grade.PROVED_ON_BOX
+
+
 def test_cert_14_what_only_units_read_that_are_left_out_may_have_any_weight():
     """CERT-14: one unit of the first layer has a weight for one of the second, and both go"""
     net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -262,9 +386,11 @@ def test_cert_14_what_only_units_read_that_are_left_out_may_have_any_weight():
     }
     x = torch.randn(2, 4)
     assert proved(net, resize(net, tensors), tensors, x)
-    with torch.no_grad():
-        net[2].weight[2, 1] = 1e-30  # which stays
-    assert not proved(net, resize(net, tensors), tensors, x)
+    for stays in (0, 2):
+        other = copy.deepcopy(net)
+        with torch.no_grad():
+            other[2].weight[stays, 1] = 1e-30
+        assert not proved(other, resize(other, tensors), tensors, x)
 
 
 @pytest.mark.parametrize("error", [0.0, 2.0**-20])

@@ -88,6 +88,13 @@ def test_addresses_have_names():
     net = model()
     assert set(memories(net).values()) >= {"0.weight", "0.bias"}
     assert not memories(net).keys() & memories(copy.deepcopy(net)).keys()
+    optimizer = torch.optim.Adam(net.parameters())
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    named = memories(net, [optimizer])
+    assert named[net[0].weight.grad.data_ptr()] == "the gradient of 0.weight"
+    assert named[optimizer.state[net[0].bias]["exp_avg"].data_ptr()] == "exp_avg of 0.bias"
 
 
 def test_kept_2_the_weights_of_one_recurrent_layer_are_torchs_affair():

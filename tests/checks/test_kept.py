@@ -353,3 +353,38 @@ def test_other_python_is_another_class_or_another_attribute():
     assert other_python(inventory, Inventory.of(after, bits=False)) == "body.2"
     after.activation = torch.tanh
     assert other_python(inventory, Inventory.of(after, bits=False)) == "the model itself"
+
+
+def test_kept_1_the_numbers_of_gradients_are_kept():
+    """KEPT-1"""
+    before, after = models()
+    for model in (before, after):
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+    inventory = Inventory.of(before)
+    assert check_kept(inventory, Inventory.of(after)).grade is Grade.TESTED
+    after.head.weight.grad.mul_(2)
+    check = check_kept(inventory, Inventory.of(after))
+    assert check.where == "head.weight"
+    assert check.summary.startswith("KEPT-1: bits of the gradient")
+
+
+@pytest.mark.parametrize("what", ["gradient", "moment"])
+def test_kept_5_gradients_and_moments_of_a_copy_have_a_memory_of_their_own(what: str):
+    """KEPT-5"""
+    before, after = models()
+    optimizers = [torch.optim.Adam(model.parameters()) for model in (before, after)]
+    for model, optimizer in zip((before, after), optimizers, strict=True):
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    original = Original.of(before, optimizers[:1])
+    assert original.check(after, optimizers[1:])[1].grade is Grade.TESTED
+    old, new = (next(model.body.parameters()) for model in (before, after))
+    if what == "gradient":
+        new.grad = old.grad
+    else:
+        optimizers[1].state[new]["exp_avg"] = optimizers[0].state[old]["exp_avg"]
+    check = original.check(after, optimizers[1:])[1]
+    assert check.summary == "KEPT-5: the copy shares memory with the original"
+    assert check.where in ("the gradient of body.0.weight", "exp_avg of body.0.weight")

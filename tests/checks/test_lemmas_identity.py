@@ -29,6 +29,11 @@ def test_cert_1_accepts_an_identity_layer(bias: bool):
     assert check.figures["CERT-1"] == 1
 
 
+def test_cert_1_accepts_an_identity_of_any_dtype():
+    before, after = inserted(identity(8))
+    assert is_proved(certify(before.double(), after.double(), torch.randn(3, 8).double()))
+
+
 def test_cert_1_accepts_negative_zeros():
     assert is_proved(certify(*inserted(changed(identity(8), (0, 1), -0.0))))
 
@@ -113,7 +118,9 @@ def convolved(layer: nn.Module, dimensions: int = 2) -> tuple[Any, ...]:
 )
 def test_cert_1_accepts_convolutions_that_read_where_they_write(layer: Any):
     kind, kernel, options = layer
-    assert is_proved(certify(*convolved(dirac(kind, 4, kernel, **options))))
+    check = certify(*convolved(dirac(kind, 4, kernel, **options)))
+    assert is_proved(check)
+    assert check.figures["CERT-1"] == 1
 
 
 @pytest.mark.parametrize("dimensions", [1, 3])
@@ -226,3 +233,8 @@ def test_cert_1_is_exact_about_matrices_and_kernels():
     assert not is_dirac({"padding": 0}, weight, (1, 0))
     assert not is_dirac({"padding": 0}, weight, (-1, 2))
     assert not is_dirac({"padding": 1}, weight, (0, 1))
+    assert not is_dirac({"padding": 0}, weight, (0, 0, 0, 1)), "another axis"
+    assert not is_dirac({"padding": 0}, weight.flip(2), (-1, 2)), "a crop"
+    assert is_dirac({"padding": "valid"}, weight, (0, 1))
+    assert is_dirac({}, weight[..., :1]), "there is no padding by default"
+    assert not is_dirac({}, torch.cat([torch.zeros(2, 2, 1), weight], 2))

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from morphir.checks.forms import Form, FormTable
 from morphir.checks.numbering import GraphForms
 from morphir.frontend import record
+from morphir.ir import InsertionClaim
 from morphir.ops import DEFAULT_TABLE
 from tests.checks.pairs import Net, certify, identity, is_proved, pair
 
@@ -70,6 +71,51 @@ def test_a_size_is_not_a_number():
     assert are_equal(lambda s, x: (x * x.shape[0], x * x.shape[0]))
 
 
+SIZED = {
+    "another tensor's size": (
+        lambda s, x: x * (x.shape[1] - 2), lambda s, x: x * (s.a(x).shape[1] - 2)
+    ),
+    "another number beside a size": (
+        lambda s, x: x * (x.shape[1] * 2), lambda s, x: x * (x.shape[1] * 3)
+    ),
+    "another operation on a size": (
+        lambda s, x: x * (x.shape[1] + 2), lambda s, x: x * (x.shape[1] * 2)
+    ),
+    "another start": (lambda s, x: x[:, 0:6:4], lambda s, x: x[:, 1:6:4]),
+    "another step": (lambda s, x: x[:, 0:4:2], lambda s, x: x[:, 0:4:3]),
+    "another stop": (lambda s, x: x.squeeze()[..., :2], lambda s, x: x.squeeze()[..., :3]),
+    "another attribute": (lambda s, x: x * s.a.in_features, lambda s, x: x * s.a.out_features),
+    "another kind of number": (lambda s, x: x.long() * 2, lambda s, x: x.long() * 2.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_arguments_are_told_apart_and_known_again(name: str):
+    """In another program, where the values before it have other numbers."""
+    old, other = SIZED[name]
+    members = {"a": nn.Linear(8, 5)}
+    assert not are_equal(lambda s, x: (old(s, x), other(s, x)), **members)
+    assert not is_proved(certify(*pair(old, other, **members)))
+    for function in (old, other):
+        later = pair(function, lambda s, x, f=function: (x.tanh(), f(s, x))[1], **members)
+        assert is_proved(certify(*later))
+
+
+def test_calls_that_may_keep_state_are_told_apart():
+    undeclared = torch.special.bessel_j1
+    one, two, three = outputs(lambda s, x: (undeclared(x), undeclared(x), undeclared(x)))
+    assert len({one, two, three}) == 3
+    once, twice = pair(lambda s, x: undeclared(x), lambda s, x: (undeclared(x), undeclared(x))[0])
+    assert not is_proved(certify(once, twice))
+    assert certify(twice, once).summary == "CERT-5: these differ: undeclared ops"
+
+
+def test_grade_3_a_sum_in_which_nothing_cancels_is_no_fact():
+    """GRADE-3: where two checkers disagree, facts decide"""
+    model = Net(lambda s, x: s.a(x) + x, a=nn.Linear(8, 8))
+    assert certify(model, model).figures == {"nodes": 2, "tensors": 2, "escapes": 0}
+
+
 def test_types_are_part_of_a_value():
     assert not are_equal(lambda s, x: (x.double(), x.double().float().double()))
     assert not are_equal(lambda s, x: (x.view(-1, 4), x.view(-1, 4).view(-1, 2, 4)))
@@ -124,8 +170,6 @@ def test_cert_7_the_numbers_of_an_inserted_module_are_its_own():
     )
     assert not is_proved(certify(before, after))
 
-    from morphir.ir import InsertionClaim
-
     after.act = before.act = nn.Identity()
     claimed = pair(
         lambda s, x: s.act(run(s, x, False)),
@@ -135,3 +179,75 @@ def test_cert_7_the_numbers_of_an_inserted_module_are_its_own():
         new=Gate(),
     )
     assert is_proved(certify(*claimed, claims=[InsertionClaim("DEEPER-1", "act", "new")]))
+
+
+def test_cert_7_not_even_its_own_once_a_size_depended_on_content_inside_of_it():
+    """CERT-7: Python may have made the number of what it saw"""
+
+    class Gate(nn.Module):
+        def __init__(self, *, looks: bool) -> None:
+            super().__init__()
+            self.layer, self.looks = identity(8), looks
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.looks:
+                x.flatten()[x.flatten() > 0]
+            return F.hardtanh(self.layer(x), 0.0, 1.0)
+
+    for looks in (False, True):
+        nets = pair(
+            lambda s, x: s.act(s.a(x)),
+            lambda s, x: s.new(s.act(s.a(x))),
+            a=nn.Linear(8, 8),
+            act=nn.Sigmoid(),
+            new=Gate(looks=looks),
+        )
+        check = certify(*nets, claims=[InsertionClaim("DEEPER-1", "act", "new")])
+        assert is_proved(check) is not looks
+
+
+def test_cert_3_facts_hold_for_the_outputs_that_they_are_about():
+    """CERT-3: both halves of a positive number are positive, where it is largest is no bound"""
+    layer = nn.Linear(8, 8)
+    nets = pair(
+        lambda s, x: s.a(x).relu().chunk(2, 1)[1],
+        lambda s, x: s.a(x).relu().chunk(2, 1)[1].relu(),
+        a=layer,
+    )
+    assert is_proved(certify(*nets))
+    nets = pair(
+        lambda s, x: s.a(x).clamp(0, 1).max(1)[1].float(),
+        lambda s, x: s.a(x).clamp(0, 1).max(1)[1].float().clamp(0, 1),
+        a=layer,
+    )
+    assert not is_proved(certify(*nets))
+
+
+def test_cert_7_slices_and_comparisons_tell_python_nothing():
+    """CERT-7"""
+    nets = pair(
+        lambda s, x: torch.where(x > 0, x, s.a(x))[:, :4].clamp(0, 1),
+        lambda s, x: torch.where(x > 0, x, s.a(x))[:, :4].clamp(0, 1).clamp(0, 1),
+        a=nn.Linear(8, 8),
+    )
+    assert is_proved(certify(*nets))
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_cert_7_numbers_in_a_tuple_are_numbers(looks: bool):
+    """CERT-7: how much a convolution pads may be another number on another input"""
+    eye = torch.zeros(4, 4, 3, 3)
+    eye[range(4), range(4), 1, 1] = 1
+
+    def run(s: Any, x: torch.Tensor) -> torch.Tensor:
+        if looks:
+            assert float(x.sum()) < 1e9
+        return s.a(x)
+
+    nets = pair(
+        run,
+        lambda s, x: F.conv2d(run(s, x), s.new, padding=(1, 1)),
+        a=nn.Conv2d(3, 4, 1),
+        new=nn.Parameter(eye),
+    )
+    assert is_proved(certify(*nets, torch.randn(2, 3, 5, 5))) is not looks

@@ -14,6 +14,12 @@ from tests.ir.changes import maps
 
 THREE = AxisMap.copies(3, (0, 1, 2, 1))
 COPIED, SPLIT = Relation.copied(THREE), Relation.split(THREE)
+FRESH = Relation.split(AxisMap.copies(3, (0, 1, 2, -1)))
+
+
+def copied(*source: int) -> Relation:
+    """Three units, copied."""
+    return Relation.copied(AxisMap.copies(3, source))
 
 
 def role_of(kind, *operands: str, output: bool = False):
@@ -38,6 +44,14 @@ def role_of(kind, *operands: str, output: bool = False):
         (frozenset([0]), "xx", True, [COPIED, SPLIT], Rejection),
         ("each", "xx", True, [COPIED, SPLIT], SPLIT),
         ("each", "xx", True, [SPLIT, SPLIT], Rejection),
+        (
+            "each",
+            "xx",
+            True,
+            [copied(0, 1, 2, -1), FRESH],
+            FRESH,
+        ),
+        ("each", "xx", True, [copied(1, 1, 2, 1), SPLIT], Rejection),
         (None, "xx", False, [COPIED, SPLIT], None),
         (None, "xx", False, [COPIED, COPIED], Rejection),
         (None, "xx", False, [SPLIT, SPLIT], Rejection),
@@ -45,17 +59,24 @@ def role_of(kind, *operands: str, output: bool = False):
         ("sum", "x", False, [COPIED], Rejection),
         ("fixed", "x", True, [COPIED], Rejection),
         ("stat", "x", True, [COPIED], Rejection),
-        ("stat", "x", True, [Relation.copied(AxisMap.copies(3, (0, 1, 2) * 2))], "same"),
-        ("extremum", "x", False, [COPIED], "nothing"),
-        ("extremum", "x", False, [Relation.copied(AxisMap.copies(3, (0, 1)))], Rejection),
+        ("stat", "x", True, [copied(0, 1, 2, 0, 1, 2)], "same"),
+        ("stat", "x", True, [copied(2, 0, 1)], "same"),
+        ("stat", "x", True, [copied()], Rejection),
+        ("extremum", "x", False, [COPIED], None),
+        ("extremum", "x", False, [copied(0, 1)], Rejection),
         ("norm", "x", False, [COPIED], Rejection),
-        ("norm", "x", False, [Relation.copied(AxisMap.copies(3, (2, 0, 1)))], "nothing"),
+        ("norm", "x", False, [copied(2, 0, 1)], None),
         ("unused", "x", False, [SPLIT], None),
         ("zero", "x", True, [SPLIT], Uniform.constant(3, 4)),
+        ("uniform", "x", True, [SPLIT], Uniform.constant(3, 4)),
+        ("zero", "x", False, [SPLIT], None),
         ("map", "x", True, [Uniform.constant(3, 4)], Uniform.constant(3, 4)),
         ("map", "xx", True, [Uniform.constant(3, 4), COPIED], COPIED),
         (None, "xx", False, [Uniform.constant(3, 4), SPLIT], None),
-        ("stat", "x", True, [Uniform.constant(3, 4)], Rejection),
+        *[
+            (kind, "x", True, [Uniform.constant(3, 4)], Rejection)
+            for kind in ("fixed", "stat", "sum", "norm")
+        ],
     ],
 )
 def test_cert_11_an_op_keeps_the_relations_that_its_role_allows(
@@ -66,11 +87,37 @@ def test_cert_11_an_op_keeps_the_relations_that_its_role_allows(
         with pytest.raises(Rejection, match="CERT-11"):
             relate(role, sites, given)
         return
-    found = relate(role, sites, given)
-    if expected == "nothing":
-        assert found is not None or not output
+    assert relate(role, sites, given) == (given[0] if expected == "same" else expected)
+
+
+RECURRENT = (frozenset({(0, 1)}),)  # the second axis of a matrix is summed, the first one is left
+ALL_SPLIT = (frozenset({(0, 0), (0, 1)}),)
+
+
+@pytest.mark.parametrize(
+    ("flow", "given", "expected"),
+    [
+        (RECURRENT, [COPIED, SPLIT], COPIED),
+        (RECURRENT, [COPIED, COPIED], Rejection),
+        (RECURRENT, [SPLIT, SPLIT], Rejection),
+        (RECURRENT, [COPIED, Relation.split(AxisMap.copies(3, (1, 0, 2, 1)))], Rejection),
+        (ALL_SPLIT, [SPLIT, SPLIT], Rejection),
+    ],
+)
+def test_cert_11_a_recurrent_matrix_has_copies_that_meet_splits(flow, given, expected):
+    atom = Atom("x", 3)
+    layout = make_layout([(atom, atom)], [(atom,)], {atom: flow})
+    if expected is Rejection:
+        with pytest.raises(Rejection, match="CERT-11"):
+            relate(layout.roles[atom], layout.sites[atom], given)
     else:
-        assert found == (given[0] if expected == "same" else expected)
+        assert relate(layout.roles[atom], layout.sites[atom], given) == expected
+
+
+def test_cert_11_a_change_of_what_is_fixed_is_told_from_parts_that_meet():
+    for kind, reason in (("fixed", "that is fixed here"), ("map", "where only whole units may")):
+        with pytest.raises(Rejection, match=reason):
+            relate(*role_of(kind, "x", output=True), [SPLIT])
 
 
 @given(maps(), maps())
@@ -118,8 +165,11 @@ def test_cert_11_an_axis_is_taken_apart_as_its_form_says():
         decompose(Sum((Atom("a", 3), Atom("b", 4))), Sum((Atom("a", 2), Atom("b", 7))), whole)
     with pytest.raises(Rejection, match="became one of"):
         decompose(h, Atom("h", 4), None)
-    with pytest.raises(Rejection, match="an axis was"):
-        decompose(form, h, whole)
+    one, two = Atom("a", 2), Atom("b", 2)
+    others = [(form, h), (Sum((one, two)), Product((one, two))), (Sum((h, d)), Sum((h, d, k)))]
+    for was, now in others:
+        with pytest.raises(Rejection, match="an axis was"):
+            decompose(was, now, None)
 
 
 def test_cert_11_a_constant_follows_whole_axes_only():
@@ -136,6 +186,14 @@ def test_cert_11_a_constant_follows_whole_axes_only():
     assert constant(3, 3) is None
 
 
+def test_cert_11_the_terms_of_a_sum_have_kinds_of_their_own():
+    h, k = Atom("h", 3), Atom("k", 1)
+    known = Uniform((0, 0, 1, 2), (0, 0, 1, 1, 2))
+    found = decompose(Sum((h, k)), Sum((Atom("h", 4), k)), known)
+    assert found == [Uniform((0, 0, 1), (0, 0, 1, 1)), Uniform((2,), (2,))]
+    assert compose(Sum((h, k)), iter(found)) == known
+
+
 def test_cert_11_what_repeats_an_axis_is_of_its_kinds():
     """`repeat_interleave`, once more for each of two heads; and the view that takes it apart."""
     heads, times = Atom("h", 2), Atom("r", 2)
@@ -149,3 +207,24 @@ def test_cert_11_what_repeats_an_axis_is_of_its_kinds():
     with pytest.raises(Rejection, match="sizes"):
         relate(role, sites, [Uniform.constant(3, 4), None])
     assert relate(role, sites, [Uniform.constant(3, 3), None]) == Uniform.identity(3)
+
+
+def test_cert_11_what_is_multiplied_with_several_is_summed_with_each():
+    """A state that both directions of a recurrent layer read: 0 in unit 1, and unread in unit 2."""
+    state, read = Relation.of(3, [0], [0, 2]), Relation.of(3, [0], [0, 1])
+    atom = Atom("x", 3)
+    flow = (frozenset([(1, 0), (2, 0)]), frozenset([(0, 0)]))
+    layout = make_layout([(atom,)] * 3, [()], {atom: flow})
+    role, sites = layout.roles[atom], layout.sites[atom]
+    assert relate(role, sites, [state, read, read]) is None
+    whole = Relation.of(3, [0], [0, 1, 2])
+    for others in ([whole, read], [read, whole], [whole, whole]):
+        with pytest.raises(Rejection, match="leaves one out"):
+            relate(role, sites, [state, *others])
+    split = Relation.split(AxisMap.copies(3, (0, 1, 2, 1)))
+    copies = copied(0, 1, 2, 1)
+    assert relate(role, sites, [copies, split, split]) is None
+    assert relate(role, sites, [split, copies, copies]) is None
+    for given in ([copies, copies, split], [split, split, copies], [copies, split, copies]):
+        with pytest.raises(Rejection, match="CERT-11"):
+            relate(role, sites, given)

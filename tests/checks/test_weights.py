@@ -91,6 +91,16 @@ def test_cert_10_sums_are_exact_where_float64_sums_are_not():
     assert not related(torch.tensor([0.0], dtype=torch.float64), hidden, change)
 
 
+def test_cert_10_parts_may_be_summed_along_either_axis_first():
+    """CERT-10: one of the sums in between is no float64"""
+    two = Mapped(1, AxisMap.copies(1, (0, 0)), "split")
+    old = torch.tensor([[2.0**-60]], dtype=torch.float64)
+    new = torch.tensor([[1.0, -1.0], [2.0**-60, 0.0]], dtype=torch.float64)
+    for parts in (new, new.T):
+        assert related(old, parts, [two, two])
+        assert not related(old, 2 * parts, [two, two])
+
+
 @pytest.mark.parametrize("number", [torch.nan, torch.inf])
 def test_cert_10_rejects_numbers_that_are_not_finite(number: float):
     old = torch.tensor([1.0, number])
@@ -107,16 +117,27 @@ def test_cert_10_integers_are_copied():
     old = torch.tensor([3, 4])
     assert related(old, old[[0, 1, 1, 0]], [COPY])
     assert not related(old, old[[0, 1, 0, 0]], [COPY])
+    large = torch.tensor([2**60, 4])
+    assert not related(large, large + torch.tensor([1, 0]), [Mapped(2)])
+    assert not related(large, torch.tensor([2**60 + 1, 5, -1, 0]), [SPLIT])
 
 
-def test_cert_10_large_tensors_are_looked_at_in_blocks(monkeypatch):
-    monkeypatch.setattr("morphir.checks.weights._BLOCK", 8)
-    change = (Mapped(5), SPLIT, Mapped(3))
-    old = short(5, 2, 3)
+@pytest.mark.parametrize("block", [2, 8, 24])
+@pytest.mark.parametrize("change", [(Mapped(5), SPLIT, Mapped(3)), (Mapped(1), SPLIT), (SPLIT,)])
+def test_cert_10_large_tensors_are_looked_at_in_blocks(monkeypatch, block: int, change):
+    monkeypatch.setattr("morphir.checks.weights._BLOCK", block)
+    old = short(*(axis.size for axis in change))
     new = mapped(old, change)
     assert related(old, new, change)
-    new[4, 1, 2] += 1
-    assert not related(old, new, change)
+    for index in range(new.numel()):
+        other = new.clone()
+        other.view(-1)[index] += 1
+        assert not related(old, other, change)
+
+
+def test_cert_10_numbers_may_be_so_large_that_their_sum_is_none():
+    old = torch.full((2,), 3e38)
+    assert related(old, old[[0, 1, 1]], [Mapped(2, AxisMap.copies(2, (0, 1, 1)))])
 
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
