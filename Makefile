@@ -7,10 +7,10 @@ ARGS ?=
 GROWTH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types nightly bench clean
+.PHONY: help run test check lint types nightly mutation verify-report bench clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up .venv (once, a few minutes)"
@@ -35,9 +35,16 @@ types: $(READY) ## run the type checker
 nightly: $(READY) ## run the tests that take minutes and write docs/nightly.md
 	$(BIN)/python .ci/nightly.py
 
+mutation: $(READY) ## test the tests of the checkers on mutants (hours; goes on where it was stopped) and write docs/mutation.md
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutation]'
+	$(BIN)/python .ci/mutation.py $(ARGS)
+
+verify-report: $(READY) ## measure how well the checkers check, and write docs/verification.md (options: ARGS="--help")
+	$(BIN)/python .ci/verify_report.py $(ARGS)
+
 bench: $(READY) ## run every benchmark in benchmarks/
 	@set -e; for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
 
 clean: ## remove the virtual environment, caches and build output; keeps runs/
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -123,9 +123,18 @@ def _recurrent(module: Any) -> _Description:
     return {"hidden_size": state[0] // gates, **projected}
 
 
+def _transformer(module: Any) -> _Description:
+    """What it checks its inputs against, and the heads, are those of its layers."""
+    layers = (each for each in module.modules() if isinstance(each, nn.MultiheadAttention))
+    first = next(layers, None)
+    width = None if first is None else _attention(first).get("embed_dim")
+    return {} if first is None or width is None else {"d_model": width, "nhead": first.num_heads}
+
+
 _COMPUTED: Final[Mapping[type[nn.Module], Callable[[Any], _Description]]] = {
     nn.LayerNorm: _normalised,
     nn.RMSNorm: _normalised,
     nn.MultiheadAttention: _attention,
     nn.RNNBase: _recurrent,
+    nn.Transformer: _transformer,
 }

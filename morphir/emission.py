@@ -21,12 +21,15 @@ import torch
 from torch import nn
 
 from morphir.errors import RefusalError, VerificationError
+from morphir.frontend.capture import CallFailedError
 from morphir.ir import (
     Graph,
     Insertion,
     ModuleAttribute,
     Node,
     Program,
+    Removal,
+    Resize,
     Rewriter,
     print_program,
 )
@@ -98,6 +101,33 @@ def check_fits(
                 f"({laws}), which is a bug in a pass or in morphir; nothing was changed: "
                 f"{type(error).__name__}: {error}{''.join(places)}"
             ) from error
+
+
+def of_the_change(refusal: RefusalError, rewriter: Rewriter) -> RefusalError:
+    """What a changed model is refused with: a call that fails now is none of the inputs' doing.
+
+    Args:
+        refusal: Why the changed model can't be recorded, on inputs on which it could before.
+        rewriter: What was done to it.
+    """
+    if not isinstance(refusal, CallFailedError):
+        return refusal
+    changes = ", ".join(
+        dict.fromkeys(f"{_place(e)!r} is changed ({e.law})" for e in rewriter.edits)
+    )
+    return RefusalError(
+        f"{refusal.entry_point!r} runs on the example inputs, and fails on them once {changes}: "
+        f"{refusal.what}",
+        nodes=refusal.nodes,
+        suggestions=[
+            "sizes that its code and its hooks read from shapes, in the place of a number or an "
+            "attribute that still is the old one"
+        ],
+    )
+
+
+def _place(edit: Insertion | Removal | Resize) -> str:
+    return edit.at if isinstance(edit, Resize) else edit.anchor
 
 
 def _number_in(model: nn.Module, attribute: ModuleAttribute) -> int:

@@ -7,6 +7,7 @@ LOCK-2   models that differ are refused with the first difference, before anythi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
 from torch import nn
@@ -14,7 +15,7 @@ from torch.optim import Optimizer
 
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
-from morphir.lineage import AnyStep, ResizeStep, Step
+from morphir.lineage import AnyStep, Lineage, ResizeStep, Step, lineage_of
 from morphir.result import TransformResult
 
 _SHOWN: Final = 8  # units
@@ -24,8 +25,8 @@ def check_lockstep(models: Sequence[Any], optimizer: Any, *, inplace: bool) -> N
     """Refuses models that are not of one structure, and optimizers that can't be told apart.
 
     Raises:
-        RefusalError: Two models differ, are one, or share an optimizer that would have to be
-            copied twice (LOCK-2).
+        RefusalError: Two models differ, or their pasts do, or they are one, or share an optimizer
+            that would have to be copied twice (LOCK-2).
     """
     if not models:
         raise RefusalError("found an empty list of models", suggestions=["[online, target]"])
@@ -37,6 +38,7 @@ def check_lockstep(models: Sequence[Any], optimizer: Any, *, inplace: bool) -> N
         difference = _difference(models[0], model)
         if difference:
             raise RefusalError(f"models 0 and {number} are not of one structure: {difference}")
+        _check_same_past(number, lineage_of(models[0]), lineage_of(model))
     for each in [] if inplace else _listed(optimizer):
         owners = [n for n, model in enumerate(models) if _holds(each, model)]
         if len(owners) > 1:
@@ -99,18 +101,50 @@ def check_same_changes(results: Sequence[TransformResult]) -> None:
     """
     first = results[0].lineage.steps
     for number, result in enumerate(results[1:], 1):
-        for one, other in zip(first, result.lineage.steps, strict=False):
-            if _said(one) != _said(other):
-                said = f"{one}, and {other}" if str(one) != str(other) else _told(one, other)
-                raise RefusalError(
-                    f"models 0 and {number} would change differently: {said}",
-                    suggestions=[
-                        "morphir.replay(result.lineage, other) of the first, where the function "
-                        "of the other need not be kept",
-                    ],
-                )
-        if len(first) != len(result.lineage.steps):
-            raise RefusalError(f"models 0 and {number} have another past: their lineages differ")
+        parting = _parting(first, result.lineage.steps)
+        if parting is not None:
+            raise RefusalError(
+                _would(number, *parting),
+                suggestions=[
+                    "morphir.replay(result.lineage, other) of one that changes, where the function "
+                    "of the other need not be kept",
+                ],
+            )
+
+
+def _check_same_past(number: int, first: Lineage, other: Lineage) -> None:
+    """Refuses models that came by their structure in different ways (LOCK-2)."""
+    parting = _parting(first.steps, other.steps)
+    if parting is not None:
+        went = [
+            f"model {n} went through {step}" if step is not None else f"model {n} did not"
+            for n, step in zip((0, number), parting, strict=True)
+        ]
+        went.sort(key=lambda each: each.endswith("did not"))
+        raise RefusalError(f"models 0 and {number} have another past: {', and '.join(went)}")
+
+
+def _parting(
+    first: Sequence[AnyStep], other: Sequence[AnyStep]
+) -> tuple[AnyStep | None, AnyStep | None] | None:
+    """The first steps that differ, of which one may be missing; None where none do."""
+    pairs = zip_longest(first, other)
+    return next(((one, two) for one, two in pairs if _said(one) != _said(two)), None)
+
+
+def _would(number: int, one: AnyStep | None, other: AnyStep | None) -> str:
+    if one is None or other is None:
+        who, but, step = (number, 0, other) if one is None else (0, number, one)
+        return f"model {who} would change and model {but} would not: {step}{_gone(step)}"
+    said = f"{one}, and {other}" if str(one) != str(other) else _told(one, other)
+    return f"models 0 and {number} would change differently: {said}"
+
+
+def _gone(step: AnyStep | None) -> str:
+    """Of which units a step is, where some go."""
+    maps = step.changes["maps"] if isinstance(step, ResizeStep) else ()
+    units = [_some(gone) for each in maps if (gone := _replaced(each["size"], each["source"]))]
+    return f", of units {' and '.join(units)}" if units else ""
 
 
 def _told(one: AnyStep, other: AnyStep) -> str:
@@ -134,7 +168,9 @@ def _some(units: Sequence[int]) -> str:
     return f"{shown}, ..." if len(units) > _SHOWN else shown or "none"
 
 
-def _said(step: AnyStep) -> object:
+def _said(step: AnyStep | None) -> object:
+    if step is None:
+        return None
     if isinstance(step, ResizeStep):
         return step.at, step.law, dict(step.changes), step.attributes, dict(step.spec)
     spec = dict(step.spec) if isinstance(step, Step) else None

@@ -35,7 +35,7 @@ from morphir.checks import (
 )
 from morphir.checks.announced import expected, without
 from morphir.described import describe
-from morphir.emission import check_emission, check_fits
+from morphir.emission import check_emission, check_fits, of_the_change
 from morphir.errors import RefusalError, VerificationError
 from morphir.field import check_field
 from morphir.frontend import Trace
@@ -146,7 +146,7 @@ class Application:
         edits = self.rewriter.edits
         structure = structure_of(self.target)
         self._keep_what_changes()
-        belonged = belongings(self.target, self.optimizers, self._carrying)
+        belonged = self._belongings()
         with self.clock("emit"):
             described = _described(self.target)
             for change in self.rewriter.resizes:
@@ -170,9 +170,9 @@ class Application:
             given = known if known.keys() == set(entry_points) else example_inputs
             try:
                 self.after = Traces.of(self.target, given, entry_points)
-            except RefusalError:
+            except RefusalError as refusal:
                 check_fits(self.target, self.rewriter, self.before.eval.program, known)
-                raise
+                raise of_the_change(refusal, self.rewriter) from refusal.__cause__
             check_emission(self.target, self.rewriter, self.after.eval.program)
         certificate = _certificate(self.before.eval, self.after.eval, self.rewriter)
         report = self._report(certificate, self._checks(certificate, self.after))
@@ -273,18 +273,28 @@ class Application:
 
     @property
     def _carrying(self) -> Mapping[str, TensorChange]:
-        """The tensors whose gradients and optimizer state go along; of a merger they are summed."""
+        """The tensors whose gradients and optimizer state go along with copies."""
         edits = [edit for edit in self.rewriter.resizes if not edit.inverse]
         return {name: change for edit in edits for name, change in edit.tensors.items()}
 
+    def _belongings(self) -> dict[tuple[str, str], torch.Tensor]:
+        """What belongs to the units that change, or are merged."""
+        changes = {n: c for edit in self.rewriter.resizes for n, c in edit.tensors.items()}
+        return belongings(self.target, self.optimizers, changes)
+
     def _compared(self, before: Mapping[tuple[str, str], torch.Tensor]) -> list[Check]:
         """Whether what belonged to units that changed went along with them."""
-        after = belongings(self.target, self.optimizers, self._carrying)
-        missing = torch.empty(0)
-        found = [
-            Carried(name, entry, self._carrying[name], old, after.get((name, entry), missing))
-            for (name, entry), old in before.items()
-        ]
+        after, missing = self._belongings(), torch.empty(0)
+        changes = {
+            name: (change, edit.inverse)
+            for edit in self.rewriter.resizes
+            for name, change in edit.tensors.items()
+        }
+        found = []
+        for (name, entry), old in before.items():
+            change, inverse = changes[name]
+            new = after.get((name, entry), missing)
+            found.append(Carried(name, entry, change, old, new, inverse))
         return [check_carried(found)] if found else []
 
     def _growth(self) -> float:

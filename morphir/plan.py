@@ -183,10 +183,9 @@ def _attributes(model: nn.Module, edit: Resize) -> Iterator[AttributeChange]:
     """What follows: what the forward reads, then what torch's modules write down of their sizes."""
     yield from edit.attributes
     known = {(change.module, change.name) for change in edit.attributes}
-    owners = dict.fromkeys(name.rpartition(".")[0] for name in edit.tensors)
-    for owner in owners:
-        module = model.get_submodule(owner)
-        before, after = describe(module), describe(_resized(module, owner, edit))
+    changed = dict(_resized(model, "", edit).named_modules())
+    for owner, module in model.named_modules():
+        before, after = describe(module), describe(changed[owner])
         for name, new in after.items():
             old = before.get(name)
             if old is None or old == new or (owner, name) in known:
@@ -196,7 +195,7 @@ def _attributes(model: nn.Module, edit: Resize) -> Iterator[AttributeChange]:
 
 
 def _resized(module: nn.Module, owner: str, edit: Resize) -> nn.Module:
-    """A module with the attributes of another, and tensors of the new shapes without numbers."""
+    """A module as the edit makes it, down to its parts; its tensors have no numbers."""
 
     def resized(tensors: Mapping[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
         found = dict(tensors)
@@ -207,7 +206,12 @@ def _resized(module: nn.Module, owner: str, edit: Resize) -> nn.Module:
                 found[key] = torch.empty(shape, dtype=tensor.dtype, device="meta")
         return found
 
+    parts = {
+        key: part and _resized(part, f"{owner}.{key}".removeprefix("."), edit)
+        for key, part in module._modules.items()
+    }
     shell = object.__new__(type(module))
     own = {"_parameters": resized(module._parameters), "_buffers": resized(module._buffers)}
-    vars(shell).update({**vars(module), **own})
+    numbers = {each.name: each.new for each in edit.attributes if each.module == owner}
+    vars(shell).update({**vars(module), **numbers, **own, "_modules": parts})
     return shell

@@ -24,6 +24,7 @@ MODULES = {
     "PReLU": lambda: nn.PReLU(4),
     "MultiheadAttention": lambda: nn.MultiheadAttention(8, 2),
     "MultiheadAttention of three widths": lambda: nn.MultiheadAttention(8, 2, kdim=3, vdim=5),
+    "Transformer": lambda: nn.Transformer(8, 2, 1, 1, 16, batch_first=True),
     "LSTM": lambda: nn.LSTM(3, 4, num_layers=2),
     "LSTM with projections": lambda: nn.LSTM(3, 4, proj_size=2),
     "GRU": lambda: nn.GRU(3, 4),
@@ -35,7 +36,13 @@ MODULES = {
     "older spectral_norm": lambda: nn.utils.spectral_norm(nn.Linear(3, 5)),
     "pruned": lambda: prune.l1_unstructured(nn.Linear(3, 5), "weight", 0.5),
 }
-COUNTS = {"LSTM with projections": 3, "MultiheadAttention": 4, "Bilinear": 3, "LSTMCell": 2}
+COUNTS = {
+    "LSTM with projections": 3,
+    "MultiheadAttention": 4,
+    "Bilinear": 3,
+    "LSTMCell": 2,
+    "Transformer": 2,
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -59,6 +66,8 @@ def test_what_has_no_tensors_or_is_not_torchs_is_not_described():
     assert describe(Own()) == {}
     assert describe(nn.LayerNorm(3, elementwise_affine=False)) == {}
     assert describe(nn.BatchNorm1d(3, affine=False, track_running_stats=False)) == {}
+    parts = {"custom_encoder": nn.Identity(), "custom_decoder": nn.Identity()}
+    assert describe(nn.Transformer(8, 2, **parts)) == {}
 
 
 class Low(nn.Module):

@@ -1,5 +1,6 @@
 """BACK-16: a changed model that can't be called, and whose fault that is."""
 
+import inspect
 import random
 
 import pytest
@@ -47,13 +48,36 @@ def test_back_16_a_forgotten_consumer_is_a_bug_and_everything_is_put_back(monkey
     assert fingerprint(model, [optimizer]) == before
 
 
-def test_back_16_what_the_models_own_code_does_not_accept_is_a_refusal():
-    """BACK-16"""
-    model = Asserting()
+@pytest.mark.parametrize("inplace", [False, True])
+def test_back_16_what_the_models_own_code_does_not_accept_is_a_refusal(inplace: bool):
+    """BACK-16: the example inputs are right, and are not blamed"""
+    model = nn.Sequential(nn.Linear(4, 4), Asserting())
     before = fingerprint(model)
-    with pytest.raises(RefusalError, match="eight units, please"):
-        morphir.transform(model, WiderPass(at="fc", width=9), example_inputs=(X,))
+    with pytest.raises(RefusalError) as error:
+        morphir.transform(
+            model, WiderPass(at="1.fc", width=9), example_inputs=(X,), inplace=inplace
+        )
+    assert error.value.reason == (
+        "'forward' runs on the example inputs, and fails on them once '1.fc' is changed (WIDER-1): "
+        "ValueError: eight units, please"
+    )
+    line = inspect.getsourcelines(Asserting.forward)[1] + 3
+    assert error.value.nodes == ("1", f"test_emission_calls.py:{line}")
+    assert "example_inputs" not in str(error.value)
     assert fingerprint(model) == before
+
+
+def test_back_16_a_hook_that_expects_the_old_size_is_named_by_its_module():
+    """BACK-16"""
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def expect_eight(module: nn.Module, args: object, output: torch.Tensor) -> None:
+        assert output.shape[-1] == 8, "eight units, please"
+
+    model[1].register_forward_hook(expect_eight)
+    with pytest.raises(RefusalError, match="'forward' runs on the example inputs") as error:
+        morphir.transform(model, WiderPass(at="0", width=9), example_inputs=(X,))
+    assert error.value.nodes[0] == "1"
 
 
 def test_back_16_attributes_that_followed_are_read_from_the_model():

@@ -1,5 +1,7 @@
 """LOCK-1 and LOCK-2: several models change alike, or none does."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -66,15 +68,35 @@ def test_lock_1_all_or_nothing_in_place(monkeypatch):
     assert [fingerprint(net, [o]) for net, o in zip(nets, optimizers, strict=True)] == before
 
 
-def test_lock_1_what_is_decided_by_numbers_has_to_be_the_same():
-    """A unit is dead in one model only."""
-    one, other = (nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)) for _ in range(2))
+@pytest.mark.parametrize("dead_in", [0, 1])
+def test_lock_1_what_is_decided_by_numbers_has_to_be_the_same(dead_in: int):
+    """A unit is dead in one model only: which model would change is said, and how."""
+    nets = [nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)) for _ in range(2)]
     with torch.no_grad():
-        one[2].weight[:, 3] = 0
-    before = [fingerprint(net, []) for net in (one, other)]
-    with pytest.raises(RefusalError, match=r"have another past|would change differently"):
-        morphir.transform([one, other], PruneDormantPass(at="0"), inplace=True)
-    assert [fingerprint(net, []) for net in (one, other)] == before
+        nets[dead_in][2].weight[:, 3] = 0
+    before = [fingerprint(net, []) for net in nets]
+    with pytest.raises(RefusalError) as error:
+        morphir.transform(nets, PruneDormantPass(at="0"), inplace=True)
+    assert error.value.reason == (
+        f"model {dead_in} would change and model {1 - dead_in} would not: "
+        "0: 6 to 5 units in 3 tensors (PRUNE-1), of units 3"
+    )
+    assert "replay" in error.value.suggestions[0]
+    assert [fingerprint(net, []) for net in nets] == before
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_lock_2_models_of_another_past_are_refused(changed: int):
+    """LOCK-2: also where their structure is the same by now"""
+    nets = [Net(), Net()]
+    nets[changed] = morphir.apply(nets[changed], WiderPass(at="extractor.0", width=12))
+    nets[1 - changed].extractor = copy.deepcopy(nets[changed].extractor)
+    with pytest.raises(RefusalError) as error:
+        morphir.transform(nets, PASSES[1])
+    assert error.value.reason == (
+        f"models 0 and 1 have another past: model {changed} went through extractor.0: 8 to 12 "
+        f"units in 3 tensors (WIDER-1), and model {1 - changed} did not"
+    )
 
 
 def test_lock_1_what_differs_is_named_where_the_sizes_are_the_same():

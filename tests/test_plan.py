@@ -13,12 +13,32 @@ from tests.axes.nets import NETS
 from tests.specimens import Agent, Attributes, Conv, Net, fingerprint, train_a_little
 
 IMAGES = (torch.zeros(2, 2, 6, 6),)
+SEQUENCES = (torch.randn(2, 3, 5), torch.randn(2, 3, 5))
+
+
+class Translator(nn.Module):
+    """torch's Transformer, which writes its width and its heads down a second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transformer = nn.Transformer(8, 2, 1, 1, 16, batch_first=True, dropout=0.0)
+        self.embed, self.out = nn.Linear(5, 8), nn.Linear(8, 2)
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return self.out(self.transformer(self.embed(source), self.embed(target)))
+
+
 CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "copies": (Net, WiderPass(at="extractor.0", width=12), {}),
     "fresh units": (Net, WiderPass(at="extractor.2", width=11, init="fresh"), {}),
     "nothing to do": (Net, WiderPass(at="extractor.0", width=8), {}),
     "two at once": (Net, WiderPass(at=["extractor.0", "extractor.2"], width=12), {}),
     "a trunk": (Conv, WiderPass(at="conv1", width=6), {"example_inputs": IMAGES}),
+    "wider heads of torch's Transformer": (
+        Translator,
+        WiderPass(at="embed", width=16, joint=True),
+        {"example_inputs": SEQUENCES},
+    ),
     "an insertion": (Net, DeeperPass(at="extractor.1"), {}),
     "an insertion inside": (Attributes, DeeperPass(at="act"), {}),
     "insertions, then sizes": (
@@ -84,6 +104,7 @@ def test_dry_2_what_is_planned_is_what_transform_does(kind: Any, pass_: Any, inp
     plan = morphir.plan(model, pass_, **inputs)
     assert plan.refusal is None
     result = morphir.transform(model, pass_, **inputs)
+    assert result.report.grade is morphir.Grade.PROVED
     before, after = shapes(model), shapes(result.module)
     assert [line for stage in plan.stages for line in stage.passes] == [*result.report.passes]
 

@@ -21,6 +21,7 @@ from typing import Final, final
 from morphir.axes.atoms import AtomTable, Reason
 from morphir.axes.layouts import BoundLayout, LayoutCache, bind
 from morphir.axes.numbers import attributes_in, numbers_in, sizes_in
+from morphir.axes.undeclared import undeclared
 from morphir.ir import (
     Argument,
     Graph,
@@ -224,7 +225,7 @@ class Flow:
             self._fix_sizes(alone, replace(place, text="its size becomes a plain number"))
             self.steps.append(Step(node, place, None, (), numbers))  # an attribute may follow
         elif op is None:
-            self._block(node, replace(place, text=f"{node.op} is not a declared op"))
+            self._block(node, replace(place, text=undeclared(node.op)))
         else:
             values = (*node.operands, *node.outputs)
             for value in values:

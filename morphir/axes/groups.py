@@ -7,7 +7,7 @@ PLAN-6   a group is one leaf atom with every axis that it stands in; a free grou
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -15,6 +15,7 @@ from morphir.axes.atoms import Reason, show_sizes
 from morphir.axes.flow import Flow, Freed
 from morphir.axes.polarity import Polarities
 from morphir.axes.resizing import Effect, Resizing
+from morphir.axes.undeclared import instead_of, undeclared
 from morphir.errors import RefusalError
 from morphir.ir import (
     AttributeChange,
@@ -81,7 +82,7 @@ class AxisGroups:
             table: The op declarations.
             freed: The axes of inputs and outputs that may change; by default none (PLAN-4).
         """
-        self._program = program
+        self._program, self._table = program, table
         self._flow = Flow(program, table, freed)
 
     @property
@@ -142,6 +143,8 @@ class AxisGroups:
         """
         calls = self._calls(module)
         forms = list(dict.fromkeys(form for call in calls for form in self._features(call)))
+        if not forms:
+            self._check_declared(module)
         if len(forms) != 1:
             found = f"{len(forms)} axes" if forms else "no axis"
             sizes = " and ".join(str(form.size) for form in forms)
@@ -156,6 +159,19 @@ class AxisGroups:
                 suggestions=works,
             )
         return forms[0]
+
+    def _check_declared(self, module: str) -> None:
+        """Refuses a module of whose own call nothing is known."""
+        for step in self._flow.steps:
+            op, place = step.node.op, step.place
+            is_own = place.module == module and self._table.get(op) is None
+            if is_own and any(v.origin == "state" for v in step.node.operands):
+                reason = replace(place, text=undeclared(op))
+                raise RefusalError(
+                    f"the axes of what {module!r} returns are not known: {reason}",
+                    nodes=[module],
+                    suggestions=instead_of(op),
+                )
 
     def _inside(self, module: str) -> Iterator[str]:
         """The modules inside another one that have one axis of output features."""
@@ -243,6 +259,14 @@ class AxisGroups:
         name = next((first for first, others in shared if module in others), module)
         calls = [c for graph in self._program.graphs.values() for c in graph.calls_of(name)]
         if not calls:
+            read = next((name for name in self._flow.state if self._belongs(name, module)), "")
+            if read:
+                raise RefusalError(
+                    f"{module!r} is not called: {read!r} is read by code outside of it, so there "
+                    "is no call whose output could be meant",
+                    nodes=[module],
+                    suggestions=[f"a call of {module!r} in that code: its output has the axis"],
+                )
             raise RefusalError(
                 f"{module!r} was called by no recorded entry point",
                 nodes=[module],

@@ -57,8 +57,7 @@ def resize(
     check_apart(model, edit.tensors)
     for attribute in edit.attributes:
         _check_attribute(model, attribute)
-    modules = _holding(model, [*tensors.values()])
-    described = [(module, describe(module)) for module in modules]
+    described = [(module, describe(module)) for module in model.modules()]
     biases = folded(edit.folds, {name: tensor.data for name, tensor in tensors.items()})
     for name in edit.tensors:
         tensor = _Resized(name, tensors[name], edit)
@@ -68,7 +67,7 @@ def resize(
             exact[name] = tensor.exact
     for attribute in edit.attributes:
         yield from _set(model.get_submodule(attribute.module), {attribute.name: attribute.new})
-    for module in modules:
+    for module in _holding(model, [*tensors.values()]):
         for name, hook in hooks_by_attribute(module).items():
             yield from _set(module, {name: getattr(module, name)})
             hook(module, None)

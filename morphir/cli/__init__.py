@@ -1,4 +1,4 @@
-"""The command line: `morphir show`, `morphir verify`."""
+"""The command line: `morphir show`, `morphir verify`, `morphir fuzz`."""
 
 from morphir.cli.main import main
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from morphir.cli import show, verify
+from morphir.cli import fuzz, show, verify
 from morphir.cli.options import in_options
 from morphir.errors import MorphirError
 
@@ -18,6 +18,7 @@ morphir: change neural networks while they live.
 
   morphir show MODEL        what a model computes, and which of its sizes can change together
   morphir verify OLD NEW    whether two models compute the same, and how sure that is
+  morphir fuzz              whether morphir's passes keep what they promise, on random models
 """
 _FAILED: Final = 2  # a command that could not do its work, as with wrong options
 
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for command in (show, verify):
+    for command in (show, verify, fuzz):
         command.add_to(commands)
     return parser
 

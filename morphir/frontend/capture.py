@@ -22,6 +22,7 @@ from morphir.frontend.ledger import Ledger
 from morphir.frontend.mode import ModeWatch, switches_plainly
 from morphir.frontend.recorder import Recorder
 from morphir.frontend.recording import Recording
+from morphir.frontend.source import raised_at
 from morphir.frontend.witness import Witness, memory_of
 from morphir.ir import Mode
 from morphir.randomness import host_has_drawn, seed_random_state
@@ -33,7 +34,22 @@ _ONE_AT_A_TIME: Final = threading.RLock()
 
 
 class CallFailedError(RefusalError):
-    """The entry point raised on its example inputs: others may fit."""
+    """The entry point raised on its example inputs: others may fit.
+
+    Attributes:
+        entry_point: Its name.
+        what: What it raised.
+    """
+
+    def __init__(
+        self, entry_point: EntryPoint, error: BaseException, names: Mapping[int, str]
+    ) -> None:
+        self.entry_point, self.what = entry_point.name, f"{type(error).__name__}: {error}"
+        super().__init__(
+            f"entry point {self.entry_point!r} failed on its example inputs: {self.what}",
+            nodes=raised_at(error, names),
+            suggestions=[f"{entry_point.usage} with what it accepts"],
+        )
 
 
 @final
@@ -129,11 +145,8 @@ class _Capture:
         refusal = self._recorder.refusal or error
         if isinstance(refusal, RefusalError):
             raise refusal
-        raise CallFailedError(
-            f"entry point {self._entry_point.name!r} failed on its example inputs: "
-            f"{type(error).__name__}: {error}",
-            suggestions=[f"{self._entry_point.usage} with what it accepts"],
-        ) from error
+        names = {id(module): name for name, module, _ in self._scratch.modules}
+        raise CallFailedError(self._entry_point, error, names) from error
 
     def _declare_inputs(self) -> None:
         for path, tensor in self._argument_tensors():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -25,6 +27,22 @@ def source_line() -> str:
             return f"{name.rpartition('/')[2]}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+def raised_at(error: BaseException, names: Mapping[int, str]) -> list[str]:
+    """The innermost module that ran, and the last line outside torch and this package.
+
+    Args:
+        error: What was raised.
+        names: Identity of each module to its qualified name.
+    """
+    module = line = ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        module = names.get(id(frame.f_locals.get("self")), module)
+        file = frame.f_code.co_filename
+        if not file.startswith(_LIBRARIES):
+            line = f"{file.rpartition('/')[2]}:{number}"
+    return [*filter(None, (module, line))]
 
 
 def is_called_by_torch() -> bool:

@@ -146,8 +146,7 @@ def _record(
                 graphs[entry.name] = session.trace_symbolically(entry)
         except CallFailedError as failure:
             if entry.name in given:
-                cause = failure.__cause__
-                raise RefusalError(failure.reason, suggestions=failure.suggestions) from cause
+                raise
             graphs[entry.name] = session.trace_after(failure, entry)
     program = Program(
         _class_name(model),

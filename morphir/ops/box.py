@@ -23,11 +23,13 @@ import torch
 from morphir.ir.graph import Argument, Arithmetic, Graph, Node, SizeOf, Value, values_in
 from morphir.ops.base import Op
 from morphir.ops.bounds import number_interval
+from morphir.ops.box_gates import GATES
 from morphir.ops.box_rules import KEEPS_ZERO, MOVEMENT, RULES, Box, filled, keep_zeros, move
 from morphir.ops.interval import ANYTHING, Interval
 from morphir.ops.replay import evaluate
 from morphir.ops.table import OpTable
 
+_RULES: Final = {**RULES, **GATES}
 _TAKES_SHAPE: Final = ("expand", "repeat", "reshape", "unflatten")
 
 
@@ -96,7 +98,7 @@ class _Boxes:
         if node.op in MOVEMENT:
             is_known = not follows_batch or node.op in _TAKES_SHAPE
             return move(op, complete) if is_known and not _is_looked_up(node) else None
-        rule = None if follows_batch else RULES.get(node.op)
+        rule = None if follows_batch else _RULES.get(node.op)
         if any(v.type is not None and v.type.dtype.is_complex for v in node.outputs):
             return None  # the rules are about real numbers
         found = None if rule is None else rule(op, complete)

@@ -16,7 +16,7 @@ import torch
 from morphir.ops.base import Op
 
 _UNIT_ROUNDOFF: Final = 2.0**-53
-_TINY: Final = 5e-324  # what underflows is no larger
+TINY: Final = 5e-324  # what underflows is no larger
 
 
 class Box(NamedTuple):
@@ -82,8 +82,8 @@ def _monotone(op: Op, arguments: Mapping[str, Any]) -> Box | None:
         return found
     x = arguments["input"]
     wide = Box(
-        torch.where((low == 0) & (x.low != 0), -_TINY, found.low),
-        torch.where((high == 0) & (x.high != 0), _TINY, found.high),
+        torch.where((low == 0) & (x.low != 0), -TINY, found.low),
+        torch.where((high == 0) & (x.high != 0), TINY, found.high),
     )
     is_exact = (_is_exact(op, arguments, end) for end in x)
     return Box(*map(torch.where, is_exact, (low, high), wide))
@@ -120,7 +120,7 @@ def _multiply(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     one, other = (_as_box(arguments[name]) for name in ("input", "other"))
     if one is None or other is None:
         return None
-    corners = torch.stack([_product(a, b) for a in one for b in other])
+    corners = torch.stack([product(a, b) for a in one for b in other])
     found = Box(corners.amin(0), corners.amax(0))
     wide = found.outward()
     exact = _is_sign(one) | _is_sign(other)  # a mask rounds nothing
@@ -141,11 +141,11 @@ def _as_box(argument: Any) -> Box | None:
     return Box(number, number)
 
 
-def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """a * b, where infinity times zero is zero and what underflows keeps its sign."""
     zero = (a == 0) | (b == 0)
     product = torch.where(zero, torch.zeros((), dtype=torch.float64), a * b)
-    tiny = torch.copysign(torch.full_like(product, _TINY), a) * torch.copysign(_one(b), b)
+    tiny = torch.copysign(torch.full_like(product, TINY), a) * torch.copysign(_one(b), b)
     return torch.where((product == 0) & ~zero, tiny, product)
 
 
@@ -180,7 +180,7 @@ def _affine(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     slack = size * (terms * _UNIT_ROUNDOFF / (1 - terms * _UNIT_ROUNDOFF)) * 2
     # A sum of zeros and one number is that number; other terms may underflow.
     loaded = run((~box.is_zero).double(), (w != 0).double()) > 0
-    slack = torch.where(loaded, slack + terms * _TINY, torch.zeros_like(slack))
+    slack = torch.where(loaded, slack + terms * TINY, torch.zeros_like(slack))
     no_low = (run(open_low, up) > 0) | (run(open_high, -down) > 0)
     no_high = (run(open_high, up) > 0) | (run(open_low, -down) > 0)
     infinite = torch.full((), math.inf, dtype=torch.float64)
@@ -236,9 +236,9 @@ def _batch_norm(op: Op, arguments: Mapping[str, Any]) -> Box | None:
         return Box(torch.where(zero, shift, -infinite), torch.where(zero, shift, infinite))
     mean, variance = (arguments[n].low.reshape(shape) for n in ("running_mean", "running_var"))
     factor = scale / (variance + arguments["eps"]).sqrt()
-    corners = torch.stack([_product(end - mean, factor) + shift for end in box])
+    corners = torch.stack([product(end - mean, factor) + shift for end in box])
     size = (corners.abs().amax(0) + shift.abs() + (factor * mean).abs()) * 8 * _UNIT_ROUNDOFF
-    size = torch.where(size.isinf() | (factor == 0), torch.zeros_like(size), size + _TINY)
+    size = torch.where(size.isinf() | (factor == 0), torch.zeros_like(size), size + TINY)
     return Box(corners.amin(0) - size, corners.amax(0) + size)
 
 
@@ -248,7 +248,7 @@ def _mean(op: Op, arguments: Mapping[str, Any]) -> Box | None:
     box = arguments["input"]
     size = op.execute({**arguments, "input": torch.maximum(box.low.abs(), box.high.abs())})
     loaded = op.execute({**arguments, "input": (~box.is_zero).double()}) > 0
-    slack = size * box.low.numel() * 2 * _UNIT_ROUNDOFF + _TINY * loaded.double()
+    slack = size * box.low.numel() * 2 * _UNIT_ROUNDOFF + TINY * loaded.double()
     slack = torch.where(slack.isfinite(), slack, torch.zeros_like(slack))
     return Box(low - slack, high + slack)
 
@@ -295,11 +295,7 @@ KEEPS_ZERO: Final = frozenset(
         "dropout2d",
         "dropout3d",
         "erf",
-        "gelu",
-        "hardswish",
-        "mish",
         "neg",
-        "silu",
         "sin",
         "sqrt",
         "square",

@@ -43,16 +43,16 @@ class Constants:
             alive = units.alive(total, known)
             constant, numbers = self._constant(total, known)
             is_constant &= ~alive | constant
-            reason = "" if not (alive & constant).any() else self._take(total, numbers)
-            for unit in np.flatnonzero(alive & constant) if reason else ():
-                reasons.setdefault(int(unit), reason)
+            for unit, reason in self._take(total, numbers, alive & constant):
+                reasons.setdefault(unit, reason)
         self.reasons = {int(u): reasons.get(int(u), "") for u in np.flatnonzero(is_constant)}
 
     def folds(self, units: Sequence[int]) -> tuple[Fold, ...]:
         """What biases take over when some of the units go."""
         return tuple(
-            Fold(weight, bias, tuple(np.where(np.isin(x.units, units), numbers, 0.0).tolist()))
+            Fold(weight, bias, tuple(np.where(is_gone, numbers, 0.0).tolist()))
             for (weight, bias), (x, numbers) in self._folded.items()
+            if (is_gone := np.isin(x.units, units) & (numbers != 0)).any()
         )
 
     def _constant(self, total: Total, known: Known) -> tuple[Flags, Numbers]:
@@ -70,14 +70,30 @@ class Constants:
                 varies = along.over(~is_one, self._size)
                 assert varies is not None
                 return ~varies, np.asarray(numbers.numpy(force=True))
-        return np.zeros(self._size, bool), np.zeros(0)
+        return np.zeros(self._size, bool), np.zeros(())
 
-    def _take(self, total: Total, numbers: Numbers) -> str:
-        """Takes note of what a bias can take over; the reason why there is none that can, or ""."""
+    def _take(self, total: Total, numbers: Numbers, constant: Flags) -> Iterator[tuple[int, str]]:
+        """Takes note of what a bias can take over; the units that it can't, each with the reason.
+
+        Where a unit adds nothing the number is 0: that differs from a constant at another call.
+        """
+        reason = self._no_bias(total)
+        if reason:
+            yield from ((int(unit), reason) for unit in np.flatnonzero(constant))
+            return
+        (x,) = _values(total)
+        layer = _name(total.node, "weight"), _name(total.node, "bias")
+        held = np.where((x.units >= 0) & constant[x.units], numbers, 0.0)
+        _, known = self._folded.setdefault(layer, (x, held))
+        differs = np.abs(known - held) > _SLACK * np.abs(known)
+        reason = f"the unit is another constant at each call of {layer[0]!r}"
+        yield from ((int(unit), reason) for unit in np.unique(x.units[differs]))
+
+    def _no_bias(self, total: Total) -> str:
+        """Why there is no bias that can take a constant over, or ""."""
         node = total.node
         weight, bias = (_name(node, name) for name in ("weight", "bias"))
-        (x, *others) = _values(total)
-        if node.op not in _LINEAR or others or not weight:
+        if node.op not in _LINEAR or len(_values(total)) != 1 or not weight:
             return f"{node.op} has no bias that could take a constant over"
         if _is_padded(node):
             return f"{weight!r} is a convolution whose padding is 0 where the unit is a constant"
@@ -86,9 +102,6 @@ class Constants:
         for other in self._readers(bias):
             if _name(other, "weight") != weight or _name(other, "bias") != bias:
                 return f"{bias!r} is also read by another {other.op}"
-        _, known = self._folded.setdefault((weight, bias), (x, numbers))
-        if np.any(np.abs(known - numbers) > _SLACK * np.abs(known)):
-            return f"the unit is another constant at each call of {weight!r}"
         return ""
 
     def _readers(self, name: str) -> Iterator[Node]:

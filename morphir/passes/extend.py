@@ -32,7 +32,8 @@ from morphir.passes.ends import (
     outputs_of,
 )
 from morphir.passes.refusals import about
-from morphir.passes.sites import resolve
+from morphir.passes.sites import resolve, unprovable
+from morphir.passes.sizes import SIZES, is_size
 from morphir.shares import widened
 
 
@@ -264,7 +265,8 @@ def _wider(groups: AxisGroups, name: str, width: int) -> list[str]:
             raise RefusalError("another pass is needed")
         groups.resize({form: widened(form.size, width, seed=0)})
 
-    return [f"morphir.WiderPass(at={name!r}, width={width})"] * _works(attempt)
+    works = not unprovable(groups.program) and _works(attempt)
+    return [f"morphir.WiderPass(at={name!r}, width={width})"] * works
 
 
 def _works(attempt: Callable[[], object]) -> bool:
@@ -276,7 +278,7 @@ def _works(attempt: Callable[[], object]) -> bool:
 
 
 def _check_options(pass_: ExtendInputPass | ExtendOutputPass, **fits: bool) -> None:
-    fits["width"] = type(pass_.width) is int and pass_.width > 0
+    fits["width"] = is_size(pass_.width)
     fits["seed"] = type(pass_.seed) is int
     for name, holds in fits.items():
         if not holds:
@@ -288,7 +290,7 @@ def _check_options(pass_: ExtendInputPass | ExtendOutputPass, **fits: bool) -> N
 
 _EXPECTED: Final = {
     "at": ("a name", "at='obs'"),
-    "width": ("a positive integer", "width=12"),
+    "width": (SIZES, "width=12"),
     "dim": ("an axis, or None", "dim=1"),
     "init": ("'fresh' or 'zero'", "init='zero'"),
     "seed": ("an integer", "seed=0"),

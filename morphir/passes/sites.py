@@ -12,6 +12,11 @@ from morphir.ir import Call, Graph, Program
 from morphir.passes.base import Refusal
 
 _SHOWN: Final = 3
+# Marks of the frontend for what no certificate can follow, and so for what no change is proved of.
+_UNPROVED: Final = {
+    "alias": "a tensor is read that was changed through a view of it",
+    "scripted": "a TorchScript module is called",
+}
 _NEVER_CALLED: Final = ("ModuleList", "ModuleDict", None)
 
 
@@ -46,6 +51,9 @@ def resolve(
             near = difflib.get_close_matches(pattern, names, max(1, len(names)), 0.4)
             suggestions = _some(filter(fits, near)) or _some(filter(fits, names))
             reason = f"there is no module {pattern!r} in {program.model}"
+            if pattern in program.state:
+                kind = program.state[pattern].kind
+                reason += f": that is a {kind}, and at= names a module by its output"
             return Refusal(reason, suggestions=suggestions)
         found |= dict.fromkeys(matches)
     return [*found]
@@ -93,6 +101,16 @@ def calls_at(program: Program, name: str) -> list[tuple[Graph, Call]] | Refusal:
         if kind is not None and not kind.dtype.is_floating_point:
             return Refusal(f"{name!r} returns {kind}, expected a floating-point tensor", (name,))
     return calls
+
+
+def unprovable(program: Program) -> str:
+    """Why no change of a model is proved, whatever it is; "" where that is not known beforehand."""
+    for graph in program.graphs.values():
+        for node in graph.nodes:
+            if node.op in _UNPROVED:
+                place = f" ({node.source})" if node.source else ""
+                return f"no change of this model is proved: {_UNPROVED[node.op]}{place}"
+    return ""
 
 
 def _entry_point_around(program: Program, name: str) -> str:

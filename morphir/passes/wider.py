@@ -29,7 +29,8 @@ from morphir.passes.chains import Chains
 from morphir.passes.extend import ExtendOutputPass
 from morphir.passes.gradmax import Loss, Search
 from morphir.passes.refusals import about
-from morphir.passes.sites import resolve
+from morphir.passes.sites import resolve, unprovable
+from morphir.passes.sizes import SIZES, is_size
 from morphir.passes.target import Target
 from morphir.passes.told import told
 from morphir.shares import widened
@@ -88,8 +89,8 @@ class WiderPass(MorphismPass):
         on_data = self.init == "gradmax"
         fits = {
             "at": bool(patterns) and all(isinstance(pattern, str) for pattern in patterns),
-            "width": _is_size(self.width) or (self.width is None and self.heads is not None),
-            "heads": self.heads is None or (self.width is None and _is_size(self.heads)),
+            "width": is_size(self.width) or (self.width is None and self.heads is not None),
+            "heads": self.heads is None or (self.width is None and is_size(self.heads)),
             "init": self.init in get_args(Init),
             "shares": self.shares in ("unequal", "equal"),
             "joint": type(self.joint) is bool,
@@ -190,6 +191,8 @@ class WiderPass(MorphismPass):
     def _advised(self, groups: AxisGroups, target: Target, refusal: RefusalError) -> RefusalError:
         """A refusal with the module that was asked for, and with what was tried and would work."""
         name, size = target.module, target.size
+        if unprovable(groups.program):  # what is proposed would end in an error
+            return about(refusal, name)
         is_held = any(groups.groups[leaf].reason for leaf in atoms_in(target.form))
         if is_held and target.option == "width" and ExtendOutputPass(name, size).fits(groups):
             instead = f"morphir.ExtendOutputPass(at={name!r}, width={size})"
@@ -261,14 +264,10 @@ def _typed(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in options.items())
 
 
-def _is_size(value: object) -> bool:
-    return type(value) is int and 0 < value < 2**31
-
-
 _EXPECTED = {
     "at": "a qualified module name, a glob, or a list of them",
-    "width": "a positive integer, or heads= in its place",
-    "heads": "a positive integer in place of width=",
+    "width": f"{SIZES}, or heads= in its place",
+    "heads": f"{SIZES}, in place of width=",
     "init": f"one of {', '.join(map(repr, get_args(Init)))}",
     "shares": "'unequal' or 'equal'",
     "joint": "True or False",

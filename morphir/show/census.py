@@ -15,11 +15,11 @@ from typing import Final, final
 
 from morphir.axes import AxisGroups, Effect, Group
 from morphir.errors import RefusalError
-from morphir.ir import Program, TensorType, Value
+from morphir.ir import AxisMap, Program, TensorType, Value
 from morphir.ops import Atom, Form
 from morphir.ops.forms import Product, Sum, atoms_in
 from morphir.passes.base import Refusal
-from morphir.passes.sites import resolve
+from morphir.passes.sites import resolve, unprovable
 from morphir.passes.wider import WiderPass
 
 Tensor = str | Value
@@ -175,7 +175,9 @@ class Census:
 
     def _example(self, group: Group) -> tuple[str, str, tuple[Effect, ...]]:
         """A pass that changes a group, or why none was found; and what the pass does."""
-        obstacle = ""
+        obstacle = unprovable(self.program)
+        if obstacle:
+            return "", obstacle, ()
         for module, features in islice(self._producers(group), _TRIES):
             for wider in _candidates(module, features, group.atom):
                 try:
@@ -184,7 +186,16 @@ class Census:
                         return wider.describe(), "", self._groups.explain(maps)
                 except RefusalError as refusal:
                     obstacle = obstacle or refusal.reason
-        return "", obstacle or "no module returns it as a part of its output features", ()
+        own = self._refusal(group.atom)
+        return "", own or obstacle or "no module returns it as a part of its output features", ()
+
+    def _refusal(self, leaf: Atom) -> str:
+        """Why a leaf cannot be twice as large by itself, "" if it can."""
+        try:
+            self._groups.resize({leaf: AxisMap.copies(leaf.size, [*range(leaf.size)] * 2)})
+        except RefusalError as refusal:
+            return refusal.reason
+        return ""
 
     def _producers(self, group: Group) -> Iterator[tuple[str, Form]]:
         """The modules of which a group is a part of the output features."""
@@ -209,7 +220,8 @@ def _candidates(module: str, features: Form, leaf: Atom) -> Iterator[WiderPass]:
     for more in dict.fromkeys((features.size, each * leaf.size)):
         for joint in (False, True):
             yield WiderPass(at=module, width=features.size + more, joint=joint)
-    yield WiderPass(at=module, heads=2 * leaf.size)
+    for joint in (False, True):
+        yield WiderPass(at=module, heads=2 * leaf.size, joint=joint)
     yield WiderPass(at=module, width=features.size + each)
 
 

@@ -61,6 +61,11 @@ _STARTS_AT: Final[Mapping[tuple[type[Optimizer], str], str]] = {
     (torch.optim.Rprop, "step_size"): "lr",
 }
 
+_INSTEAD: Final = (
+    "another optimizer for this part of the model",
+    "a new optimizer after the change",
+)
+
 
 @final
 class Transport:
@@ -141,6 +146,7 @@ class Transport:
             if parameter is None:  # a buffer
                 continue
             for optimizer, group in self._holding(parameter):
+                _check_history(optimizer, name)
                 base = self._rule_of(optimizer, name)
                 state = optimizer.state.get(parameter, {})
                 for entry, value in state.items():
@@ -167,10 +173,12 @@ class Transport:
             f"how the state of {found} follows a parameter that changes its shape is not known",
             nodes=[name],
             suggestions=[
-                f"state_rules={{{found}: {{<entry>: <kind>, ...}}}} with kinds out of "
-                f"{', '.join(STATE_KINDS)}; {{{found}: {{}}}} if it keeps no state",
-                "another optimizer for this part of the model",
-                "a new optimizer after the change",
+                *[
+                    f"state_rules={{{found}: {{<entry>: <kind>, ...}}}} with kinds out of "
+                    f"{', '.join(STATE_KINDS)}; {{{found}: {{}}}} if it keeps no state"
+                ]
+                * _is_by_element(optimizer),
+                *_INSTEAD,
             ],
         )
 
@@ -244,6 +252,27 @@ def _check_rule(kind: Any, entries: Any) -> None:
                 f"state_rules= says that {entry!r} of {kind.__name__} is {each!r}",
                 suggestions=[f"a kind out of {', '.join(STATE_KINDS)}"],
             )
+
+
+def _is_by_element(optimizer: Optimizer) -> bool:
+    """Whether all that is kept of a parameter has a number for each of its own, or is a number."""
+    return all(
+        value.numel() == 1 or value.shape == parameter.shape
+        for parameter, state in optimizer.state.items()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    )
+
+
+def _check_history(optimizer: Optimizer, name: str) -> None:
+    """Refuses what is kept with the first parameter and is of all of them."""
+    if isinstance(optimizer, torch.optim.LBFGS) and optimizer.state:
+        raise RefusalError(
+            f"{type(optimizer).__name__} keeps one history of all parameters together, of which no "
+            "number is that of a parameter that changes its shape",
+            nodes=[name],
+            suggestions=_INSTEAD,
+        )
 
 
 def _check_shape(

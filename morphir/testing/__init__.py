@@ -10,6 +10,7 @@ if _find_spec("hypothesis") is None:
 from morphir.testing.building import build, example_inputs, recipe_of
 from morphir.testing.checking import LawReport, PassReport, check_pass
 from morphir.testing.failures import Case, PreservationError
+from morphir.testing.fuzzing import FuzzReport, fuzz
 from morphir.testing.machine import pass_machine
 from morphir.testing.places import Site
 from morphir.testing.preserving import assert_preserves
@@ -21,6 +22,7 @@ from morphir.testing.strategies import graphs, inputs_for, modules, recipes, sit
 
 __all__ = [
     "Case",
+    "FuzzReport",
     "LawReport",
     "PassReport",
     "PreservationError",
@@ -31,6 +33,7 @@ __all__ = [
     "build",
     "check_pass",
     "example_inputs",
+    "fuzz",
     "graphs",
     "inputs_for",
     "modules",

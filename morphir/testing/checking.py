@@ -6,7 +6,6 @@ TESTING-20   a pass that breaks a law on one of the modules is reported with tha
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +13,6 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from typing import Final, final
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +21,8 @@ from morphir.errors import RefusalError
 from morphir.passes import MorphismPass
 from morphir.randomness import derive_seed
 from morphir.result import TransformResult
+from morphir.testing.drawing import drawn
+from morphir.testing.failures import general
 from morphir.testing.laws import LAWS, Law
 from morphir.testing.recipe import Recipe
 from morphir.testing.shrinking import shrunk
@@ -31,7 +30,6 @@ from morphir.testing.strategies import recipes
 from morphir.testing.trials import Attempt, Factory, Trial, factory_of
 
 _WIDTH: Final = 110
-_WARM: Final = 3  # examples of a run of hypothesis, of which the first are the simplest
 _USUAL: Final = recipes(min_steps=2, max_steps=5)
 _PLACES: Final = 8  # sites that are tried in one module until one is not refused
 
@@ -158,33 +156,15 @@ def check_pass(
         factory_of(pass_) if isinstance(pass_, type) else pass_,
         pass_ if isinstance(pass_, type) else None,
     )
+    chosen = _USUAL if strategy is None else strategy
+    trials = st.builds(Trial, chosen, st.integers(0, 19), st.integers(0, 99))
     for number in range(modules):
         run = derive_seed(seed, "check_pass", number)
-        checking.check_module(_trial(_USUAL if strategy is None else strategy, run))
+        checking.check_module(drawn(trials, run))
     report = checking.report(time.perf_counter() - start)
     if show:
         print(report)
     return report
-
-
-def _trial(strategy: st.SearchStrategy[Recipe], seed: int) -> Trial:
-    """A trial from a run of its own: the examples of one run of hypothesis resemble each other."""
-    found: list[Trial] = []
-
-    @seeded(seed)
-    @settings(
-        max_examples=_WARM,
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        suppress_health_check=[*HealthCheck],
-    )
-    @given(strategy, st.integers(0, 19), st.integers(0, 99))
-    def draw(recipe: Recipe, place: int, seed: int) -> None:
-        found.append(Trial(recipe, place, seed))
-
-    draw()
-    return found[-1]
 
 
 @final
@@ -234,7 +214,7 @@ class _Checking:
     def _count(self, attempt: Attempt) -> None:
         found = attempt.outcome
         if isinstance(found, RefusalError):
-            self._reasons[_general(found.reason)] += 1
+            self._reasons[general(found.reason)] += 1
             self._unadvised += not found.suggestions
         elif attempt.result is not None:
             self._grades[str(attempt.result.report.grade)] += 1
@@ -278,12 +258,6 @@ def _complaint(law: Law, attempt: Attempt) -> str | None:
     except Exception as error:  # a pass may fail in any way
         is_said = isinstance(error, AssertionError)
         return str(error) if is_said else f"{type(error).__name__}: {error}"
-
-
-def _general(reason: str) -> str:
-    """A reason without the names and numbers of one module."""
-    text = re.sub(r"[(,]? ?(module '[^']*', )?recipe_\w+\.py:\d+\)?", "", reason)
-    return re.sub(r"\d+(\.\d+)?(e-\d+)?", "N", re.sub(r"'[^']*'", "'...'", text))
 
 
 def _counted(numbers: Mapping[str, int]) -> str:

@@ -118,10 +118,7 @@ class Draft:
         if layer not in self.layers:
             self.layers.append(layer)
         expression = layer.call.format(x=x.name)
-        made = self.write(expression, x, kind=layer.kind, shape=layer.shape, changeable=changeable)
-        if self.changes_operand(layer):
-            self.tensors.remove(x)  # its name means the result now, which has a name of its own
-        return made
+        return self.write(expression, x, kind=layer.kind, shape=layer.shape, changeable=changeable)
 
     def call(
         self,

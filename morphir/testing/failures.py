@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import indent
@@ -85,3 +86,13 @@ class PreservationError(AssertionError):
         self.report, self.certificate = report, certificate
         lines = [reason, f"at {where}" if where else "", "" if report is None else str(report)]
         super().__init__("\n".join([*filter(None, lines), str(case)]))
+
+
+def general(text: str) -> str:
+    """A message without the names and numbers of one module.
+
+    Args:
+        text: The message.
+    """
+    text = re.sub(r"[(,]? ?(module '[^']*', )?recipe_\w+\.py:\d+\)?", "", text)
+    return re.sub(r"\d+(\.\d+)?(e-\d+)?", "N", re.sub(r"'[^']*'", "'...'", text))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from morphir.testing.recipe import Recipe, Step
 from morphir.testing.trials import Trial
 
 _SIMPLE = (("inputs", "features"), ("weights", "integers"), ("dtype", "float32"),
            ("value", False), ("seed", 0))  # fmt: skip
+Tried = TypeVar("Tried")
 
 
 def shrunk(trial: Trial, fails: Callable[[Trial], bool], *, limit: int = 60) -> Trial:
@@ -20,40 +22,67 @@ def shrunk(trial: Trial, fails: Callable[[Trial], bool], *, limit: int = 60) -> 
         fails: Whether another one fails in the same way.
         limit: How many to try at most.
     """
+    return simplest(trial, _simpler, fails, limit)
+
+
+def simplest(
+    found: Tried,
+    simpler: Callable[[Tried], Iterable[Tried]],
+    fails: Callable[[Tried], bool],
+    limit: int,
+) -> Tried:
+    """The simplest of what was found to fail.
+
+    Args:
+        found: What fails.
+        simpler: What is simpler than something, the simplest first.
+        fails: Whether another one fails in the same way.
+        limit: How many to try at most.
+    """
     tried = 0
     going = True
     while going:
         going = False
-        for simpler in _simpler(trial):
+        for each in simpler(found):
             tried += 1
             if tried > limit:
-                return trial
-            if fails(simpler):
-                trial, going = simpler, True
+                return found
+            if fails(each):
+                found, going = each, True
                 break
-    return trial
+    return found
 
 
 def _simpler(trial: Trial) -> Iterator[Trial]:
     """Simpler trials, those that are simpler by most first."""
-    recipe = trial.recipe
-    count = len(recipe.steps)
-    if count > 2:
-        yield _with(trial, steps=recipe.steps[: count // 2])
-        yield _with(trial, steps=recipe.steps[count // 2 :])
-    for number in reversed(range(count)):
-        yield _with(trial, steps=(*recipe.steps[:number], *recipe.steps[number + 1 :]))
-    for name, value in _SIMPLE:
-        if getattr(recipe, name) != value:
-            yield _with(trial, **{name: value})
+    for recipe in simpler_recipes(trial.recipe):
+        yield replace(trial, recipe=recipe)
     for place in range(min(trial.place, 3)):
         yield replace(trial, place=place)
     if trial.seed:
         yield replace(trial, seed=0)
+
+
+def simpler_recipes(recipe: Recipe) -> Iterator[Recipe]:
+    """Simpler recipes, those that are simpler by most first.
+
+    Args:
+        recipe: The recipe.
+    """
+    count = len(recipe.steps)
+    if count > 2:
+        yield replace(recipe, steps=recipe.steps[: count // 2])
+        yield replace(recipe, steps=recipe.steps[count // 2 :])
+    for number in reversed(range(count)):
+        yield replace(recipe, steps=(*recipe.steps[:number], *recipe.steps[number + 1 :]))
+    for name, value in _SIMPLE:
+        if getattr(recipe, name) != value:
+            yield replace(recipe, **{name: value})  # type: ignore[arg-type]
     for number, step in enumerate(recipe.steps):
-        for simpler in _simpler_steps(step):
-            steps = (*recipe.steps[:number], simpler, *recipe.steps[number + 1 :])
-            yield _with(trial, steps=steps)
+        for plain in _simpler_steps(step):
+            yield replace(
+                recipe, steps=(*recipe.steps[:number], plain, *recipe.steps[number + 1 :])
+            )
 
 
 def _simpler_steps(step: Step) -> Iterator[Step]:
@@ -61,8 +90,3 @@ def _simpler_steps(step: Step) -> Iterator[Step]:
         yield replace(step, source=0)
     if step.number:
         yield replace(step, number=0)
-
-
-def _with(trial: Trial, **changes: object) -> Trial:
-    recipe: Recipe = replace(trial.recipe, **changes)  # type: ignore[arg-type]
-    return replace(trial, recipe=recipe)

@@ -27,6 +27,8 @@ def snapshot(module: nn.Module, optimizer: Optimizer | None = None) -> Snapshot:
         seen[f"tensor {name!r}"] = id(tensor), tensor.requires_grad, bits(tensor), bits(tensor.grad)
     if optimizer is not None:
         seen["the optimizer"] = map_tensors(optimizer.state_dict(), bits)
+        groups = [[id(each) for each in group["params"]] for group in optimizer.param_groups]
+        seen["what the optimizer holds"] = groups
     return seen
 
 

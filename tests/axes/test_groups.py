@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import morphir
 from morphir.axes import AxisGroups, Group, Place
@@ -161,6 +162,23 @@ def test_the_reason_says_where_an_output_layer_was_fixed():
 def test_a_module_that_was_not_called_is_refused():
     with pytest.raises(RefusalError, match=r"'critic\.0' was called by no recorded entry point"):
         groups_of("agent").of("critic.0")
+
+
+def test_a_module_whose_weights_are_read_by_other_code_is_refused():
+    """No entry point would call it."""
+
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(F.linear(x, self.a.weight, self.a.bias))
+
+    groups = AxisGroups(morphir.trace(Functional(), example_inputs=(torch.zeros(2, 3),)))
+    with pytest.raises(RefusalError, match=r"'a' is not called: 'a\.weight' is read by") as error:
+        groups.of("a")
+    assert error.value.suggestions == ("a call of 'a' in that code: its output has the axis",)
 
 
 def test_a_module_without_one_feature_axis_is_refused():

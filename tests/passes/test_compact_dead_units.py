@@ -142,6 +142,20 @@ def test_compact_1_a_recurrent_unit_that_nothing_reads(kind: type[nn.RNNBase]):
     assert result.module.rnn.hidden_size == 5
 
 
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_compact_1_features_of_a_recurrent_layer_that_are_0_or_that_it_does_not_read(
+    kind: type[nn.RNNBase], both: bool
+):
+    """COMPACT-1: some for one reason and some for the other, at once"""
+    model = Sequence(kind, bidirectional=both)
+    zero(model.stem.weight, 1)
+    zero(model.stem.bias, 1)
+    for way in ["", "_reverse"][: 1 + both]:
+        zero(getattr(model.rnn, f"weight_ih_l0{way}"), slice(None), [3])
+    assert compacted(model, SEQUENCE).module.stem.out_features == 3
+
+
 def stack(seed: int, draw: random.Random) -> tuple[Sequence, int, int]:
     """A random stack, and how many of its features and hidden units somebody reads.
 

@@ -9,12 +9,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import morphir
-from morphir import Grade, PruneDormantPass, VerificationError
+from morphir import Grade, PruneDormantPass, RefusalError, VerificationError
 from morphir.axes import AxisGroups
 from morphir.backend import resizing
 from morphir.ir import Check, Fold
 from morphir.passes.constants import Constants, together
 from morphir.passes.units import Known, Units
+from tests.checks.pairs import Net
 from tests.checks.resized import coarse
 from tests.passes.compactions import assert_same_state, zero
 from tests.passes.test_wider import IMAGE, X
@@ -90,6 +91,57 @@ def test_prune_4_every_call_of_a_shared_layer_has_to_read_the_same(factor: float
     assert constants_of(model, "a").reasons == {2: reason}
 
 
+@pytest.mark.parametrize("at_the_other_call", ["zero", "unknown"])
+def test_prune_4_at_a_call_where_the_unit_is_zero_it_is_another_constant(at_the_other_call: str):
+    """Only the unit that differs stays; what varies at a call is no constant."""
+    second = F.leaky_relu if at_the_other_call == "zero" else torch.cumsum
+    options = {} if at_the_other_call == "zero" else {"dim": 0}
+    model = Net(
+        lambda s, x: s.b(s.a(x).relu()) + s.b(second(s.a(x), **options)).sigmoid(),
+        a=nn.Linear(4, 5), b=nn.Linear(5, 2),
+    )  # fmt: skip
+    zero(model.a.weight, [1, 2])
+    with torch.no_grad():
+        model.a.bias[[1, 2]] = torch.tensor([0.5, -0.5])
+    reason = "the unit is another constant at each call of 'b.weight'"
+    expected = {1: "", 2: reason} if at_the_other_call == "zero" else {}
+    assert constants_of(model, "a").reasons == expected
+
+
+@pytest.mark.parametrize("mode", [True, False])
+@pytest.mark.parametrize("lagging", [1.0, -1.0])
+def test_prune_4_a_constant_that_is_another_one_in_train_mode_stays(mode: bool, lagging: float):
+    """An empty filter whose statistics lag is relu(0.3 - mean) in eval mode, relu(0.3) in train."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 3, 3)
+    )
+    zero(model[0].weight, [2, 4])
+    with torch.no_grad():
+        model[1].bias.fill_(0.3)
+        model[1].running_mean[2] = lagging
+    result = fold(model.train(mode), IMAGE)
+    assert result.module[0].out_channels == 5
+    assert "1 of 6 units of 0.weight removed: 4 (PRUNE-4)" in str(result.report)
+    reason = r"unit 2 is a constant that can't be folded: the unit is another constant at each call"
+    with pytest.raises(RefusalError, match=reason):
+        morphir.apply(model, PruneDormantPass("0", [2], fold=True), example_inputs=(IMAGE,))
+
+
+def test_prune_4_a_bias_that_takes_nothing_over_is_left_alone():
+    """`c` reads what is constant as zero, and its bias is no sum."""
+    model = Net(
+        lambda s, x: s.b(s.a(x)) + s.c(s.a(x).relu()),
+        a=nn.Linear(4, 5), b=nn.Linear(5, 2), c=nn.Linear(5, 2),
+    )  # fmt: skip
+    zero(model.a.weight, 2)
+    with torch.no_grad():
+        model.a.bias[2] = -0.5
+    found = constants_of(model, "a")
+    assert found.reasons == {2: ""}
+    assert [each.bias for each in found.folds([2])] == ["b.bias"]
+
+
 def test_prune_4_what_two_axes_leave_out_is_taken_over_once():
     one = Fold("w", "b", (0.5, 0.25, 0.0, 0.0))
     other = Fold("w", "b", (0.5, 0.0, 1.0, 0.0))
@@ -129,6 +181,21 @@ def test_prune_4_channels_and_the_members_of_their_groups(seed: int):
 def test_prune_4_what_is_infinite_is_no_constant():
     model = nn.Sequential(nn.Linear(4, 5), nn.Softshrink(), nn.Linear(5, 2))
     assert constants_of(model, "0").reasons == {}
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.Mish(), nn.Hardswish()]
+)
+def test_prune_4_behind_a_function_that_falls_and_rises(layer: nn.Module):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), layer, nn.Linear(6, 2)).double()
+    zero(model[0].weight, [1, 4])
+    with torch.no_grad():
+        model[0].bias[[1, 4]] = torch.tensor([-1.0, 0.3], dtype=torch.float64)
+    x = torch.randn(9, 4, dtype=torch.float64)
+    result = fold(model, x)
+    assert result.module[0].out_features == 4
+    assert (model(x) - result.module(x)).abs().max() < 1e-15
 
 
 # -- how sure one can be ---------------------------------------------------------------------------

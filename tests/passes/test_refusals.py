@@ -198,6 +198,15 @@ def test_every_suggestion_works(case: str):
 
 
 # Nothing that a pass can do would help, so nothing is suggested.
+
+
+def through_a_view(s: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Any change of this model is TESTED at best."""
+    h = s.a(x)
+    h[:, :2].mul_(2)
+    return h, s.b(x)
+
+
 HOPELESS: dict[str, tuple[Callable[[], nn.Module], MorphismPass, str]] = {
     "softmax": (between(lambda h: h.softmax(-1)), WiderPass("a", 16), "softmax wants every unit"),
     "norm": (between(lambda h: F.normalize(h, dim=-1)), WiderPass("a", 16), "normalize wants"),
@@ -211,6 +220,14 @@ HOPELESS: dict[str, tuple[Callable[[], nn.Module], MorphismPass, str]] = {
     ),
     "a unit before a mean": (
         normed, PruneDormantPass("0", [1]), "layer_norm wants every unit equally often"
+    ),
+    "an output that is no proof's end": (
+        lambda: Net(through_a_view, a=nn.Linear(5, 4), b=nn.Linear(5, 4)),
+        WiderPass("b", 6), "it is an axis of the output '[1]' of",
+    ),
+    "a hidden layer beside what no proof follows": (
+        lambda: Net(through_a_view, a=nn.Linear(5, 4), b=nn.Sequential(*plain(), nn.Linear(2, 4))),
+        ExtendOutputPass("b.0", 9), "the features of 'b.0' are no axis of what the model returns",
     ),
     "an op without a declaration": (
         between(torch.special.airy_ai), WiderPass("a", 16), "airy_ai is not a declared op"

@@ -1,5 +1,7 @@
 """From what a user writes to the places it means."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ import morphir
 from morphir.errors import RefusalError
 from morphir.frontend import record
 from morphir.passes import Refusal
-from morphir.passes.sites import calls_at, module_names, resolve
+from morphir.passes.sites import calls_at, module_names, resolve, unprovable
 from tests.passes.programs import LINEAR, parse
 
 
@@ -72,6 +74,8 @@ def test_a_glob_that_means_many():
         ("blocks.3.FC1", "no module", "at='blocks.3.fc1'"),
         ("splits", "no module 'splits'", "at='split'"),
         ("zzz", "no module 'zzz'", "at='blocks'"),
+        ("split.weight", "no module 'split.weight' in Net", "at='split'"),
+        ("blocks.3.fc1.weight", "that is a parameter, and at= names a module", "blocks.3.fc1'"),
         ("layers.*", "no module 'layers.*'", "at="),
         ("", "the whole model", "at='blocks'"),
         ([], "at= is empty", "at='blocks'"),
@@ -209,3 +213,28 @@ def test_a_part_that_is_not_called_names_the_module_around_it_as_an_entry_point(
     refusal = calls_at(program, "value")
     assert isinstance(refusal, Refusal)
     assert refusal.suggestions == ("entry_points= with a method that calls it",)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_what_no_proof_follows_is_known_beforehand():
+    def change(x: torch.Tensor) -> torch.Tensor:
+        h = x.clone()
+        h[:, :2].mul_(2)
+        return h + 1
+
+    class Calling(nn.Module):
+        def __init__(self, function) -> None:
+            super().__init__()
+            self.function = function
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.function(x)
+
+    x = (torch.randn(2, 4),)
+    scripted = torch.jit.script(nn.Linear(4, 4))
+    for function, why in [
+        (change, r"changed through a view of it \(test_sites\.py:"),
+        (scripted, r"a TorchScript module is called \(test_sites\.py:"),
+    ]:
+        assert re.search(why, unprovable(record(Calling(function), example_inputs=x).program))
+    assert unprovable(PROGRAM) == ""

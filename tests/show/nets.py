@@ -56,6 +56,38 @@ class Tied(nn.Module):
         return x @ self.embed.weight.T
 
 
+class Fused(nn.Module):
+    """Heads that only change with the stream, and a width of queries that became a number."""
+
+    def __init__(self, width: int = 8, heads: int = 2) -> None:
+        super().__init__()
+        self.heads = heads
+        self.stem = nn.Linear(4, width)
+        self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.out = nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x[:, None].expand(-1, 5, -1))
+        b, t, c = x.shape
+        parts = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = (p.view(b, t, self.heads, -1).transpose(1, 2) for p in parts)
+        weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
+        return self.out(x + self.mix((weights @ v).transpose(1, 2).reshape(b, t, c)))
+
+
+class Views(nn.Module):
+    """A tensor is changed through a view of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone()
+        x[:, :2].mul_(2)
+        return self.last(self.first(x))
+
+
 class Skips(nn.Module):
     """Every layer reads all those before it."""
 
@@ -104,6 +136,8 @@ EVERY = {
     "conv_net": (conv_net, IMAGES),
     "ActorCritic": (ActorCritic, ROWS),
     "Tied": (Tied, IDS),
+    "Fused": (Fused, ROWS),
     "Skips": (Skips, ROWS),
+    "Views": (Views, ROWS),
     "Branches": (Branches, ROWS),
 }

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import morphir
-from morphir import Grade, RefusalError, WiderPass
+from morphir import Grade, RefusalError, VerificationError, WiderPass
 from morphir.axes import AxisGroups
 from morphir.ops.forms import atoms_in
 from morphir.show import Census
@@ -82,6 +82,26 @@ def test_a_group_that_no_pass_changes_says_why():
     assert width.is_free
     assert not width.example
     assert "copied and split at once" in width.obstacle
+
+
+def test_show_2_heads_and_their_width_have_reasons_of_their_own():
+    """SHOW-2: a reason is about the group that it stands beside"""
+    _, census = census_of("Fused")
+    heads, width = (a for a in census.axes if a.is_free and "qkv.weight[0]" in a.places)
+    assert (heads.sizes, width.sizes) == ((2,), (4,))
+    assert heads.example == "WiderPass(at='qkv', joint=True, heads=4)"
+    assert not width.example
+    assert "of reshape would have to be 16" in width.obstacle
+
+
+def test_show_2_no_example_ends_in_an_error():
+    """SHOW-2: of a model of which nothing is proved there is none"""
+    model, census = census_of("Views")
+    (hidden,) = [axis for axis in census.axes if axis.is_free]
+    assert not hidden.example
+    assert "was changed through a view of it (nets.py:" in hidden.obstacle
+    with pytest.raises(VerificationError, match="TESTED, expected PROVED"):
+        morphir.apply(model, WiderPass("first", 7), example_inputs=EVERY["Views"][1])
 
 
 def test_an_example_gives_the_width_that_it_says():

@@ -212,22 +212,47 @@ def trained(make_optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
 
 
 @pytest.mark.parametrize(
-    ("make", "name"),
+    ("make", "name", "can_be_declared"),
     [
-        (Own, "Own"),
-        (torch.optim.Adafactor, "Adafactor"),
-        (torch.optim.LBFGS, "LBFGS"),
-        (lambda ps: torch.optim.Muon([p for p in ps if p.dim() == 2]), "Muon"),
+        (Own, "Own", True),
+        (torch.optim.Adafactor, "Adafactor", False),
+        (lambda ps: torch.optim.Muon([p for p in ps if p.dim() == 2]), "Muon", True),
     ],
 )
-def test_state_12_what_is_not_declared_is_refused(make, name):
-    """STATE-12"""
+def test_state_12_what_is_not_declared_is_refused(make, name: str, can_be_declared: bool):
+    """STATE-12: rules are proposed where rules would do"""
     net, optimizer = trained(make)
     before = fingerprint(net, [optimizer])
     edit = resize_of(changes(UNEQUAL)[mlp])
-    with pytest.raises(RefusalError, match=rf"state of {name} follows(.|\n)*state_rules=\{{{name}"):
+    with pytest.raises(RefusalError, match=f"state of {name} follows") as error:
         Transport([optimizer], net).check(edit)
+    assert any(f"state_rules={{{name}" in each for each in error.value.suggestions) == (
+        can_be_declared
+    )
+    assert "a new optimizer after the change" in error.value.suggestions
     assert fingerprint(net, [optimizer]) == before
+    entries = {key for state in optimizer.state.values() for key in state}
+    rules = {type(optimizer): dict.fromkeys(entries - {"step"}, "gradient") | {"step": "scalar"}}
+    if can_be_declared:
+        Transport([optimizer], net, rules).check(edit)
+    else:
+        with pytest.raises(RefusalError, match="does not have a number for each"):
+            Transport([optimizer], net, rules).check(edit)
+
+
+@pytest.mark.parametrize("rules", [None, {torch.optim.LBFGS: {}}])
+def test_state_12_a_history_of_all_parameters_together_is_refused_whatever_is_declared(rules):
+    """STATE-12: it is kept with the first parameter, and others change"""
+    net, optimizer = trained(torch.optim.LBFGS)
+    assert [*optimizer.state] == [net[0].weight]
+    edit = resize_of({"2.weight": changes(UNEQUAL)[mlp]["2.weight"]})
+    with pytest.raises(RefusalError, match="LBFGS keeps one history of all parameters") as error:
+        Transport([optimizer], net, rules).check(edit)
+    assert not any("state_rules" in each for each in error.value.suggestions)
+    optimizer.state.clear()  # as it is before its first step
+    Transport([optimizer], net, {torch.optim.LBFGS: {}}).check(edit)
+    with pytest.raises(RefusalError, match="state of LBFGS follows"):
+        Transport([optimizer], net).check(edit)
 
 
 def test_state_12_users_declare_their_own():

@@ -41,6 +41,10 @@ def test_what_changes_of_an_optimizer_is_seen():
     before = snapshot(module, optimizer)
     optimizer.param_groups[0]["lr"] = 0.5
     assert difference(before, snapshot(module, optimizer)) == "the optimizer differs"
+    optimizer.param_groups[0]["lr"] = 1e-3
+    assert not difference(before, snapshot(module, optimizer))
+    optimizer.param_groups[0]["params"][0] = nn.Parameter(module[0].weight.detach().clone())
+    assert difference(before, snapshot(module, optimizer)) == "what the optimizer holds differs"
 
 
 @pytest.mark.parametrize(

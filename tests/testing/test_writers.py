@@ -2,7 +2,8 @@
 
 import pytest
 
-from morphir.testing import Recipe, Step, build, example_inputs, to_source
+from morphir import TransformResult, WiderPass
+from morphir.testing import Recipe, Step, assert_preserves, build, example_inputs, to_source
 from morphir.testing.recipe import EVERY_OP, OPS, Inputs
 from morphir.testing.source import drafted
 
@@ -63,9 +64,12 @@ def test_in_place_on_a_copy_where_something_else_needs_the_numbers():
     assert "self.relu1(h1.clone())" in to_source(Recipe(read)), "tanh has read it"
 
 
-def test_what_was_changed_in_place_is_read_by_its_new_name_only():
+def test_what_was_changed_in_place_is_read_by_either_name():
     steps = (Step("linear"), Step("relu", number=2), Step("tanh", source=1, number=1))
-    assert "torch.tanh(x)" in to_source(Recipe(steps))
+    recipe = Recipe(steps, weights="random")
+    assert "torch.tanh(h1)" in to_source(recipe)
+    found = assert_preserves(WiderPass("linear1", 7), build(recipe))
+    assert isinstance(found, TransformResult)
 
 
 @pytest.mark.parametrize("inputs", OPS)
