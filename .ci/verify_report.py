@@ -34,6 +34,7 @@ from xml.etree import ElementTree
 ROOT: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
 PAGE: Final = ROOT / "docs" / "verification.md"
+MUTATION: Final = ROOT / "docs" / "mutation.md"
 CASES: Final = 3_000  # of the applications: more than 5,000 passes
 SEEDS: Final = 20
 BUGS: Final = "| bug | model | change | place | caught by |"  # head of the tables in spec/zoo.md
@@ -339,6 +340,45 @@ def costs(page: Page) -> None:
     )
 
 
+def checkers_mutated(page: Page) -> None:
+    """Changes of the checkers themselves, from the page that says more."""
+    if not MUTATION.exists():
+        return
+    text = MUTATION.read_text(encoding="utf8")
+    written = re.search(r"on (\S+), commit ([^,]+),", text)
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    head, _, *files = rows
+    (total,) = (cells for cells in files if cells[0] == "all")
+    page.promise(
+        f"of {int(total[1]):,} changes of the checkers {total[-2]} are found, {total[-1]} by tests "
+        "if mypy lets them pass; every other one is explained",
+        kept=float(total[-2].removesuffix(" %")) >= 95,
+    )
+    when = {"date": written[1], "commit": written[2]} if written else {"date": "?", "commit": "?"}
+    page.section(
+        "Changes of the checkers themselves",
+        f"{stamp(when)} Those that no test finds stand in [mutation.md](mutation.md), each with",
+        "the reason why it changes no verdict.",
+        "",
+        *table(head, files),
+    )
+
+
+def page() -> Page:
+    """The page of what was measured."""
+    found = Page()
+    for write in (
+        bugs_caught,
+        mutants_killed,
+        certificates_rejected,
+        applications_judged,
+        checkers_mutated,
+        costs,
+    ):
+        write(found)
+    return found
+
+
 def main() -> int:
     """Measures what was asked for, and writes the page."""
     parser = argparse.ArgumentParser(
@@ -353,12 +393,10 @@ def main() -> int:
     if not options.page:
         for part in options.parts or [name for name in PARTS if name != "mutation"]:
             measure(part)
-    page = Page()
-    for write in (bugs_caught, mutants_killed, certificates_rejected, applications_judged, costs):
-        write(page)
-    PAGE.write_text(str(page), encoding="utf8")
+    found = page()
+    PAGE.write_text(str(found), encoding="utf8")
     print(f"wrote {PAGE.relative_to(ROOT)}")
-    return int(not all(kept for _, kept in page.promises))
+    return int(not all(kept for _, kept in found.promises))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from morphir.frontend import check_module
 from morphir.lineage import AnyStep, Lineage, ResizeStep, Step, lineage_of
 from morphir.result import TransformResult
 
-_SHOWN: Final = 8  # units
+_SHOWN: Final = 8  # units, and tensors
 
 
 def check_lockstep(models: Sequence[Any], optimizer: Any, *, inplace: bool) -> None:
@@ -141,10 +141,14 @@ def _would(number: int, one: AnyStep | None, other: AnyStep | None) -> str:
 
 
 def _gone(step: AnyStep | None) -> str:
-    """Of which units a step is, where some go."""
-    maps = step.changes["maps"] if isinstance(step, ResizeStep) else ()
+    """Of which units a step is, where some go, and in which tensors."""
+    if not isinstance(step, ResizeStep):
+        return ""
+    maps = step.changes["maps"]
     units = [_some(gone) for each in maps if (gone := _replaced(each["size"], each["source"]))]
-    return f", of units {' and '.join(units)}" if units else ""
+    if not units:
+        return ""
+    return f", of units {' and '.join(units)} in {_some([*step.changes['tensors']])}"
 
 
 def _told(one: AnyStep, other: AnyStep) -> str:
@@ -163,9 +167,9 @@ def _replaced(size: int, source: Sequence[int]) -> list[int]:
     return [unit for unit in range(size) if unit not in {*source}]
 
 
-def _some(units: Sequence[int]) -> str:
-    shown = ", ".join(map(str, units[:_SHOWN]))
-    return f"{shown}, ..." if len(units) > _SHOWN else shown or "none"
+def _some(each: Sequence[int | str]) -> str:
+    shown = ", ".join(map(str, each[:_SHOWN]))
+    return f"{shown}, ..." if len(each) > _SHOWN else shown or "none"
 
 
 def _said(step: AnyStep | None) -> object:

@@ -79,7 +79,7 @@ def test_lock_1_what_is_decided_by_numbers_has_to_be_the_same(dead_in: int):
         morphir.transform(nets, PruneDormantPass(at="0"), inplace=True)
     assert error.value.reason == (
         f"model {dead_in} would change and model {1 - dead_in} would not: "
-        "0: 6 to 5 units in 3 tensors (PRUNE-1), of units 3"
+        "0: 6 to 5 units in 3 tensors (PRUNE-1), of units 3 in 0.weight, 0.bias, 2.weight"
     )
     assert "replay" in error.value.suggestions[0]
     assert [fingerprint(net, []) for net in nets] == before

@@ -55,14 +55,20 @@ class Reading:
         atom: The atom of the program that stands for the layout's.
         role: What the call asks of it.
         sites: Where the layout has the atom.
-        spots: Where the leaf stands, for each site.
+        places: Where the leaf stands, for each site: where `(a + b) c` is `a c + b c` in the
+            normal form it may be in several places, which have one polarity.
     """
 
     step: Step
     atom: Atom
     role: Role
     sites: tuple[Site, ...]
-    spots: tuple[Spot, ...]
+    places: tuple[tuple[Spot, ...], ...]
+
+    @property
+    def spots(self) -> tuple[Spot, ...]:
+        """Where the leaf stands, for each site; the first place, where there are several."""
+        return tuple(places[0] for places in self.places)
 
 
 @final
@@ -121,11 +127,11 @@ class Polarities:
         for atom, place in found:
             sites = layout.sites[atom]
             tensors = (site.tensor + site.output * len(layout.operands) for site in sites)
-            spots = tuple(
-                placed[tensor, site.axis, site.position, place][0]
+            places = tuple(
+                tuple(placed[tensor, site.axis, site.position, place])
                 for tensor, site in zip(tensors, sites, strict=True)
             )
-            reading = Reading(step, step.bound.atoms[atom], layout.roles[atom], sites, spots)
+            reading = Reading(step, step.bound.atoms[atom], layout.roles[atom], sites, places)
             self.readings.append(reading)
             self._constrain(reading)
 

@@ -7,6 +7,10 @@ from typing import Final
 _AUTOCAST: Final = "autocast."
 # With a sequence's batch sizes in the second place; the form for padded sequences is declared.
 _PACKED: Final = ("torch.gru", "torch.lstm", "torch.rnn_relu", "torch.rnn_tanh")
+_MARKS: Final = {
+    "alias": "a tensor is read that was changed through a view of it",
+    "scripted": "a TorchScript module is called",
+}
 
 
 def undeclared(op: str) -> str:
@@ -15,7 +19,7 @@ def undeclared(op: str) -> str:
         return f"{op.rpartition('.')[2]} runs under torch.autocast, where no op is declared"
     if op in _PACKED:
         return f"{op} runs on a packed sequence, and is declared for padded ones only"
-    return f"{op} is not a declared op"
+    return _MARKS.get(op, f"{op} is not a declared op")
 
 
 def instead_of(op: str) -> tuple[str, ...]:

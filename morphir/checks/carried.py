@@ -106,10 +106,10 @@ def _is_carried(each: Carried) -> bool:
         fresh = fresh | _along(torch.from_numpy(source < 0).to(new.device), axis, new.dim())
     fresh = fresh.expand(new.shape)
     entry = each.entry.partition(" ")[0]
-    if fresh.any() and bool((new[fresh] != new[fresh][0]).any()):
-        return entry not in _KNOWN and _is_value(each)
-    shares = [change.shares("copy") for change in each.change]
     scales = _KNOWN.get(entry, _ANY)
+    if fresh.any() and bool((new[fresh] != new[fresh][0]).any()):
+        scales = () if entry in _KNOWN else (np.ones_like,)  # only values have numbers there
+    shares = [change.shares("copy") for change in each.change]
     fits = any(
         all(_fits(*part) for part in _in_parts(old, new, fresh, [*map(scale, shares)]))
         for scale in scales

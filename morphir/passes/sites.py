@@ -8,15 +8,13 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Final
 
+from morphir.axes.undeclared import undeclared
 from morphir.ir import Call, Graph, Program
 from morphir.passes.base import Refusal
 
 _SHOWN: Final = 3
 # Marks of the frontend for what no certificate can follow, and so for what no change is proved of.
-_UNPROVED: Final = {
-    "alias": "a tensor is read that was changed through a view of it",
-    "scripted": "a TorchScript module is called",
-}
+_UNPROVED: Final = ("alias", "scripted")
 _NEVER_CALLED: Final = ("ModuleList", "ModuleDict", None)
 
 
@@ -109,7 +107,7 @@ def unprovable(program: Program) -> str:
         for node in graph.nodes:
             if node.op in _UNPROVED:
                 place = f" ({node.source})" if node.source else ""
-                return f"no change of this model is proved: {_UNPROVED[node.op]}{place}"
+                return f"no change of this model is proved: {undeclared(node.op)}{place}"
     return ""
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from morphir.axes import AxisGroups
+from morphir.axes.polarity import Spot
 from morphir.ir import (
     Added,
     AxisChange,
@@ -183,13 +184,12 @@ class Units:
         polarities = self._polarities
         for reading in polarities.readings:
             inside, splits = [], []
-            for site, spot in zip(reading.sites, reading.spots, strict=True):
-                is_split = polarities.of(spot) == "split"
+            for site, places in zip(reading.sites, reading.places, strict=True):
+                is_split = polarities.of(places[0]) == "split"
                 if site.output:
                     splits.append(is_split)
                 else:
-                    units = labels_of(self._forms[spot.tensor, spot.axis], self.leaf, spot.place)
-                    inside.append(Term(spot.tensor, spot.axis, units, is_split))
+                    inside.append(self._term(places, is_split))
             # What a way splits is zero in a fresh unit, and the call is what it was without it.
             ways = [zip(inside, way, strict=False) for way in reading.role.ways]
             factors = [tuple(term for term, of in way if of == "split") for way in ways]
@@ -207,16 +207,19 @@ class Units:
     def stored(self) -> list[Term]:
         """The stored numbers of each unit."""
         polarities = self._polarities
-        spots = dict.fromkeys(s for r in polarities.readings for s in r.spots)
+        found = dict.fromkeys(places for r in polarities.readings for places in r.places)
         return [
-            Term(
-                spot.tensor, spot.axis,
-                labels_of(self._forms[spot.tensor, spot.axis], self.leaf, spot.place),
-                polarities.of(spot) == "split",
-            )
-            for spot in spots
-            if isinstance(spot.tensor, str)
-        ]  # fmt: skip
+            self._term(places, polarities.of(places[0]) == "split")
+            for places in found
+            if isinstance(places[0].tensor, str)
+        ]
+
+    def _term(self, places: tuple[Spot, ...], is_split: bool) -> Term:
+        """An axis of a tensor with the units in all places that one reading has there."""
+        tensor, axis, _ = places[0]
+        form = self._forms[tensor, axis]
+        each = [labels_of(form, self.leaf, spot.place) for spot in places]
+        return Term(tensor, axis, np.maximum.reduce(each), is_split)
 
     def dead(self, known: Known) -> Flags:
         """Which units contribute nothing, whatever the input."""

@@ -156,7 +156,7 @@ def _verified(reference: nn.Module, result: TransformResult, case: Case) -> Repo
     # "kept" is left to the application: only it knows which layer a new one follows, and what
     # follows a frozen layer is frozen (STATE-9).
     certificate = result.certificate if not result.certificate.steps else None
-    checks: Sequence[str] = CHECKS
+    checks: Sequence[str] = CHECKS if certificate is not None else untold_checks(result)
     if lineage_of(result.module) == lineage_of(reference):
         checks = [name for name in checks if name != "field"]  # nothing changed, and it takes long
     return verify(
@@ -167,6 +167,15 @@ def _verified(reference: nn.Module, result: TransformResult, case: Case) -> Repo
         certificate=certificate,
         checks=checks,
     )
+
+
+def untold_checks(result: TransformResult) -> Sequence[str]:
+    """The checks that need not be told what changed, as where several certificates do not join.
+
+    What differs in a field may be explained by a fact that a certificate has used (GRADE-3).
+    """
+    by_facts = any("facts" in check.figures for check in result.report.checks)
+    return ("float64", "native") if by_facts else ("field", "float64", "native")
 
 
 def where_of(report: Report | None) -> str:

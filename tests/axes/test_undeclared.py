@@ -65,4 +65,6 @@ def test_an_activation_has_no_axes_of_its_own_under_autocast_either():
 
 def test_of_other_ops_it_is_said_that_they_are_not_declared():
     assert undeclared("torch.special.airy_ai") == "torch.special.airy_ai is not a declared op"
+    assert undeclared("alias") == "a tensor is read that was changed through a view of it"
+    assert undeclared("scripted") == "a TorchScript module is called"
     assert instead_of("torch.special.airy_ai") == ()

@@ -140,3 +140,23 @@ def test_kept_7_of_parts_that_are_merged_a_gradient_is_that_of_one_of_them():
 def test_kept_7_of_what_else_is_merged_the_shape_is_known():
     assert merged("exp_avg_sq", torch.rand(4, 2), old=torch.rand(6, 2))
     assert not merged("exp_avg_sq", torch.rand(6, 2), old=torch.rand(6, 2))
+
+
+def test_kept_7_a_mean_of_parameters_of_units_that_start_anew():
+    """KEPT-7: what was there is gone, on an axis that is copied and on one that is split"""
+    anew = AxisMap.copies(4, [0, 1, -1, 3])
+    for polarity, change in (
+        ("copy", (Mapped(4, anew), Mapped(2))),
+        ("split", (Mapped(4, anew, "split"), Mapped(2))),
+    ):
+        new = OLD.clone()
+        new[2] = torch.tensor([0.3, -0.7])
+        assert carried("ax", new, change), polarity
+        new[3, 0] += 1e-5
+        assert not carried("ax", new, change), polarity
+    both = (Mapped(4, anew), Mapped(4, anew, "split"))
+    old = torch.arange(16.0).reshape(4, 4)
+    new = old.clone()
+    new[2] = torch.tensor([0.3, -0.7, 0.0, 0.1])
+    new[:, 2] = 0
+    assert carried("ax", new, both, old)

@@ -120,12 +120,70 @@ def test_cert_13_an_output_that_did_not_change_is_not_longer():
     old = net()
     found = judged(old, old, X, {}, outputs=[OUTPUT])
     assert found.grade is Grade.UNKNOWN
-    assert found.summary.startswith("CERT-13")
+    what = "an output is not longer as was claimed, the old one first"
+    assert found.summary == f"CERT-13: {what}"
 
 
 def test_cert_13_an_input_that_did_not_change_is_not_longer():
     old = net()
     assert judged(old, old, X, {}, [INPUT]).summary == "CERT-5: the inputs differ"
+    as_long = replace(INPUT, new_size=INPUT.size)
+    assert judged(old, old, X, {}, [as_long]).summary.startswith("CERT-13")
+
+
+def test_cert_13_an_input_without_a_batch_is_longer_too():
+    old = Net(lambda s, x: s.b(s.a(x).relu()), a=nn.Linear(1, 8), b=nn.Linear(8, 3))
+    tensors = {"a.weight": (Mapped(8), Mapped(1, AxisMap.copies(1, (0, FRESH)), "split"))}
+    before = record(old, example_inputs=(torch.randn(1),)).program
+    after = record(resize(old, tensors), example_inputs=(torch.randn(2),)).program
+    longer = Extension("forward", "args[0]", 0, 1, 2)
+    claim = ResizeClaim("EXTEND-1", "", tensors, inputs=(longer,))
+    certificate = Certificate(before.hash, after.hash, resizes=(claim,))
+    found = check_certificate(before, after, certificate, DEFAULT_TABLE)
+    assert found.grade is Grade.PROVED, found
+
+
+def test_cert_13_channels_of_images_are_more():
+    old = Net(lambda s, x: s.c(x).mean((2, 3)), c=nn.Conv2d(3, 4, 3))
+    more = AxisMap.copies(3, (0, 1, 2, FRESH, FRESH))
+    tensors = {"c.weight": (Mapped(4), Mapped(3, more, "split"), Mapped(3), Mapped(3))}
+    new, image = resize(old, tensors), torch.randn(2, 3, 5, 5)
+    before = record(old, example_inputs=(image,)).program
+    after = record(new, example_inputs=(torch.randn(2, 5, 5, 5),)).program
+    longer = Extension("forward", "args[0]", 1, 3, 5)
+    claim = ResizeClaim("EXTEND-1", "", tensors, inputs=(longer,))
+    certificate = Certificate(before.hash, after.hash, resizes=(claim,))
+    found = check_certificate(before, after, certificate, DEFAULT_TABLE)
+    assert found.grade is Grade.PROVED, found
+
+
+@pytest.mark.parametrize("by_input", [False, True])
+def test_cert_13_a_claim_is_about_one_entry_point(by_input: bool):
+    class Two(Net):
+        def act(self, *args: torch.Tensor) -> torch.Tensor:
+            return self.forward(*args)
+
+    old = Two(lambda s, x: s.b(s.a(x).relu()), a=nn.Linear(4, 8), b=nn.Linear(8, 3))
+    tensors, true = (COLUMNS, INPUT) if by_input else (ROWS, OUTPUT)
+    given = (X, wide(X) if by_input else X)
+    before, after = (
+        record(model, example_inputs=(x,), entry_points=("forward", "act")).program
+        for model, x in zip((old, resize(old, tensors)), given, strict=True)
+    )
+    for claims in ((true, replace(true, entry_point="act")), (true,)):
+        ends = {"inputs" if by_input else "outputs": claims}
+        claim = ResizeClaim("EXTEND-1", "", tensors, **ends)
+        certificate = Certificate(before.hash, after.hash, resizes=(claim,))
+        found = check_certificate(before, after, certificate, DEFAULT_TABLE)
+        assert (found.grade is Grade.PROVED) is (len(claims) == 2)
+
+
+def test_cert_5_another_input_is_another_program():
+    old = Net(lambda s, x, y=None: x * 2)
+    one, two = (record(old, example_inputs=given).program for given in ((X,), (X, X)))
+    for before, after in ((one, two), (two, one)):
+        found = check_certificate(before, after, None, DEFAULT_TABLE)
+        assert found.summary == "CERT-5: the inputs differ"
 
 
 @pytest.mark.parametrize("source", [(1, 0, 2, FRESH), (FRESH, 0, 1, 2), (0, 1, 2, 0)], ids=str)

@@ -225,6 +225,6 @@ def test_cert_11_what_is_multiplied_with_several_is_summed_with_each():
     copies = copied(0, 1, 2, 1)
     assert relate(role, sites, [copies, split, split]) is None
     assert relate(role, sites, [split, copies, copies]) is None
-    for given in ([copies, copies, split], [split, split, copies], [copies, split, copies]):
+    for wrong in ([copies, copies, split], [split, split, copies], [copies, split, copies]):
         with pytest.raises(Rejection, match="CERT-11"):
-            relate(role, sites, given)
+            relate(role, sites, wrong)

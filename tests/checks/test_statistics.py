@@ -66,3 +66,12 @@ def test_the_random_state_and_the_models_are_left_alone():
     checked(before, copy.deepcopy(before))
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(value, bits[key]) for key, value in before.state_dict().items())
+
+
+def test_run_8_buffers_of_another_shape_are_left_out_where_no_change_is_told():
+    """RUN-8: two models that somebody edited, of which one is wider"""
+    before = net()
+    result = morphir.transform(before, WiderPass(at="0", width=11), example_inputs=X)
+    found = checked(before, result.module)
+    assert found.grade is Grade.UNKNOWN
+    assert "no floating-point buffer of one shape is in both models" in found.summary

@@ -46,6 +46,8 @@ def test_whether_one_tells_of_another():
         ((1, 1, 0, 2, 2, 2), True),
         ((0, 1, 2, 2, 3, 3), False),
         ((0, 1, 0, 1, 3, 3), False),
+        ((0, 1, 0, 2, 3, 0), False),
+        ((0, 1, -1, 2, 3, 3), True),
     ],
 )
 def test_equal_units_are_taken_for_one_another_and_no_others(source, is_true: bool):

@@ -88,6 +88,9 @@ def test_cert_10_sums_are_exact_where_float64_sums_are_not():
         assert not related(torch.tensor([new.sum().item()], dtype=torch.float64), new, change)
     hidden = torch.tensor([1e16, 1.0, -1e16], dtype=torch.float64)
     assert related(torch.tensor([1.0], dtype=torch.float64), hidden, change)
+    inner = [*change, Mapped(2), Mapped(2)]
+    cube = hidden[:, None, None].expand(3, 2, 2)
+    assert related(torch.ones(1, 2, 2, dtype=torch.float64), cube, inner)
     assert not related(torch.tensor([0.0], dtype=torch.float64), hidden, change)
 
 
@@ -99,6 +102,8 @@ def test_cert_10_parts_may_be_summed_along_either_axis_first():
     for parts in (new, new.T):
         assert related(old, parts, [two, two])
         assert not related(old, 2 * parts, [two, two])
+    in_no_order = torch.tensor([[1.0, 2.0**-60], [2.0**-60, 0.0]], dtype=torch.float64)
+    assert not related(torch.ones_like(old), in_no_order, [two, two])
 
 
 @pytest.mark.parametrize("number", [torch.nan, torch.inf])

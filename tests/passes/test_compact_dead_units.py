@@ -156,6 +156,27 @@ def test_compact_1_features_of_a_recurrent_layer_that_are_0_or_that_it_does_not_
     assert compacted(model, SEQUENCE).module.stem.out_features == 3
 
 
+class Grouped(nn.Module):
+    """Groups that read channels which something else reads one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grouped, self.read = nn.Conv2d(2, 4, 3, groups=2), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = x.chunk(2, dim=1)
+        return self.read(self.grouped(x)).sum() + first + second
+
+
+@pytest.mark.parametrize(("unread", "left"), [([0, 3], 4), ([0, 2], 2), ([1, 3], 2), ([0, 1], 4)])
+def test_compact_1_a_unit_that_stands_in_several_places_of_an_axis(unread: list[int], left: int):
+    """COMPACT-1: unit 0 of each group is channel 0 and channel 2; both have to be unread"""
+    model = Grouped()
+    zero(model.read.weight, slice(None), unread)
+    result = compacted(model, torch.randn(3, 2, 5, 5))
+    assert result.module.grouped.out_channels == left
+
+
 def stack(seed: int, draw: random.Random) -> tuple[Sequence, int, int]:
     """A random stack, and how many of its features and hidden units somebody reads.
 

@@ -142,6 +142,21 @@ def test_prune_4_a_bias_that_takes_nothing_over_is_left_alone():
     assert [each.bias for each in found.folds([2])] == ["b.bias"]
 
 
+def test_prune_4_calls_that_do_not_read_the_unit_have_no_say():
+    """The columns of `b` are zero; `c` takes over what it reads."""
+    model = Net(
+        lambda s, x: s.b(s.a(x).relu()) + s.b(2 * s.a(x)).sigmoid() + s.c(s.a(x)),
+        a=nn.Linear(4, 5), b=nn.Linear(5, 2), c=nn.Linear(5, 2),
+    )  # fmt: skip
+    zero(model.a.weight, 2)
+    with torch.no_grad():
+        model.a.bias[2] = 0.5
+        model.b.weight[:, 2] = 0
+    found = constants_of(model, "a")
+    assert found.reasons == {2: ""}
+    assert [(each.bias, each.constants[2]) for each in found.folds([2])] == [("c.bias", 0.5)]
+
+
 def test_prune_4_what_two_axes_leave_out_is_taken_over_once():
     one = Fold("w", "b", (0.5, 0.25, 0.0, 0.0))
     other = Fold("w", "b", (0.5, 0.0, 1.0, 0.0))

@@ -222,6 +222,8 @@ def trained(make_optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
 def test_state_12_what_is_not_declared_is_refused(make, name: str, can_be_declared: bool):
     """STATE-12: rules are proposed where rules would do"""
     net, optimizer = trained(make)
+    for state in optimizer.state.values():
+        state.setdefault("step", torch.tensor(1.0))
     before = fingerprint(net, [optimizer])
     edit = resize_of(changes(UNEQUAL)[mlp])
     with pytest.raises(RefusalError, match=f"state of {name} follows") as error:

@@ -115,7 +115,9 @@ class _Life:
     @property
     def is_finite(self) -> bool:
         """Whether training has not gone out of bounds."""
-        return all(bool(each.isfinite().all()) for each in self.model.parameters())
+        kept = (value for state in self.optimizer.state.values() for value in state.values())
+        tensors = (each for each in kept if isinstance(each, torch.Tensor))
+        return all(bool(each.isfinite().all()) for each in (*self.model.parameters(), *tensors))
 
     def act(self, action: Action) -> None:
         """Does one thing."""

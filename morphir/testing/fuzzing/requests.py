@@ -66,7 +66,7 @@ def _loss(returned: Any) -> torch.Tensor:
 
 
 def _heads(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
-    return WiderPass(site.at, heads=2 + site.seed % 3, seed=site.seed)
+    return WiderPass(site.at, heads=2 + site.seed % 3, joint=site.seed % 4 > 0, seed=site.seed)
 
 
 def _inserted(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
@@ -114,8 +114,8 @@ def _longer_output(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
     return ExtendOutputPass(site.at, site.width + 1 + site.seed % 3, init, seed=site.seed)
 
 
-def _is_in_attention(groups: AxisGroups, name: str) -> bool:
-    return name.startswith("attention")
+def _has_heads(groups: AxisGroups, name: str) -> bool:
+    return name.startswith("attention") and name.partition(".")[2] in ("", "qkv")
 
 
 def _is_head(groups: AxisGroups, name: str) -> bool:
@@ -126,7 +126,7 @@ REQUESTS: Final[Mapping[str, Request]] = {
     "widen": Request(WiderPass, _copied, features=True),
     "widen-fresh": Request(WiderPass, _fresh, features=True),
     "widen-gradmax": Request(WiderPass, _gradmax, features=True),
-    "widen-heads": Request(WiderPass, _heads, features=True, fits=_is_in_attention),
+    "widen-heads": Request(WiderPass, _heads, features=True, fits=_has_heads),
     "insert": Request(DeeperPass, _inserted),
     "shallower": Request(ShallowerPass, _removed),
     "prune": Request(PruneDormantPass, _pruned, features=True),

@@ -22,6 +22,64 @@ FOUND: Final = {
         ),
         ("widen-fresh", "PROVED"),
     ),
+    # The same of units that start anew, where what was there is gone.
+    "a mean of parameters of units that start anew": (
+        Scenario(
+            Recipe((Step("sigmoid"), Step("relu", 1, 1), Step("cell", 2))),
+            (Action("prune-on-data", number=3),),
+            "asgd",
+        ),
+        ("prune-on-data", "EMPIRICAL"),
+    ),
+    # "CERT-11: parts of an axis of 4 meet where only whole units may": of the features that a GRU
+    # reads some were 0 and others unread, and the certificate knew one reason at a time.
+    "features of a recurrent layer, gone for two reasons": (
+        Scenario(
+            Recipe((Step("linear"), Step("recurrent", number=1)), "sequence", "sparse"),
+            (Action("silence", 0, 2), Action("compact", number=1)),
+        ),
+        ("compact", "PROVED"),
+    ),
+    # "RUN-8: a buffer differs by inf": without a certificate buffers of another shape were taken
+    # for wrong ones. Here two passes at once leave none that tells of both.
+    "buffers of another shape": (
+        Scenario(
+            Recipe((Step("linear"), Step("batch_norm"))),
+            (Action("widen", number=43),),
+        ),
+        ("widen", "PROVED"),
+    ),
+    # "FIELD-7: other residues": the first of two certificates had used a fact, and the field
+    # checker was asked about both at once.
+    "a fact in one of two certificates": (
+        Scenario(
+            Recipe(
+                (Step("gelu", number=1), Step("linear"), Step("relu", number=1)), "tokens", "sparse"
+            ),
+            (Action("widen", number=2), Action("merge", number=1)),
+            "rmsprop",
+        ),
+        ("merge", "PROVED"),
+    ),
+    # "CERT-10: the parts of a unit do not sum to it": an axis of groups that something else reads
+    # one by one holds each unit twice, and the second place was not looked at.
+    "a unit in two places of an axis": (
+        Scenario(
+            Recipe(
+                (
+                    Step("chunk"),
+                    Step("depthwise_conv", number=1),
+                    Step("chunk", 1),
+                    Step("linear", number=5),
+                    Step("linear", 3, 5),
+                ),
+                "image",
+                "sparse",
+            ),
+            (Action("compact"),),
+        ),
+        ("compact", "nothing to do"),
+    ),
 }
 
 
