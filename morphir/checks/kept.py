@@ -95,11 +95,10 @@ class Original:
             return [kept]
         same = check_kept(self.inventory, Inventory.of(self.model, self.optimizers))
         mine, own = memories(self.model, self.optimizers), memories(target, optimizers)
-        both = sorted(mine.keys() & own.keys())
+        both = [name for address, name in own.items() if address in mine]
         if both and same.grade is not Grade.REFUTED:
-            name = own[both[0]]
             what = "KEPT-5: the copy shares memory with the original"
-            same = replace(same, grade=Grade.REFUTED, summary=what, where=name)
+            same = replace(same, grade=Grade.REFUTED, summary=what, where=both[0])
         return [kept, replace(same, name="original")]
 
 
