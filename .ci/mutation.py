@@ -13,6 +13,7 @@ was found stays in `mutants/`, where `mutmut show` and `mutmut browse` read it.
 from __future__ import annotations
 
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -21,7 +22,7 @@ import resource
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from functools import partial
 from math import inf
@@ -149,13 +150,18 @@ class Forks:
         self._folder = Path.cwd()
         self._seconds: dict[str, float] = {}
         self._reaching: dict[str, list[str]] = {}
+        self._digests: dict[str, str] = {}  # of the files with the tests
         self._kills: Counter[str] = Counter()
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Runs every new test once as it is, and then for each mutant those that reach it."""
         items = {item.nodeid: item for item in session.items}
         self._load()
-        new = [item for name, item in items.items() if name not in self._seconds]
+        digests = {str(path): _digest(path) for path in {item.path for item in session.items}}
+        changed = {path for path, each in digests.items() if self._digests.get(path) != each}
+        new = [item for item in session.items if str(item.path) in changed]
+        self._forget(changed)
+        self._digests = digests
         if new and _forked(partial(self._reach, session, new)):
             failed = self._file("failed").read_text()
             raise pytest.UsageError(f"{failed} fails without any mutant")
@@ -179,9 +185,18 @@ class Forks:
 
     def _load(self) -> None:
         if self._file("reaching").exists():
-            self._seconds, self._reaching = json.loads(self._file("reaching").read_text())
+            known = json.loads(self._file("reaching").read_text())
+            self._seconds, self._reaching, self._digests = known
         if self._file("kills").exists():
             self._kills = Counter(json.loads(self._file("kills").read_text()))
+
+    def _forget(self, changed: Collection[str]) -> None:
+        """Forgets what the tests of some files reached."""
+        files = {str(Path(path).relative_to(self._folder)) for path in changed}
+        for function, names in [*self._reaching.items()]:
+            self._reaching[function] = [n for n in names if n.partition("::")[0] not in files]
+            if not self._reaching[function]:
+                del self._reaching[function]
 
     def _reach(self, session: pytest.Session, items: Sequence[pytest.Item]) -> int:
         """Notes which functions tests call, and how long they take."""
@@ -195,7 +210,8 @@ class Forks:
             self._seconds[item.nodeid] = time.process_time() - began
             for function in state()._stats:
                 self._reaching.setdefault(function, []).append(item.nodeid)
-        self._file("reaching").write_text(json.dumps((self._seconds, self._reaching)))
+        known = self._seconds, self._reaching, self._digests
+        self._file("reaching").write_text(json.dumps(known))
         return 0
 
     def _tests(
@@ -247,6 +263,10 @@ def _forked(function: Callable[[], int]) -> int:
             os._exit(99)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _first_failure(session: pytest.Session, items: Sequence[pytest.Item]) -> pytest.Item | None:

@@ -240,6 +240,36 @@ def test_cert_13_an_update_changes_as_its_state_did():
     assert not proved(net, new, claimed, x, mode="train")
 
 
+@pytest.mark.parametrize("unit", [2, 5])
+def test_cert_13_what_is_written_into_state_has_its_units(unit: int):
+    """CERT-13: nobody reads the state, so nothing else could tell"""
+
+    def forward(s: Net, x: torch.Tensor) -> torch.Tensor:
+        h = s.a(x)
+        if s.training:
+            s.m.copy_(h.mean(0))
+        return s.b(h.relu())
+
+    (copy_, split), (remembered, _) = sides(grown(8, 2)), sides(grown(8, unit))
+    old = coarse(Net(forward, a=nn.Linear(4, 8), b=nn.Linear(8, 3), m=torch.randn(8)))
+    tensors = {
+        "a.weight": (copy_, Mapped(4)), "a.bias": (copy_,), "b.weight": (Mapped(3), split),
+        "m": (remembered,),
+    }  # fmt: skip
+    new = resize(old, tensors)
+    assert proved(old, new, tensors, torch.randn(2, 4), mode="train") is (unit == 2)
+
+
+def test_cert_11_a_size_that_did_not_change_is_the_same_number():
+    net, tensors, _, x = dense()
+    old = Net(lambda s, x: s.b(s.a(x).relu() * x.shape[1]), a=net[0], b=net[2])
+    tensors = {name.replace("0", "a").replace("2", "b"): c for name, c in tensors.items()}
+    new = resize(coarse(old), tensors)
+    assert proved(old, new, tensors, x)
+    new._function = lambda s, x: s.b(s.a(x).relu() * (x.shape[1] + 1))
+    assert not proved(old, new, tensors, x)
+
+
 def test_a_claim_of_several_steps_is_about_several_models():
     net, x = nn.Linear(3, 3), torch.randn(2, 3)
     program = record(net, example_inputs=(x,)).program
@@ -277,6 +307,17 @@ def test_cert_5_draws_in_another_order_are_other_draws():
     assert not proved(old, new, tensors, torch.randn(2, 3), mode="train")
 
 
+def test_cert_3_an_identity_before_what_changed_is_one_all_the_same():
+    """CERT-3, CERT-11: a call on what did not change that the old program does not have"""
+    net, _, _, x = dense()
+    old = Net(lambda s, x: s.b(s.a(x.relu()).relu()), a=net[0], b=net[2])
+    copy_, split = sides(grown(8, 2))
+    tensors = {"a.weight": (copy_, Mapped(4)), "a.bias": (copy_,), "b.weight": (Mapped(3), split)}
+    new = resize(coarse(old), tensors)
+    new._function = lambda s, x: s.b(s.a(x.relu().relu()).relu())
+    assert proved(old, new, tensors, x)
+
+
 def test_cert_11_a_result_has_the_sizes_that_its_relations_say():
     """CERT-11: a layout that is wrong about a size"""
     value = Value("h", "node", TensorType(torch.float32, (2, 5)))
@@ -292,10 +333,10 @@ def test_cert_11_calls_are_found_again_behind_others():
     def whole(s: Net, x: torch.Tensor) -> torch.Tensor:
         h = s.a(x)
         one, two = F.dropout(h, 0.5), F.dropout(h, 0.5)
-        return s.out((one[:, :2] + two[:, 1:3]).sum(1) + h[:, 2:4].sum(1))
+        return s.out((one + two).sum(1) + h[:, :2].sum(1) + h[:, 1:3].sum(1))
 
     def behind(s: Net, x: torch.Tensor) -> torch.Tensor:
-        x.tanh()
+        x.sin().cos()
         return whole(s, x)
 
     copy_, split = sides(grown(4, 0))

@@ -64,6 +64,19 @@ def test_cert_2_rejects_zero_times_infinity():
     assert not is_proved(certify(before, after))
 
 
+@pytest.mark.parametrize("number", [2.0, float("inf"), float("nan")])
+def test_cert_2_is_about_finite_state(number: float):
+    """CERT-2: zero times an infinite parameter is no zero, though no input is infinite"""
+    before, after = pair(
+        lambda s, x: (s.fc(x), s.scale * 2),
+        lambda s, x: (s.fc(x), s.scale * 2 + s.new_gate * s.scale),
+        fc=nn.Linear(8, 8),
+        scale=nn.Parameter(torch.full((8,), number)),
+        new_gate=nn.Parameter(torch.zeros(8)),
+    )
+    assert is_proved(certify(before, after)) is (number == 2.0)
+
+
 def test_cert_2_rejects_a_zero_layer_on_infinite_state():
     before, after = pair(
         lambda s, x: s.a(x),
@@ -132,6 +145,18 @@ def test_a_batch_that_may_be_squeezed_away_has_no_known_type():
         new=zeros(8, 1),
     )
     assert is_proved(certify(before, after))
+
+
+@pytest.mark.parametrize(
+    ("dim", "is_known"), [(-1, True), ((1,), True), (0, False), ((0, 1), False)]
+)
+def test_what_squeezes_no_batch_has_a_type(dim: Any, is_known: bool):
+    def cancels(s: Any, x: torch.Tensor) -> torch.Tensor:
+        h = s.a(x).squeeze(dim)
+        return h + h - h
+
+    nets = pair(lambda s, x: s.a(x).squeeze(dim), cancels, a=nn.Linear(8, 1))
+    assert is_proved(certify(*nets)) is is_known
 
 
 def test_cert_2_tells_zeros_of_different_shapes_apart():

@@ -84,6 +84,18 @@ def test_cert_12_says_what_is_wrong_with_where_parts_go(inside, outside, problem
         moved(lambda x: x.transpose(1, 2), (None, inside, None), (None, None, outside))
 
 
+def test_cert_12_the_first_part_counts_as_the_others_do():
+    nets = [Net(lambda s, x: x.unsqueeze(-1)) for _ in range(2)]
+    old, new = (
+        record(net, example_inputs=(torch.randn(2, width),)).program.graphs["forward"].nodes[0]
+        for net, width in zip(nets, (2, 3), strict=True)
+    )
+    op, inside = DEFAULT_TABLE.get(new.op), [(None, COPIED)]
+    check_movement(op, old, new, inside, [(None, COPIED, None)])
+    with pytest.raises(Rejection, match="CERT-12: different parts are moved to one"):
+        check_movement(op, old, new, inside, [(None, copied(1, 1, 1), None)])
+
+
 def test_cert_12_what_is_zero_may_be_taken_for_free():
     moved(lambda x: x.mT, (None, split(0, 1, -1), None), (None, None, copied(0, 1, -1)))
 

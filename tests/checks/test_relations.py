@@ -114,6 +114,33 @@ def test_cert_11_a_recurrent_matrix_has_copies_that_meet_splits(flow, given, exp
         assert relate(layout.roles[atom], layout.sites[atom], given) == expected
 
 
+def related_in(flow, count: int, given: list[Relation]) -> Relation | None:
+    """The outcome for an atom in several operands and no output."""
+    atom = Atom("x", given[0].size)
+    layout = make_layout([(atom,)] * count, [()], {atom: flow} if flow else {})
+    return relate(layout.roles[atom], layout.sites[atom], given)
+
+
+def test_cert_11_every_pair_of_parts_may_be_a_product_of_three():
+    one = Relation.of(2, [0, 1, 1, 2, 2], [0, 1, 1])
+    other = Relation.of(2, [0, 1, 2, 1, 2], [0, 1, 1])
+    third = Relation.copied(AxisMap.copies(2, (0, 1, 1, 1, 1)))
+    assert related_in(None, 3, [one, other, third]) is None
+    for wrong in ([one, one, third], [one, other, Relation.copied(AxisMap.copies(2, (1,) * 5))]):
+        with pytest.raises(Rejection, match="CERT-11"):
+            related_in(None, 3, wrong)
+
+
+def test_cert_11_no_operand_is_passed_over():
+    """Either of two may be split; the third one is copied whichever is."""
+    either = (frozenset({(0, 0)}), frozenset({(1, 0)}))
+    assert related_in(either, 3, [COPIED, SPLIT, COPIED]) is None
+    with pytest.raises(Rejection, match="CERT-11"):
+        related_in(either, 3, [COPIED, SPLIT, copied(1, 1, 2, 1)])
+    with pytest.raises(Rejection, match="CERT-11"):
+        related_in((frozenset({(0, 0), (1, 0)}),), 2, [SPLIT, SPLIT])
+
+
 def test_cert_11_a_change_of_what_is_fixed_is_told_from_parts_that_meet():
     for kind, reason in (("fixed", "that is fixed here"), ("map", "where only whole units may")):
         with pytest.raises(Rejection, match=reason):
