@@ -80,40 +80,45 @@ def _header(root: Path) -> list[str]:
         f"{commit.stdout.strip()}, Python {platform.python_version()}, {tools}.",
         "",
         "A mutant is one small change of a checker: another operator, number or name, an argument "
-        "less, a condition that is always true or never. It is found",
-        f"if mypy rejects it, or if a test among {tests} fails. Not mutated are what only people "
-        "read (lines that raise,",
-        "strings with a blank), functions with a decorator other than `classmethod` and "
-        "`staticmethod`, and constants of modules. Of files that are not",
-        "part of the certificate or the field checker a sample is tried.",
+        "less, a condition that is always true or never.",
+        f"It is found if mypy rejects it, or if a test among {tests} fails or takes ten times as "
+        "long. Not mutated are what",
+        "only people read (lines that raise, strings with a blank), functions with a decorator "
+        "other than `classmethod` and `staticmethod`, and",
+        "constants of modules. Of files that are no part of the certificate or the field checker a "
+        "sample is to be tried. `by tests` is the share",
+        "of the well-typed mutants that tests find.",
         "",
     ]
 
 
 def _table(found: Sequence[SourceFileMutationData]) -> Iterator[str]:
-    yield "| file | mutants | mypy rejects | a test fails | survive | found | found by tests |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    yield "| file | mutants | tried | mypy rejects | a test fails | survive | found | by tests |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     total: Counter[str] = Counter()
     for data in found:
         codes = [code for code in data.exit_code_by_key.values() if code is not UNTRIED]
         survived = sum(code in SURVIVED for code in codes)
-        row = Counter(all=len(codes), typed=codes.count(ILL_TYPED), survived=survived)
+        typed, made = codes.count(ILL_TYPED), len(data.exit_code_by_key)
+        row = Counter(made=made, tried=len(codes), typed=typed, survived=survived)
         total += row
-        if codes:
-            yield _row(f"`{data.path}`", row)
+        yield _row(f"`{data.path}`", row)
     yield _row("all", total)
 
 
 def _row(name: str, row: Mapping[str, int]) -> str:
-    tried = row["all"] - row["typed"]
-    failed = tried - row["survived"]
-    shares = (_percent(1 - row["survived"] / row["all"]), _percent(failed / (tried or 1)))
-    counts = (row["all"], row["typed"], failed, row["survived"])
+    well_typed = row["tried"] - row["typed"]
+    failed = well_typed - row["survived"]
+    shares = (
+        _percent(row["typed"] + failed, row["tried"]) if well_typed else "",
+        _percent(failed, well_typed) if well_typed else "",
+    )
+    counts = (row["made"], row["tried"], row["typed"], failed, row["survived"])
     return f"| {name} | {' | '.join([*map(str, counts), *shares])} |"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"
 
 
 def _explanations(

@@ -57,6 +57,9 @@ def check_gradients(
     """
     if not inputs:
         return Check("gradients", Grade.UNKNOWN, "not run: there are no inputs to run it on")
+    name = misfit(before, after, tensors, inverse=inverse)
+    if name:
+        return Check("gradients", Grade.UNKNOWN, "its axes are not those that are claimed", name)
     found = _Comparison(tensors, inverse)
     old, new, moved = (private_copy(model) for model in (before, after, shaken(before)))
     with kept_random_state():
@@ -77,6 +80,22 @@ def check_gradients(
                     return Check("gradients", Grade.UNKNOWN, why, name)
                 found.compare(f"{name} on {label}", *sides)
     return found.verdict()
+
+
+def misfit(
+    before: nn.Module, after: nn.Module, tensors: Mapping[str, TensorChange], *, inverse: bool
+) -> str:
+    """A tensor that has other sizes than is claimed in one of the models, or ""."""
+    narrow, wide = (
+        {**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (before, after)
+    )
+    if inverse:
+        narrow, wide = wide, narrow
+    for name, change in tensors.items():
+        sizes = (narrow, [each.size for each in change]), (wide, [each.new_size for each in change])
+        if any(name in held and [*held[name].shape] != claimed for held, claimed in sizes):
+            return name
+    return ""
 
 
 @final

@@ -21,6 +21,7 @@ from morphir.checks.calling import Arguments, call_entry_point, doubled, private
 from morphir.checks.comparison import distance
 from morphir.checks.differential import TOLERANCE
 from morphir.checks.extended import Extended
+from morphir.checks.gradients import misfit
 from morphir.checks.power import LiftToDouble
 from morphir.ir import TensorChange
 from morphir.ir.report import Check, Grade, counted
@@ -49,6 +50,9 @@ def check_statistics(
         extended: The inputs of the new one that are longer (RUN-5).
         inverse: Whether `tensors` says how to get from the new one to the old one.
     """
+    name = misfit(before, after, tensors, inverse=inverse)
+    if name:
+        return Check("statistics", Grade.UNKNOWN, "its axes are not those that are claimed", name)
     old, new = (private_copy(model).train() for model in (before, after))
     with kept_random_state(), LiftToDouble():
         for name, arguments in inputs.items():

@@ -247,7 +247,7 @@ def test_cert_13_what_is_written_into_state_has_its_units(unit: int):
     def forward(s: Net, x: torch.Tensor) -> torch.Tensor:
         h = s.a(x)
         if s.training:
-            s.m.copy_(h.mean(0))
+            s.m = h.mean(0)
         return s.b(h.relu())
 
     (copy_, split), (remembered, _) = sides(grown(8, 2)), sides(grown(8, unit))

@@ -95,3 +95,14 @@ def test_nothing_is_said_where_nothing_flows_back():
     both = double_copy(before), double_copy(copy.deepcopy(before))
     assert check_gradients(*both, {"forward": (X, {})}, {}).grade is Grade.UNKNOWN
     assert check_gradients(*both, {}, {}).grade is Grade.UNKNOWN
+
+
+def test_grad_2_a_claim_of_other_sizes_is_no_claim_about_these_models():
+    """GRAD-2"""
+    before = mlp()
+    result = morphir.transform(before, WiderPass(at="3", width=13), example_inputs=X)
+    claims = result.certificate
+    inputs = {"forward": (X, {})}
+    found = check_gradients(*(double_copy(before) for _ in range(2)), inputs, claims.tensors)
+    assert found.grade is Grade.UNKNOWN
+    assert found.where in claims.tensors

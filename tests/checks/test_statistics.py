@@ -75,3 +75,12 @@ def test_run_8_buffers_of_another_shape_are_left_out_where_no_change_is_told():
     found = checked(before, result.module)
     assert found.grade is Grade.UNKNOWN
     assert "no floating-point buffer of one shape is in both models" in found.summary
+
+
+def test_run_8_a_claim_of_other_sizes_is_no_claim_about_these_models():
+    """RUN-8"""
+    before = net()
+    result = morphir.transform(before, WiderPass(at="0", width=11), example_inputs=X)
+    found = checked(before, before, result.certificate.tensors)
+    assert found.grade is Grade.UNKNOWN
+    assert found.where in result.certificate.tensors

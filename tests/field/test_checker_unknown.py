@@ -83,7 +83,7 @@ def test_what_was_not_exercised_is_unknown(
 ):
     model = make().eval()
     found = checked(model, copy.deepcopy(model), x)
-    assert found.grade is Grade.UNKNOWN
+    assert (found.name, found.grade) == ("field", Grade.UNKNOWN)
     assert why in found.summary
     assert "differs" not in found.figures
 

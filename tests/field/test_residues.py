@@ -30,6 +30,14 @@ def test_they_say_that_they_are_floats():
     assert "Residues" in repr(tensor)
 
 
+def test_whole_numbers_do_not_say_what_floats_they_meet():
+    run, residues = new_run(), FIELD.lift(X)
+    assert run.wrap(residues).dtype == torch.get_default_dtype()
+    assert run.wrap(residues, torch.tensor(1)).dtype == torch.get_default_dtype()
+    assert run.wrap(residues, torch.tensor(1), X.half(), 2).dtype == torch.float16
+    assert run.wrap(residues, X.half(), X.double()).dtype == torch.float64
+
+
 def test_they_compute_without_the_mode_as_well():
     tensor = lift(X, new_run())
     assert torch.equal(bare(tensor @ tensor.t() + 1), FIELD.lift(X @ X.t() + 1))
