@@ -86,34 +86,35 @@ def _header(root: Path) -> list[str]:
         "only people read (lines that raise, strings with a blank), functions with a decorator "
         "other than `classmethod` and `staticmethod`, and",
         "constants of modules. Of files that are no part of the certificate or the field checker a "
-        "sample is to be tried. `by tests` is the share",
-        "of the well-typed mutants that tests find.",
+        "sample is run. `found` is the share of all",
+        "mutants that mypy or a test finds, `by tests` that of the mutants that were run.",
         "",
     ]
 
 
 def _table(found: Sequence[SourceFileMutationData]) -> Iterator[str]:
-    yield "| file | mutants | tried | mypy rejects | a test fails | survive | found | by tests |"
+    yield "| file | mutants | mypy rejects | run | a test fails | survive | found | by tests |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     total: Counter[str] = Counter()
     for data in found:
-        codes = [code for code in data.exit_code_by_key.values() if code is not UNTRIED]
-        survived = sum(code in SURVIVED for code in codes)
-        typed, made = codes.count(ILL_TYPED), len(data.exit_code_by_key)
-        row = Counter(made=made, tried=len(codes), typed=typed, survived=survived)
-        total += row
+        codes = [*data.exit_code_by_key.values()]
+        row = Counter(all=len(codes), typed=codes.count(ILL_TYPED))
+        row["run"] = len(codes) - row["typed"] - codes.count(UNTRIED)
+        row["survived"] = sum(code in SURVIVED for code in codes)
         yield _row(f"`{data.path}`", row)
-    yield _row("all", total)
+        if UNTRIED not in codes:
+            total += row
+    yield _row("all files of which every mutant was run", total)
 
 
 def _row(name: str, row: Mapping[str, int]) -> str:
-    well_typed = row["tried"] - row["typed"]
-    failed = well_typed - row["survived"]
+    failed = row["run"] - row["survived"]
+    counts = (row["all"], row["typed"], row["run"], failed, row["survived"])
+    is_whole = row["all"] == row["typed"] + row["run"]
     shares = (
-        _percent(row["typed"] + failed, row["tried"]) if well_typed else "",
-        _percent(failed, well_typed) if well_typed else "",
+        _percent(row["typed"] + failed, row["all"]) if is_whole else "",
+        _percent(failed, row["run"]) if row["run"] else "",
     )
-    counts = (row["made"], row["tried"], row["typed"], failed, row["survived"])
     return f"| {name} | {' | '.join([*map(str, counts), *shares])} |"
 
 

@@ -55,3 +55,27 @@ def test_parameters_that_are_not_finite_are_named():
         net.weight[0, 0] = torch.nan
         net.bias[0] = torch.inf
     assert parameters_not_finite(net) == ["a parameter is not finite: weight and 1 more"]
+
+
+def test_parameters_that_are_not_finite_are_named_and_no_others():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).half()
+    with torch.no_grad():
+        net[0].weight.fill_(6e4)  # finite, though their sum is not
+    assert parameters_not_finite(net) == []
+    net[1].register_parameter("count", nn.Parameter(torch.tensor([2**62] * 4), requires_grad=False))
+    small = torch.full((2,), float("nan")).to(torch.float8_e5m2)
+    net[1].register_parameter("small", nn.Parameter(small, requires_grad=False))
+    assert parameters_not_finite(net) == []
+    with torch.no_grad():
+        net[1].weight[0, 0] = float("nan")
+    assert parameters_not_finite(net) == ["a parameter is not finite: 1.weight"]
+    with torch.no_grad():
+        net[1].bias[0] = -float("inf")
+    assert parameters_not_finite(net) == ["a parameter is not finite: 1.weight and 1 more"]
+
+
+@pytest.mark.parametrize("name", ["field", "float64", "native"])
+def test_grade_1_each_of_the_runs_may_be_the_one_that_tested(name: str):
+    """GRADE-1"""
+    assert verdict([Check(name, T, "")]) is T
+    assert verdict([Check("kept", T, "")]) is U

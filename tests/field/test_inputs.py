@@ -81,6 +81,8 @@ def test_rows_of_whole_numbers_that_occur_twice_count_once():
     assert different_rows(((twice,), {}), 8) == 4
     assert different_rows(((twice, torch.arange(8) > 3), {}), 8) == 8
     assert different_rows(((twice,), {"x": torch.zeros(8, 2)}), 8) == 8
+    without_rows = {"scale": torch.tensor(0.5), "bias": torch.zeros(3)}
+    assert different_rows(((twice,), without_rows), 8) == 4
 
 
 def test_the_batch_is_the_first_axis_of_the_first_tensor_that_has_one():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from morphir.field.modular import MOST_TERMS, PrimeField, Unsupported
+from morphir.field.modular import MOST_TERMS, PrimeField, Unsupported, _is_prime
 
 FIELD = PrimeField.drawn(0)
 P = FIELD.prime
@@ -34,6 +34,14 @@ def test_primes_are_prime_have_31_bits_and_leave_7_modulo_8(seed: int):
     assert prime.bit_length() == 31
     assert prime % 8 == 7
     assert all(prime % divisor for divisor in range(2, 46341))
+
+
+def test_what_is_prime_has_no_divisors():
+    """Odd numbers of all kinds, those among them that are prime to a simpler test."""
+    carmichael = [8911, 10585, 15841, 29341, 46657, 252601, 294409]
+    for number in [*range(63, 4001, 2), *carmichael, 2047 * 8191, 3215031751]:
+        divisors = range(2, int(number**0.5) + 1)
+        assert _is_prime(number) == all(number % divisor for divisor in divisors)
 
 
 def test_other_seeds_draw_other_primes_and_the_same_seed_the_same():

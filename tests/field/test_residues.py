@@ -30,6 +30,33 @@ def test_they_say_that_they_are_floats():
     assert "Residues" in repr(tensor)
 
 
+def test_what_only_moves_keeps_its_dtype():
+    tensor = lift(X.half(), new_run())
+    for moved in (tensor.t(), tensor.reshape(-1), torch.cat([tensor, tensor]), tensor[0]):
+        assert moved.dtype == torch.float16
+    assert torch.cat([tensor, lift(X.double(), tensor.run)]).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.add_(x.clone(), alpha=3),
+        lambda x: torch.addcmul(x, x, x, value=2),
+        lambda x: torch.lerp(x, x * 2, 3.0),
+    ],
+)
+def test_field_1_arguments_that_have_a_name_count(function: Any):
+    """FIELD-1"""
+    assert torch.equal(call(function, X.clone()), FIELD.lift(function(X.clone())))
+
+
+def test_what_is_written_into_is_what_is_returned():
+    tensor = lift(X, new_run())
+    assert tensor.copy_(tensor * 2) is tensor
+    with pytest.raises(Unsupported, match="set_"):
+        tensor.set_(lift(X, tensor.run))
+
+
 def test_whole_numbers_do_not_say_what_floats_they_meet():
     run, residues = new_run(), FIELD.lift(X)
     assert run.wrap(residues).dtype == torch.get_default_dtype()

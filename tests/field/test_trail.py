@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
-from morphir.field.trail import Trail
+from morphir.field.trail import Trail, _may_be_same
 
 X = torch.randn(3, 4)
 
@@ -156,6 +157,63 @@ def test_an_inserted_module_is_named_where_what_comes_next_is_given_something_el
         inserted.bias.zero_()
     assert place(old, new) == ""
     assert place(old, moved(new, "2.1.weight")) == "2.1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "may_be"),
+    [
+        ([1, 2], [1, 2, 2], True),
+        ([1, 2, 2], [2, 1], True),
+        ([1, 3], [1, 2, 2], False),
+        ([[1, 2], [3, 4]], [[3, 4], [1, 2], [5, 6]], True),
+        ([[1, 2], [3, 4]], [[1, 4], [3, 2], [5, 6]], False),
+        ([[1, 2], [3, 4]], [[1, 2, 1], [3, 4, 3]], True),
+        ([[1, 2]], [1, 2], True),
+        ([1, 2], [[1, 2]], True),
+        ([[1, 2]], [[1, 2, 3], [4, 5, 6]], True),
+        ([1, 2], [2, 1], False),
+    ],
+)
+def test_units_are_compared_where_one_axis_got_longer(old: list, new: list, may_be: bool):
+    assert _may_be_same(torch.tensor(old), torch.tensor(new)) is may_be
+
+
+def test_what_is_given_to_an_old_module_is_no_insertion():
+    class Before(nn.Module):
+        def __init__(self, factor: float, *added: nn.Module) -> None:
+            super().__init__()
+            self.layer, self.factor, self.added = nn.Linear(4, 2), factor, nn.ModuleList(added)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in self.added:
+                x = layer(x)
+            return self.layer(x * self.factor)
+
+    old = Before(2.0)
+    for new, expected in (
+        (Before(3.0), "layer"),
+        (Before(2.0, nn.Tanh()), "added.0"),
+        (Before(2.0, nn.Identity(), nn.Tanh()), "added.1"),
+    ):
+        new.load_state_dict(old.state_dict())
+        assert place(old, new) == expected
+    same = Before(2.0, nn.Identity())
+    same.layer.load_state_dict(moved(old, "layer.weight").layer.state_dict())
+    assert place(old, same) == "layer"
+
+
+def test_every_call_is_counted():
+    class Thrice(nn.Module):
+        def __init__(self, last: float) -> None:
+            super().__init__()
+            self.layer, self.last = nn.Linear(4, 4), last
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(self.layer(self.layer(x)) * self.last)
+
+    old, new = Thrice(1.0), Thrice(2.0)
+    new.load_state_dict(old.state_dict())
+    assert place(old, new) == "layer, call 3"
 
 
 def test_the_place_is_the_module_that_is_being_called():
