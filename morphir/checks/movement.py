@@ -43,7 +43,8 @@ def check_movement(
         return
     was, now = _moved(op, old), _moved(op, new)
     part, unit = _read(operands, _sources(op, old), _sources(op, new))
-    parts_of_unit = np.bincount(unit)
+    count = 1 + max((int(each.max(initial=-1)) for each in was), default=-1)
+    parts_of_unit = np.bincount(unit, minlength=count)
     for axes, before, after in zip(outputs, was, now, strict=True):
         out, out_unit = _read([axes], [before.shape], [after.shape])
         came, source = part[after.ravel()], before.ravel()

@@ -22,6 +22,7 @@ from morphir.ir.relation import ZERO, Indices, Relation
 from morphir.tensors import real_parts
 
 _BLOCK: Final = 1 << 20  # numbers that are looked at together
+_WHOLE: Final = 1 << 53  # up to here float64 has all whole numbers
 
 
 def unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation]) -> str:
@@ -69,7 +70,17 @@ def _unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relatio
         old, new = _select(old, axis, units), _select(new, axis, positions)
         if not np.array_equal(group, np.arange(len(units))):
             sums[axis] = group
+    if sums and not (_is_held(old) and _is_held(new)):
+        return "whole numbers above 2^53 are not summed"
     return "" if _sums_to(old, new, sums) else "the parts of a unit do not sum to it"
+
+
+def _is_held(tensor: torch.Tensor) -> bool:
+    """Whether float64 holds the numbers, which are summed there."""
+    if tensor.is_floating_point() or tensor.dtype is torch.bool or not tensor.numel():
+        return True
+    low, high = tensor.aminmax()
+    return max(abs(int(low)), abs(int(high))) <= _WHOLE
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

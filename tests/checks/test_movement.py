@@ -166,3 +166,11 @@ def test_cert_12_calls_that_compute_are_not_looked_at():
     check_movement(
         DEFAULT_TABLE.get("relu"), old, new, [(None, COPIED, None)], [(None, turned, None)]
     )
+
+
+def test_cert_12_the_last_unit_may_have_no_part():
+    """CERT-12: what is left out of a split is said to be zero, be it the last unit."""
+    gone = split(0, 0, 0)
+    moved(lambda x: x.transpose(1, 2), (None, gone, None), (None, None, gone))
+    with pytest.raises(Rejection, match="CERT-12"):
+        moved(lambda x: x.transpose(1, 2), (None, gone, None), (None, None, split(0, 0, 1)))

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from morphir.checks.weights import _is_sum, unrelated
-from morphir.ir import FREE, FRESH, ZERO, AxisMap, Mapped, Multiplied
+from morphir.ir import FREE, FRESH, ZERO, AxisMap, Mapped, Multiplied, Relation
 from tests.checks.resized import mapped
 from tests.ir.changes import axes
 
@@ -175,3 +175,13 @@ def test_cert_10_a_processor_that_clears_subnormal_numbers_hides_nothing(dtype: 
         assert not (torch.full((1,), 1e-38) / 100).count_nonzero(), "it is told so still"
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_cert_10_whole_numbers_that_float64_rounds_are_not_summed():
+    """CERT-10: 2^60 + 1 is no part of 2^60, though float64 can't tell them apart."""
+    apart = [Relation.split(AxisMap.copies(1, (0, 0)))]
+    old, large = torch.tensor([3]), torch.tensor([2**60])
+    assert not unrelated(old, torch.tensor([4, -1]), apart)
+    assert "above 2^53" in unrelated(large, torch.tensor([2**60 + 1, 0]), apart)
+    assert "above 2^53" in unrelated(old, torch.tensor([2**60 + 3, -(2**60)]), apart)
+    assert not unrelated(large, large, [Relation.identity(1)])

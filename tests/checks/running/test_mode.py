@@ -145,7 +145,6 @@ def test_run_9_random_models_are_no_further_off_than_their_bounds(recipe: Recipe
             bound = run.bound(tensor)
             error = (tensor.double() - exact[path].double()).abs()
             assert bool((error <= (0 if bound is None else bound)).all()), path
-            assert bound is None or bool(bound.isfinite().all())
 
 
 def test_run_9_a_tensor_that_is_seen_in_another_way_keeps_its_bounds():
