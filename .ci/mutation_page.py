@@ -83,11 +83,12 @@ def _header(root: Path) -> list[str]:
         "less, a condition that is always true or never.",
         f"It is found if mypy rejects it, or if a test among {tests} fails or takes ten times as "
         "long. Not mutated are what",
-        "only people read (lines that raise, strings with a blank), functions with a decorator "
-        "other than `classmethod` and `staticmethod`, and",
-        "constants of modules. Of files that are no part of the certificate or the field checker a "
-        "sample is run. `found` is the share of all",
-        "mutants that mypy or a test finds, `by tests` that of the mutants that were run.",
+        "only raises or is only read by people (lines that raise, the `strict=True` of a `zip`, "
+        "strings with a blank), functions with a decorator",
+        "other than `classmethod` and `staticmethod`, and constants of modules. Of files that are "
+        "no part of the certificate or the field checker a sample",
+        "is run. `found` is the share of all mutants that mypy or a test finds, `by tests` that of "
+        "the mutants that were run.",
         "",
     ]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from morphir.checks.movement import _MOVES
+from morphir.checks.movement import MOVES
 from morphir.ops import OPS, Layout, Op
 from morphir.ops.axes import Role, Site
 from morphir.ops.forms import Atom, Form, Product, Sum, atoms_in
@@ -100,7 +100,7 @@ def asked(op: Op, arguments: Mapping[str, Any], layout: Layout) -> Iterator[Ask]
             yield Ask(condition, _where(condition, role, layout.sites[atom], names), atom)
     yield from _of_axes(layout, names)
     yield from _of_numbers(complete, layout, names)
-    if op.name in _MOVES and (op.name != "getitem" or len(operands) == 1):  # or a tensor says where
+    if op.name in MOVES and (op.name != "getitem" or len(operands) == 1):  # or a tensor says where
         yield Ask("moved", _listed(names), None)
 
 

@@ -114,7 +114,10 @@ def _mlp(activation: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
     )
 
 
-X, IMAGE, SERIES = torch.randn(8, 4), torch.randn(4, 3, 6, 6), torch.randn(4, 5, 4)
+_draw = torch.Generator().manual_seed(0)
+X, IMAGE, SERIES, SEQUENCE = (
+    torch.randn(shape, generator=_draw) for shape in [(8, 4), (4, 3, 6, 6), (4, 5, 4), (4, 5, 8)]
+)
 TOKENS = torch.arange(24).reshape(4, 6) % 9
 
 FAMILIES: dict[str, Family] = {
@@ -162,7 +165,7 @@ FAMILIES: dict[str, Family] = {
         WiderPass(at="0", width=12),
     ),
     "squeeze and excitation": Family(Excited, (IMAGE,), WiderPass(at="conv", width=9)),
-    "attention": Family(encoder, (torch.randn(4, 5, 8),), WiderPass(at="linear1", width=17)),
+    "attention": Family(encoder, (SEQUENCE,), WiderPass(at="linear1", width=17)),
     "embedding": Family(words, (TOKENS,), WiderPass(at="1", width=11)),
     "lstm": Family(lambda: Recurrent(nn.LSTM), (SERIES,), WiderPass(at="cell", width=8)),
     "gru": Family(lambda: Recurrent(nn.GRU), (SERIES,), WiderPass(at="cell", width=8)),

@@ -1,10 +1,12 @@
-"""Writes benchmark results with the machine and versions that gave them."""
+"""Writes benchmark results with the day, the commit, the machine and the versions they are of."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ _PACKAGES = (
 def write_results(name: str, rows: Any) -> Path:
     """Writes `results/<name>.json` beside this file and returns its path."""
     machine = {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
-    return write_json(name, {"machine": machine, "versions": _versions(), "rows": rows})
+    when = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit()}
+    return write_json(name, {**when, "machine": machine, "versions": _versions(), "rows": rows})
 
 
 def read_rows(name: str) -> list[Any]:
@@ -36,6 +39,13 @@ def write_json(name: str, document: Any) -> Path:
     unfinished.write_text(json.dumps(document, indent=2) + "\n")
     unfinished.replace(path)
     return path.relative_to(Path(__file__).parents[1])
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(
+        command, cwd=_FOLDER.parent, capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def _cpu() -> str:

@@ -110,14 +110,15 @@ def of_the_change(refusal: RefusalError, rewriter: Rewriter) -> RefusalError:
         refusal: Why the changed model can't be recorded, on inputs on which it could before.
         rewriter: What was done to it.
     """
-    if not isinstance(refusal, CallFailedError):
+    failure = refusal.__context__
+    if not isinstance(failure, CallFailedError):
         return refusal
     changes = ", ".join(
         dict.fromkeys(f"{_place(e)!r} is changed ({e.law})" for e in rewriter.edits)
     )
     return RefusalError(
-        f"{refusal.entry_point!r} runs on the example inputs, and fails on them once {changes}: "
-        f"{refusal.what}",
+        f"{failure.entry_point!r} runs on the example inputs, and fails on them once {changes}: "
+        f"{failure.what}",
         nodes=refusal.nodes,
         suggestions=[
             "sizes that its code and its hooks read from shapes, in the place of a number or an "

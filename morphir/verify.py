@@ -231,10 +231,9 @@ class _Pair:
 
     def _growth(self) -> float:
         """How many times as much is rounded (RUN-2), as claimed or as there are more numbers."""
-        tensors = {} if self._certificate is None else self._certificate.tensors
-        claimed = [each.growth for each in maps_of(tensors)]
-        if claimed:
-            return max(claimed)
+        given = self._certificate
+        if given is not None and not given.steps:
+            return max((each.growth for each in maps_of(given.tensors)), default=1.0)
         old, new = (sum(p.numel() for p in m.parameters()) for m in (self._before, self._after))
         return math.sqrt(max(1.0, new / max(old, 1)))
 

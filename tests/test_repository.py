@@ -74,3 +74,17 @@ def test_the_page_of_the_checkers_has_the_figures_that_were_measured():
     page = runpy.run_path(str(ROOT / ".ci" / "verify_report.py"))["page"]()
     text = (ROOT / "docs" / "verification.md").read_text(encoding="utf8")
     assert text == str(page), "run: python .ci/verify_report.py --page"
+
+
+def test_a_script_that_fails_does_not_leave_old_figures_for_new_ones():
+    script = runpy.run_path(str(ROOT / ".ci" / "verify_report.py"))["script"]
+    script("-c", "pass")()
+    with pytest.raises(SystemExit, match="ended with 3"):
+        script("-c", "raise SystemExit(3)")()
+
+
+def test_every_row_of_that_page_has_a_cell_in_each_column():
+    text = (ROOT / "docs" / "verification.md").read_text(encoding="utf8")
+    tables = [t.splitlines() for t in re.findall(r"(?m)(?:^\|.*\n)+", text)]
+    assert tables
+    assert all(len({row.count("|") for row in rows}) == 1 for rows in tables)

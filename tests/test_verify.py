@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 import morphir
 from morphir import Grade, WiderPass
+from morphir.ir import Check
 from tests.checks.pairs import Net, identity, pair
 from tests.specimens import Agent
 
@@ -134,7 +136,7 @@ def test_a_branch_that_python_decides_is_proved_only_where_python_is_the_same():
     [
         (("certificate",), Grade.PROVED),
         (("float64",), Grade.TESTED),
-        (("native",), Grade.TESTED),
+        (("native",), Grade.UNKNOWN),
         (("kept",), Grade.UNKNOWN),
         (("certificate", "kept"), Grade.PROVED),
     ],
@@ -172,7 +174,7 @@ def test_a_certificate_says_what_is_new_and_is_checked():
 def test_a_constant_model_is_unknown():
     constant = Net(lambda s, x: s.w.expand(x.shape[0], 2) * 1, w=torch.ones(2))
     report = morphir.verify(constant, copy.deepcopy(constant), example_inputs=X)
-    assert report.grade is not Grade.PROVED
+    assert report.grade is Grade.UNKNOWN
     assert report.check("float64").grade is Grade.UNKNOWN
 
 
@@ -313,4 +315,24 @@ def test_run_2_more_terms_may_be_rounded_more():
             report = morphir.verify(
                 net, result.module, example_inputs=(x,), certificate=certificate, checks=("native",)
             )
-            assert report.grade is Grade.TESTED, f"seed {seed}: {report}"
+            found = report.check("native").grade
+            assert found is Grade.TESTED, f"seed {seed}: {report}"
+
+
+def test_run_2_an_insertion_may_not_round_more_however_many_numbers_it_adds(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """RUN-2: nothing is copied, so nothing adds up to more than it did."""
+    given = []
+    monkeypatch.setattr(
+        sys.modules["morphir.verify"],
+        "check_native",
+        lambda *each: given.append(each[-1]) or Check("native", Grade.TESTED, ""),
+    )
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    result = morphir.transform(net, morphir.DeeperPass(at="1"), example_inputs=X)
+    for certificate in (result.certificate, None):
+        morphir.verify(
+            net, result.module, example_inputs=X, certificate=certificate, checks=("native",)
+        )
+    assert given[0] == 1.0 < given[1]

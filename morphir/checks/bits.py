@@ -7,7 +7,9 @@ from typing import Final
 
 import torch
 
-_WORDS: Final = (torch.int64, torch.int32, torch.int16)
+from morphir.tensors import real_parts
+
+_WORDS: Final = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def equal_bits(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
@@ -25,24 +27,18 @@ def equal_bits(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
     left, right = bits(a), bits(b)
     if left is None or right is None:
         return False
-    right = right.to(left.device)
-    for word in _WORDS:  # the wider the faster: six times as fast as single bytes
-        if all(_fits(each, word) for each in (left, right)):
-            return torch.equal(left.view(word), right.view(word))
-    return torch.equal(left, right)
-
-
-def _fits(content: torch.Tensor, word: torch.dtype) -> bool:
-    """Whether bytes can be read as words: how many there are, and where in memory they begin."""
-    return content.numel() % word.itemsize == int(content.storage_offset()) % word.itemsize == 0
+    return torch.equal(left, torch.as_tensor(right, device=left.device))
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor | None:
-    """The bytes of a tensor in the order of its elements, or None where they can't be had."""
+    """A tensor's bits as whole numbers in the order of its elements, None where they can't be had.
+
+    They are as wide as its elements: several times as fast to compare as single bytes.
+    """
     if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
         return None
-    plain = tensor.detach().resolve_conj().resolve_neg()
-    return plain.contiguous().reshape(-1).view(torch.uint8)
+    plain = real_parts(tensor.detach().resolve_neg())
+    return plain.reshape(-1).view(_WORDS[plain.itemsize])
 
 
 def digest(tensor: torch.Tensor) -> str | None:
@@ -51,5 +47,5 @@ def digest(tensor: torch.Tensor) -> str | None:
     if content is None:
         return None
     found = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-    found.update(content.cpu().numpy().data)
+    found.update(content.contiguous().cpu().numpy().data)
     return found.hexdigest()

@@ -166,8 +166,8 @@ def _fits(
     expected = old.double()
     for axis, scale in enumerate(scales):
         expected = expected * _along(torch.from_numpy(scale).to(old.device), axis, old.dim())
-    eps = torch.finfo(new.dtype).eps if new.is_floating_point() else 0.0
-    slack = _ULPS * eps * expected.abs() + torch.finfo(new.dtype).tiny
+    rounding = torch.finfo(new.dtype if new.is_floating_point() else torch.float64)
+    slack = _ULPS * rounding.eps * expected.abs() + rounding.tiny
     near = (new.double() - expected).abs() <= slack
     same = new.double() == expected  # infinities
     return bool((near | same | fresh | expected.isnan()).all())
@@ -177,13 +177,13 @@ def _fits_from_a_start(
     old: torch.Tensor, new: torch.Tensor, fresh: torch.Tensor, scales: Sequence[np.ndarray]
 ) -> bool:
     """Whether there is one number c with  new - c = scale (old - c)  everywhere."""
-    scale = torch.ones_like(old, dtype=torch.float64)
+    scale = torch.ones_like(old.double())
     for axis, each in enumerate(scales):
         scale = scale * _along(torch.from_numpy(each).to(old.device), axis, old.dim())
     expected = old.double() * scale
     gap, rest = new.double() - expected, 1 - scale
-    eps = torch.finfo(new.dtype).eps if new.is_floating_point() else 0.0
-    slack = _ULPS * eps * torch.maximum(expected.abs(), new.double().abs())
+    rounding = torch.finfo(new.dtype if new.is_floating_point() else torch.float64)
+    slack = _ULPS * rounding.eps * torch.maximum(expected.abs(), new.double().abs())
     kept, moved = ~fresh & (rest == 0), ~fresh & (rest != 0)
     if bool((gap.abs() > slack)[kept].any()):
         return False

@@ -112,7 +112,8 @@ class _Proof:
             check_claims(before, certificate)
             check_insertions(before, after, certificate)
         self._changed, self._biases = _check_state(before, after, certificate, commits)
-        self._calls = self._assumed = self._folds = self._draws = 0
+        self._calls = self._assumed = self._folds = 0
+        self._draws = False
         self._fresh = _new_state(before, after, certificate)
         self._inserted = (
             frozenset(c.module for c in certificate.insertions) if certificate else frozenset()
@@ -129,10 +130,8 @@ class _Proof:
         forms = FormTable()
         none: frozenset[str] = frozenset()
         tensors = {n: e.tensor for n, e in self._before.state.items() if e.tensor is not None}
-        following = None
-        if self._changed or inputs or outputs:
-            boxes = self._boxes(old, tensors)
-            following = Following(self._changed, tensors, boxes, inputs, self._biases)
+        boxes = self._boxes(old, tensors)
+        following = Following(self._changed, tensors, boxes, inputs, self._biases)
         was = GraphForms(old, self._before, self._old_atoms, {}, none, forms, self._table)
         now = GraphForms(
             new,
@@ -145,12 +144,11 @@ class _Proof:
             was,
             following,
         )
-        if following is not None:
-            check_ends(new, following, outputs)
-            self._calls += following.calls
-            self._folds += following.folds
-            self._draws += following.draws
-            self._assumed = max(self._assumed, following.assumed)
+        check_ends(new, following, outputs)
+        self._calls += following.calls
+        self._folds += following.folds
+        self._draws |= following.draws
+        self._assumed = max(self._assumed, following.assumed)
         if _seen_from_outside(old, was) != _seen_from_outside(new, now):
             self._reject(old, new, was, now)
         if self._certificate is not None:
@@ -193,7 +191,7 @@ class _Proof:
         """What was proved, in one line."""
         used = ", ".join(f"{lemma} x{count}" for lemma, count in sorted(self._lemmas.items()))
         given = ["the same random draws"] * self._is_random
-        given += ["one draw for all copies of a unit"] * bool(self._draws)
+        given += ["one draw for all copies of a unit"] * self._draws
         if self._escapes:
             given.append(f"the same Python on {counted(self._escapes, 'value')}")
         equal = counted(len(self._before.state) - len(self._changed), "tensor")
@@ -296,7 +294,7 @@ def _relate(
         raise Rejection(f"CERT-10: another kind or other names: {found}", where)
     relations = [axis.relation for axis in change]
     sizes = tuple(relation.size for relation in relations)
-    if sizes != entry.type.sizes(1):
+    if sizes != entry.type.shape:
         raise Rejection(f"CERT-10: axes of {sizes} are claimed of {entry.type}", where)
     problem = None if commits is None else commits.outcome(entry.name, change, other.tensor)
     if problem is None:

@@ -39,7 +39,7 @@ def check_insertions(before: Program, after: Program, certificate: Certificate) 
         Rejection: A claim does not hold.
     """
     names = [claim.module for claim in certificate.insertions]
-    old = _called(before) | {name.rpartition(".")[0] for name in before.state} | {*before.modules}
+    old = _called(before) | {*before.modules}
     called = _called(after)
     for claim in certificate.insertions:
         where = claim.module or before.model
@@ -125,10 +125,10 @@ def _complaint(
     used = {forms.lemmas.get(node, "") for node in nodes} - {"", "CERT-3"}
     if _RESTS_ON[law] not in (None, used):
         return f"rests on {', '.join(sorted(used)) or 'no lemma'}"
-    first = next(node for node in nodes if node.op != "pad")
     if law in _AFTER_ITS_ACTIVATION:
-        is_first = forms.of(result) == forms.of(first.outputs[0])
-        return "" if is_first and forms.lemmas.get(first) != "CERT-1" else "starts with its layer"
+        is_first = forms.of(result) == forms.of(nodes[0].outputs[0])
+        is_layer = forms.lemmas.get(nodes[0]) == "CERT-1"
+        return "" if is_first and not is_layer else "starts with its layer"
     if forms.of(result) != forms.of(operand):
         return "does not return its operand"
     return ""

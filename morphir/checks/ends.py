@@ -63,8 +63,8 @@ def check_ends(graph: Graph, following: Following, claims: Sequence[Extension]) 
         claim = claimed_of.get(path)
         if claim is None and following.is_changed(value):
             raise Rejection("CERT-13: an axis of an output changed", f"{graph.name}: {path!r}")
-        count = 0 if value.type is None else len(value.type.shape)
-        expected = () if claim is None else _axes_of(claim, count)
+        kind = value.type
+        expected = () if claim is None or kind is None else _axes_of(claim, len(kind.shape))
         if claim is not None and not (any(expected) and following.axes(value) == expected):
             what = "an output is not longer as was claimed, the old one first"
             raise Rejection(f"CERT-13: {what}", f"{graph.name}: {path!r}")

@@ -80,7 +80,7 @@ class Folded:
     new_bias: torch.Tensor
     rows: Relation
 
-    def taken_over(self, units: Relation, box: Box) -> torch.Tensor:
+    def taken_over(self, units: Relation, box: Box) -> npt.NDArray[np.bool_]:
         """For each unit whether it is left out, and what it added is in the new bias (CERT-16).
 
         Args:
@@ -102,10 +102,10 @@ class Folded:
         others = [each for each in range(box.low.dim()) if each != axis]
         if others:
             ends = ends[0].amin(others), ends[1].amax(others)
-        low, high = (end.numpy(force=True) for end in ends)
+        low, high = (end.detach().cpu().numpy() for end in ends)
         gone = np.isin(np.arange(len(low)), _left_out(units)) & np.isfinite([low, high]).all(0)
         self._check_sums(np.where(gone, [low, high], 0.0))
-        return torch.from_numpy(gone)
+        return gone
 
     def _check_sums(self, ends: Numbers) -> None:
         """Checks the bias of every row that stays against what it should be, at least and most."""
@@ -126,21 +126,22 @@ class Folded:
 
     def _added(self, rows: Indices, ends: Numbers) -> tuple[Whole, Whole, Fraction]:
         """What the units left out add to some rows, at least and at most."""
-        ends = ends.reshape(2, -1, self.weight.shape[1])  # by the groups of a convolution
-        group = rows * ends.shape[1] // len(self.weight)
+        groups = ends.shape[1] // self.weight.shape[1]  # of a convolution
+        ends = ends.reshape(2, groups, self.weight.shape[1])
+        group = rows * groups // len(self.weight)
         used = torch.from_numpy(ends.any(axis=(0, 1)))
-        weight = self.weight[:, used.to(self.weight.device)].unsqueeze(-1).flatten(2)
+        weight = self.weight[:, used].unsqueeze(-1).flatten(2)
         taps, one = _integers(self._numbers(weight)[rows])
         up, down = np.maximum(taps, 0).sum(-1), np.minimum(taps, 0).sum(-1)
         numbers, other = _integers(ends[:, :, used.numpy()])
         low, high = numbers[:, group]
         least, most = up * low + down * high, up * high + down * low
-        return least.sum(-1), most.sum(-1), one * other
+        return least.sum(axis=1), most.sum(axis=1), one * other
 
     def _numbers(self, tensor: torch.Tensor) -> Numbers:
         if not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
             raise self._reject("or its weight is not finite")
-        return np.asarray(tensor.detach().double().numpy(force=True))
+        return np.asarray(tensor.detach().cpu().double().numpy())
 
     def _reject(self, what: str) -> Rejection:
         return Rejection(f"CERT-16: {state_name(self.node.arguments['bias'])!r} {what}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from morphir.checks.calls import (
@@ -75,7 +76,7 @@ class Following:
         calls: How many calls were found to keep the relations.
         assumed: How many of the boxes were needed.
         folds: How many of the calls have such a bias.
-        draws: How many of the calls draw random numbers, which are taken to be the old ones, mapped
+        draws: Whether calls draw random numbers, which are taken to be the old ones, mapped
             as the values are: torch draws anew for every copy.
     """
 
@@ -87,7 +88,7 @@ class Following:
     calls: int = 0
     assumed: int = 0
     folds: int = 0
-    draws: int = 0
+    draws: bool = False
 
     def axes(self, value: Value) -> Axes:
         """The relation of each axis of a value; empty where none changed."""
@@ -126,7 +127,7 @@ class Following:
         for name, value in zip(node.writes, node.outputs[len(node.results) :], strict=True):
             self.values[value] = self.axes(node.arguments[name])
         self.calls += 1
-        self.draws += node.random
+        self.draws |= node.random
 
     def _relate(
         self,
@@ -150,14 +151,12 @@ class Following:
                 _without_zeros(axes, box, _apart(layout, number))
                 for number, (axes, box) in enumerate(zip(known, each, strict=True))
             ]
-            if folded is None and struck == [*known]:
-                continue
             try:
                 if folded is not None:  # the first operand is what the weight is multiplied with
                     struck[0] = _without_constants(known[0], each[0], folded)
                 found = relate_call(layout, there, struck)
             except Rejection as rejection:
-                reason = reason if folded is None else rejection
+                reason = rejection
                 continue
             self.assumed = max(self.assumed, assumed)
             self.folds += folded is not None
@@ -196,14 +195,13 @@ class Following:
         """Numbers may differ where the layout says that they follow an axis, and nowhere else."""
         follows = {rule.path for rule in layout.sizes}
         before, after = op.complete(old.node.arguments), op.complete(node.arguments)
-        if node.writes != old.node.writes or before.keys() != after.keys():
+        if node.writes != old.node.writes:
             raise Rejection("CERT-11: the arguments differ")
-        for name in after:
-            for path, one, other in leaves(before[name], after[name], (name,)):
-                if path in follows:
-                    continue
+        for name in before | after:
+            for path, one, other in leaves(before.get(name), after.get(name), (name,)):
                 numbers = number_of(one, old.node), number_of(other, node)
-                if numbers[0] != numbers[1] or old.key(one) != key(other):
+                differs = numbers[0] != numbers[1] or old.key(one) != key(other)
+                if differs and path not in follows:
                     raise Rejection(f"CERT-11: {name!r} is {other!r} instead of {one!r}")
 
 
@@ -223,28 +221,20 @@ def _without_zeros(axes: Axes, box: Box | None, apart: Sequence[bool]) -> Axes:
     """
     if box is None or box.low.dim() != len(axes):
         return axes
-    counted = [
-        np.unique(known.source[known.source >= 0])
-        if keeps and isinstance(known, Relation)
-        else None
-        for known, keeps in zip(axes, apart, strict=True)
+    zero = box.is_zero.cpu().numpy()
+    changed = [
+        (axis, known)
+        for axis, known in enumerate(axes)
+        if isinstance(known, Relation) and known.size == zero.shape[axis]
     ]
-    found = []
-    for axis, known in enumerate(axes):
-        if not isinstance(known, Relation) or apart[axis]:
-            found.append(known)
-            continue
-        zero = box.is_zero
-        for other, units in enumerate(counted):
-            if (
-                other != axis
-                and units is not None
-                and len(units)
-                and units.max() < zero.shape[other]
-            ):
-                zero = zero.index_select(other, torch.from_numpy(units).to(zero.device))
-        others = [each for each in range(zero.dim()) if each != axis]
-        found.append(_struck(known, zero.all(dim=others) if others else zero))
+    for axis, known in changed:
+        if apart[axis]:
+            zero = zero.take(known.source[known.source >= 0], axis)
+    found = [*axes]
+    for axis, known in changed:
+        if not apart[axis]:
+            others = tuple(each for each in range(zero.ndim) if each != axis)
+            found[axis] = _struck(known, np.asarray(zero.all(others)))
     return tuple(found)
 
 
@@ -257,18 +247,12 @@ def _without_constants(axes: Axes, box: Box | None, folded: Folded) -> Axes:
     return (*axes[:axis], _struck(units, folded.taken_over(units, box)), *axes[axis + 1 :])
 
 
-def _struck(relation: Relation, zero: torch.Tensor) -> Relation:
-    if len(zero) != relation.size:
-        return relation
+def _struck(relation: Relation, zero: npt.NDArray[np.bool_]) -> Relation:
+    """A relation without parts that nobody takes of some units."""
     untaken = np.setdiff1d(np.arange(len(relation.group)), relation.take)
-    gone = [part for part in untaken if bool(zero[relation.group[part]])]
-    if not gone:
-        return relation
-    # Those that nobody takes come last, so the others keep their numbers.
-    kept = np.setdiff1d(np.arange(len(relation.group)), gone)
-    number = np.cumsum(np.isin(np.arange(len(relation.group)), kept)) - 1
-    take = np.where(relation.take >= 0, number[np.maximum(relation.take, 0)], relation.take)
-    return Relation.of(relation.size, take, relation.group[kept])
+    gone = untaken[zero[relation.group[untaken]]]
+    # Parts that nobody takes come last, so the others keep their numbers.
+    return Relation.of(relation.size, relation.take, np.delete(relation.group, gone))
 
 
 def _check_sizes(axes: Axes, forms: Sequence[AxisForm], value: Value) -> None:

@@ -87,8 +87,7 @@ class FormTable:
 
     def narrow(self, form: Form, interval: Interval) -> None:
         """Adds a fact about a form."""
-        if not form.is_zero:
-            self._intervals[form] = self.interval(form).meet(interval)
+        self._intervals[form] = self.interval(form).meet(interval)
 
 
 _TYPE_BOUNDS: Final[Mapping[torch.dtype, Interval]] = {

@@ -115,7 +115,7 @@ class _Comparison:
     worst: float = 0.0
     where: str = ""
     runs: int = 0
-    left_out: int = 0
+    was_left_out: bool = False
     compared: set[str] = field(default_factory=set)
 
     def compare(self, label: str, old: _Gradients, new: _Gradients, moved: _Gradients) -> None:
@@ -124,7 +124,7 @@ class _Comparison:
         for number, sides in enumerate(zip(old.inputs, new.inputs, moved.inputs, strict=True)):
             was, now, again = sides
             if was is not None and now is not None and again is not None:
-                part = tuple(slice(0, size) for size in was.shape)
+                part = tuple(slice(size) for size in was.shape)
                 where = f"{label}: input {number}"
                 findings.append((_distance(was, now[part]), _distance(was, again), where))
         for name, one in old.parameters.items():
@@ -137,7 +137,7 @@ class _Comparison:
                 findings.append((_distance(expected, pulled), own, f"{label}: {name}"))
                 self.compared.add(name)
         if not all(math.isfinite(found) for found, _, _ in findings):
-            self.left_out += 1
+            self.was_left_out = True
             return
         self.runs += 1
         for found, own, where in findings:
@@ -165,7 +165,7 @@ class _Comparison:
             summary = f"GRAD-2: a gradient differs by {self.worst:.1e} of its size"
             return Check("gradients", Grade.REFUTED, summary, self.where, figures)
         if not self.runs or not self.compared:
-            why = "no run had finite gradients" if self.left_out else "no parameter is in both"
+            why = "no run had finite gradients" if self.was_left_out else "no parameter is in both"
             return Check("gradients", Grade.UNKNOWN, f"nothing could be compared: {why}")
         summary = f"{counted(len(self.compared), 'parameter')} and the inputs have the same"
         summary += f" gradients in {counted(self.runs, 'run')}"

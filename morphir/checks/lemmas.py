@@ -36,7 +36,7 @@ class Step:
     """One node, as far as a lemma may look at it.
 
     Attributes:
-        node: The node; it is not random and changes nothing in place.
+        node: The node; it changes nothing in place.
         op: Its declaration.
         type: The type of its first output.
         form: The form of the argument of a name, None where that is no tensor.
@@ -65,8 +65,7 @@ def simplify(step: Step) -> Found | None:
 
     A sum in which nothing cancels is rewritten by no lemma; its number is empty.
     """
-    lemmas = _BY_OP.get(step.node.op, (_activation,))
-    return next((found for lemma in lemmas if (found := lemma(step)) is not None), None)
+    return _BY_OP.get(step.node.op, _activation)(step)
 
 
 def _affine(step: Step) -> Found | None:
@@ -76,8 +75,6 @@ def _affine(step: Step) -> Found | None:
         return None
     if not weight.any() and Form(step.type).is_floating and step.is_finite():
         return "CERT-2", Form(step.type)
-    if step.node.op == "linear":
-        return ("CERT-1", operand) if is_eye(weight) and step.returns(operand) else None
     for source, pads in (*_unpadded(step, operand), (operand, ())):
         if step.returns(source) and is_dirac(step.node.arguments, weight, pads):
             return "CERT-1", source
@@ -96,17 +93,12 @@ def _unpadded(step: Step, operand: Form) -> tuple[Padding, ...]:
     return () if found is None else (found,)
 
 
-def is_eye(weight: torch.Tensor) -> bool:
-    """Whether a matrix is exactly the identity."""
-    rows, columns = weight.shape
-    eye = torch.eye(rows, columns, dtype=weight.dtype, device=weight.device)
-    return rows == columns and torch.equal(weight, eye)
-
-
 def is_dirac(
     arguments: Mapping[str, Argument], weight: torch.Tensor, pads: tuple[int, ...] = ()
 ) -> bool:
     """Whether a convolution returns what it was given, or what was padded to make it.
+
+    A linear layer is one without spatial axes: its weight is the identity.
 
     Args:
         arguments: The convolution's arguments.
@@ -128,10 +120,12 @@ def is_dirac(
         if before + after != total or before % step:
             return False  # another size, or no tap at the position that is written
         tap.append(before // step)
+    if weight.shape[0] != weight.shape[1] * groups:
+        return False
     expected = torch.zeros_like(weight)
     for channel in range(weight.shape[0]):
         expected[(channel, channel % weight.shape[1], *tap)] = 1
-    return weight.shape[0] == weight.shape[1] * groups and torch.equal(weight, expected)
+    return torch.equal(weight, expected)
 
 
 def _padding_around(
@@ -189,10 +183,11 @@ def _sum(sign: int) -> Callable[[Step], Found | None]:
 
 def _product(step: Step) -> Found | None:
     """CERT-2 for a factor that is zero, CERT-4 for one that is all ones."""
-    for name, other in (("input", "other"), ("other", "input")):
-        factor, scale, operand = step.form(name), step.numbers(name), step.form(other)
-        if factor is None or operand is None:
-            continue
+    left, right = step.form("input"), step.form("other")
+    if left is None or right is None:
+        return None
+    for name, factor, operand in (("input", left, right), ("other", right, left)):
+        scale = step.numbers(name)
         is_zero = factor.is_zero or (scale is not None and not scale.any())
         if is_zero and Form(step.type).is_floating and step.is_finite():
             return "CERT-2", Form(step.type)
@@ -201,10 +196,10 @@ def _product(step: Step) -> Found | None:
     return None
 
 
-_BY_OP: Final[Mapping[str, tuple[Callable[[Step], Found | None], ...]]] = {
-    "linear": (_affine,),
-    **dict.fromkeys(CONVOLUTIONS, (_affine,)),
-    "add": (_sum(1),),
-    "sub": (_sum(-1),),
-    "mul": (_product,),
+_BY_OP: Final[Mapping[str, Callable[[Step], Found | None]]] = {
+    "linear": _affine,
+    **dict.fromkeys(CONVOLUTIONS, _affine),
+    "add": _sum(1),
+    "sub": _sum(-1),
+    "mul": _product,
 }

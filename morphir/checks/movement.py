@@ -7,6 +7,7 @@ CERT-12  a call that only moves data is run on the numbers of its elements, old 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from morphir.ops import Op
 from morphir.ops.paths import tensors_of
 from morphir.tensors import tensors_in
 
-_MOVES: Final = frozenset(
+MOVES: Final = frozenset(
     {
         "cat", "chunk", "expand", "flatten", "flip", "getitem", "movedim", "narrow", "permute",
         "pixel_shuffle", "pixel_unshuffle", "repeat", "reshape", "roll", "select", "split",
@@ -39,12 +40,12 @@ def check_movement(
     Raises:
         Rejection: It moves a part of a unit to another one, or leaves one out.
     """
-    if new.op not in _MOVES or not _moves_one_kind(new):
+    if new.op not in MOVES or not _moves_one_kind(new):
         return
     was, now = _moved(op, old), _moved(op, new)
-    part, unit = _read(operands, _sources(op, old), _sources(op, new))
-    count = 1 + max((int(each.max(initial=-1)) for each in was), default=-1)
-    parts_of_unit = np.bincount(unit, minlength=count)
+    sources = _sources(op, old)
+    part, unit = _read(operands, sources, _sources(op, new))
+    parts_of_unit = np.bincount(unit, minlength=sum(map(prod, sources)))
     for axes, before, after in zip(outputs, was, now, strict=True):
         out, out_unit = _read([axes], [before.shape], [after.shape])
         came, source = part[after.ravel()], before.ravel()
@@ -82,9 +83,9 @@ def _moved(op: Op, node: Node) -> list[Indices]:
     def numbered(argument: Any) -> Any:
         nonlocal start
         if isinstance(argument, Shape):
-            count = int(np.prod(argument.shape))
+            count = prod(argument.shape)
             start += count
-            return torch.arange(start - count, start).reshape(argument.shape)
+            return torch.arange(start - count, start, device="cpu").reshape(argument.shape)
         return tuple(map(numbered, argument)) if isinstance(argument, tuple) else argument
 
     ready = {name: numbered(argument) for name, argument in op.complete(arguments).items()}
@@ -109,7 +110,7 @@ def _read(
             group = (group[:, None] * size + relation.group[None, :]).ravel()
         parts.append(np.where(take >= 0, take + part_count, take))
         units.append(group + unit_count)
-        part_count, unit_count = part_count + len(group), unit_count + int(np.prod(shape))
+        part_count, unit_count = part_count + len(group), unit_count + prod(shape)
     return np.concatenate(parts), np.concatenate(units)
 
 

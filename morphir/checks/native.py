@@ -47,8 +47,7 @@ def check_native(
         inputs: Entry point to arguments of the old one.
         reference: A float64 copy of the old model, to tell which of two results is the better one.
         extended: The inputs and outputs of the new one that are longer (RUN-5).
-        growth: What the shares of the copies of a unit add up to in size: 5/4 and -1/4 of a number
-            are rounded like one and a half.
+        growth: How many times as much may be rounded, as `AxisMap.growth` says it of copies.
     """
     longer = extended.inputs_of(after, inputs)
     old, new = (

@@ -21,6 +21,7 @@ from typing import Any, Final, final
 
 import torch
 
+from morphir.checks.calls import leaves
 from morphir.checks.following import Candidate, Following
 from morphir.checks.forms import Form, FormTable
 from morphir.checks.lemmas import Padding, Step, simplify
@@ -30,7 +31,6 @@ from morphir.ir import (
     Arithmetic,
     Call,
     Graph,
-    ModuleAttribute,
     Node,
     Program,
     SizeOf,
@@ -38,7 +38,7 @@ from morphir.ir import (
     number_values,
     print_node,
 )
-from morphir.ops import ANYTHING, Interval, Op, OpTable
+from morphir.ops import Interval, Op, OpTable
 from morphir.ops.bounds import number_interval
 
 # What these compute is not among their arguments: the code of a TorchScript module; which part of a
@@ -97,7 +97,7 @@ class GraphForms:
         olds = {} if old is None else {value.name: value for value in old._graph.inputs}
         for value in graph.inputs:
             kind = olds.get(value.name, value).type  # a longer one stands for the old one
-            self._values[value] = forms.atom(("input", value.name), kind, on=None)
+            self._values[value] = forms.atom((value.origin, value.name), kind, on=None)
         for position, (node, fixed) in enumerate(_with_trust(graph, inserted, table)):
             key = node.op, tuple((name, self._key(a)) for name, a in node.arguments.items())
             if not self._follows(node, position, key):
@@ -115,7 +115,8 @@ class GraphForms:
         kind = value.type
         if self._old is not None and self._following is not None and self._following.axes(value):
             kind = self._old._program.state[value.name].type
-        known = self._values[value] = self._forms.atom(("state", self._atoms[value.name]), kind)
+        known = self._forms.atom((value.origin, self._atoms[value.name]), kind)
+        self._values[value] = known
         return known
 
     # -- changed axes ------------------------------------------------------------------------------
@@ -128,8 +129,7 @@ class GraphForms:
             self.candidates.setdefault(self._call(node), []).append((position, found))
 
     def _call(self, node: Node) -> Any:
-        contents = _contents(tuple(node.arguments.values()))
-        return node.op, tuple(self.of(value) for value in contents)
+        return node.op, tuple(map(self.of, _tensors(node)))
 
     def _follows(self, node: Node, position: int, key: Any) -> bool:
         """Whether a call is one of the old graph, on operands whose axes changed."""
@@ -171,36 +171,33 @@ class GraphForms:
             key = (*key, self, node)  # this graph's own: equal to nothing
         if op is None:
             key = (*key, self.world)
-            self.world = self._forms.atom((key, "world"), None)
+            self.world = self._forms.atom(key, None)
         if node.random:
             key = (*key, self.random)
-            self.random = self._forms.atom((key, "random"), None)
-        operands = [self.of(value) for value in _contents(tuple(node.arguments.values()))]
+            self.random = self._forms.atom(key, None)
+        operands = [*map(self.of, _tensors(node))]
         typed = all(form.type is not None for form in operands) and not _may_drop_batch(node)
         for index, value in enumerate(node.outputs):
             kind = value.type if typed else None
             self._values[value] = self._forms.atom((key, index), kind, on=operands)
         if op is not None and fixed and node.outputs and not node.writes:
-            if not node.random:
-                self._simplify(node, op)
+            self._simplify(node, op)
             self._learn(node, op)
 
     def _key(self, argument: Argument) -> Any:
         match argument:
             case Value():
-                return ("value", self.of(argument))
+                return self.of(argument)
             case SizeOf(value=value, axis=axis):
-                return ("size", self.of(value), axis)
+                return (SizeOf, self.of(value), axis)
             case Arithmetic(op=op, left=left, right=right):
-                return ("arithmetic", op, self._key(left), self._key(right))
-            case ModuleAttribute(module=module, name=name, number=number):
-                return ("attribute", module, name, number)
+                return (Arithmetic, op, self._key(left), self._key(right))
             case tuple():
                 return tuple(self._key(part) for part in argument)
             case slice(start=start, stop=stop, step=step):
-                return ("slice", self._key(start), self._key(stop), self._key(step))
+                return (slice, self._key(start), self._key(stop), self._key(step))
             case _:
-                return (type(argument).__name__, repr(argument))
+                return repr(argument)
 
     # -- lemmas and facts --------------------------------------------------------------------------
 
@@ -244,10 +241,8 @@ class GraphForms:
         if op.bounds is None:
             return
         found = op.bounds(node.arguments, self._interval)
-        if found != ANYTHING:
-            held = node.outputs if op.bounds_all_outputs else node.outputs[:1]
-            for value in held:
-                self._forms.narrow(self._values[value], found)
+        for value in node.outputs if op.bounds_all_outputs else node.outputs[:1]:
+            self._forms.narrow(self._values[value], found)
 
     def _interval(self, argument: Argument) -> Interval:
         if isinstance(argument, Value):
@@ -259,18 +254,14 @@ def _with_trust(
     graph: Graph, inserted: frozenset[str], table: OpTable
 ) -> Iterator[tuple[Node, bool]]:
     """Every node, and whether the numbers that it reads are the same on all inputs (CERT-7)."""
-    escaped = False
-    escaped_in: set[Call] = set()
+    escaped: set[Call | None] = set()  # the call inside of which a number did, None: anywhere
     for path, item in graph.walk():
         if isinstance(item, Call) or item.op == "float":  # what it led to is compared itself
             continue
         around = next((call for call in path if call.module in inserted), None)
-        fixed = not escaped if around is None else around not in escaped_in
-        yield item, fixed or not _may_read_number(item, table.get(item.op))
+        yield item, around not in escaped or not _may_read_number(item, table.get(item.op))
         if _tells_python(item, table.get(item.op)):
-            escaped = True
-            if around is not None:
-                escaped_in.add(around)
+            escaped = {None, around}  # such calls come one after the other
 
 
 def _tells_python(node: Node, op: Op | None) -> bool:
@@ -282,15 +273,10 @@ def _tells_python(node: Node, op: Op | None) -> bool:
 def _may_read_number(node: Node, op: Op | None) -> bool:
     """Whether a number is among the arguments; one that is a default is left out of them."""
     defaults = () if op is None else tuple(p.default for p in op.parameter_list)
-    return any(map(_holds_number, (*node.arguments.values(), *defaults)))
-
-
-def _holds_number(argument: Argument) -> bool:
-    if isinstance(argument, tuple):
-        return any(map(_holds_number, argument))
-    if isinstance(argument, slice):
-        return _holds_number((argument.start, argument.stop, argument.step))
-    return isinstance(argument, int | float | complex) and not isinstance(argument, bool)
+    return any(
+        isinstance(leaf, int | float | complex) and not isinstance(leaf, bool)
+        for leaf in _leaves(*node.arguments.values(), *defaults)
+    )
 
 
 def _may_drop_batch(node: Node) -> bool:
@@ -308,22 +294,16 @@ def _is_held(node: Node) -> bool:
     """Whether op and arguments say all that there is to say about what is computed."""
     if node.op in _NOT_HELD:
         return False
-    return not _has_placeholder(tuple(node.arguments.values()))
+    texts = (leaf for leaf in _leaves(*node.arguments.values()) if isinstance(leaf, str))
+    # An argument that could not be held by the graph has its type there, as `<type>`.
+    return not any(text.startswith("<") and text.endswith(">") for text in texts)
 
 
-def _has_placeholder(argument: Argument) -> bool:
-    """Whether an argument could not be held by the graph, which then has its type as `<type>`."""
-    if isinstance(argument, tuple):
-        return any(map(_has_placeholder, argument))
-    return isinstance(argument, str) and argument.startswith("<") and argument.endswith(">")
-
-
-def _contents(argument: Argument) -> Iterator[Value]:
+def _tensors(node: Node) -> list[Value]:
     """The values whose elements are read; a size tells nothing about elements."""
-    if isinstance(argument, Value):
-        yield argument
-    elif isinstance(argument, tuple):
-        for part in argument:
-            yield from _contents(part)
-    elif isinstance(argument, slice):
-        yield from _contents((argument.start, argument.stop, argument.step))
+    return [leaf for leaf in _leaves(*node.arguments.values()) if isinstance(leaf, Value)]
+
+
+def _leaves(*arguments: Argument) -> Iterator[Argument]:
+    """What arguments consist of, through tuples and slices."""
+    return (leaf for _, leaf, _ in leaves(arguments, arguments, ()))

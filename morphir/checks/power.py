@@ -114,8 +114,7 @@ class SwitchRecord(TorchFunctionMode):
         if isinstance(operand, _T) and operand.requires_grad:
             self._add_pull(operand)
         result = func(*args, **(kwargs or {}))
-        if isinstance(result, _T) and result.is_floating_point():
-            self._note(result.detach())
+        self._note(result.detach())
         return result
 
     def _note(self, result: _T) -> None:

@@ -141,8 +141,8 @@ def relate(role: Role, sites: Sequence[Site], operands: Sequence[Known]) -> Know
         return None
     reaches = any(site.output for site in sites)
     concrete = [known for known in operands if isinstance(known, Relation)]
-    if not concrete:
-        uniform = [known for known in operands if not isinstance(known, Relation)]
+    uniform = [known for known in operands if not isinstance(known, Relation)]
+    if len(uniform) == len(operands):
         return _relate_constants(role, uniform, reaches)
     first = concrete[0]
     found = [_beside(first, known) for known in operands]
@@ -152,8 +152,8 @@ def relate(role: Role, sites: Sequence[Site], operands: Sequence[Known]) -> Know
         return constant(first.size, first.new_size) if reaches else None
     if not role.ways:
         raise Rejection(f"CERT-11: an axis of {first.size} changes that is fixed here")
-    inside = [site for site in sites if not site.output]
-    apart = len({site.tensor for site in inside}) == len(inside)
+    # An atom twice in one operand is two sums, or a diagonal: no parts meet there one by one.
+    apart = len({site.tensor for site in sites}) == len(sites)
     if not reaches and apart and _is_counted(role.ways, found):
         return None
     for way in role.ways:
@@ -189,8 +189,9 @@ def _sums(ways: Sequence[Way], found: Sequence[Relation]) -> list[Sequence[Relat
         return [found]
     if len(ways) != 2 or any(one == other for one, other in zip(*ways, strict=True)):
         return []
-    sides = [[one for one, of in zip(found, way, strict=True) if of == "split"] for way in ways]
-    return [[one, other] for one in sides[0] for other in sides[1]]
+    split = [one for one, of in zip(found, ways[0], strict=True) if of == "split"]
+    copied = [one for one, of in zip(found, ways[0], strict=True) if of == "copy"]
+    return [[one, other] for one in split for other in copied]
 
 
 def _in_way(role: Role, way: Way, found: Sequence[Relation]) -> Relation | None:
@@ -204,8 +205,6 @@ def _in_way(role: Role, way: Way, found: Sequence[Relation]) -> Relation | None:
     copied = [one for one, polarity in zip(found, polarities, strict=True) if polarity == "copy"]
     if not all(relation.is_copied for relation in copied):
         return None
-    if not split:
-        return _copied(role, copied)
     if "split" in way[len(found) :]:
         return _split(split, copied)
     if not copied or any(relation.take.shape != copied[0].take.shape for relation in split):
@@ -253,14 +252,13 @@ def _copied(role: Role, found: Sequence[Relation]) -> Relation:
     if (sources[:, ~free] != sources[0, ~free]).any():
         raise Rejection("CERT-11: different units meet")
     source = np.where(free, FREE, sources[0])
-    counts = np.bincount(source[~free], minlength=found[0].size)
-    least, most = counts.min(initial=len(source)), counts.max(initial=0)
+    counts = {*np.bincount(source[~free], minlength=found[0].size).tolist()}
+    is_onto = 0 not in counts and not free.any()
     accepted = {
         "any": True,
-        "onto": least > 0 and not free.any(),
-        "equal": least == most > 0 and not free.any(),
-        "permutation": least == most == 1 and not free.any(),
-        "identity": False,
+        "onto": is_onto,
+        "equal": is_onto and len(counts) == 1,
+        "permutation": is_onto and counts == {1},
     }
     if not accepted[role.maps]:
         raise Rejection(f"CERT-11: units are copied where the op is {role.kind}: {role.maps} maps")

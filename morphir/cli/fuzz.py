@@ -151,8 +151,8 @@ def _line(report: FuzzReport) -> str:
 
 def _print(report: FuzzReport, out: Path | None, console: Console) -> None:
     for each in report.findings:
-        console.print(f"[bold red]{each.kind}[/], {each.times} times: ", end="")
-        console.print(each.message.strip(), highlight=False, markup=False)
+        console.print(f"[bold red]{each.kind}[/], {counted(each.times, 'time')}: ", end="")
+        console.print(each.text, highlight=False, markup=False)
         if out is not None and each.folder:
             where = out / each.folder / "scenario.py"
             console.print(f"  see it again: python {where}", highlight=False, markup=False)

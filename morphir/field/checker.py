@@ -25,6 +25,7 @@ from morphir.cloning import clone
 from morphir.field.inputs import Arguments, batch_size, different_rows, draw_arguments
 from morphir.field.kernels import KERNELS
 from morphir.field.modular import PrimeField, Unsupported
+from morphir.field.reading import Unread
 from morphir.field.residues import Gates, Residues, Run
 from morphir.field.trail import Trail
 from morphir.ir import Check, Extension, Grade
@@ -80,8 +81,8 @@ def check_field(
 class _Stop(Exception):  # noqa: N818
     """Ends an attempt."""
 
-    def __init__(self, summary: str, where: str = "", **figures: float) -> None:
-        super().__init__(summary)
+    def __init__(self, summary: str, where: str, **figures: float) -> None:
+        super().__init__()
         self.check = Check("field", Grade.UNKNOWN, summary, where, figures)
 
 
@@ -175,11 +176,10 @@ class _Attempt:
             _Stop: Other inputs make no difference.
         """
         size = batch_size(entry.given, entry.longer)
-        if size > 1:
-            moved = self._agreed(side, entry, _Drawing(0, 0, flipped=size))
-            is_moved = all(_is_flipped(moved[path], old[path], size) for path in old)
-            if is_moved and not _all_same(moved, old):
-                return different_rows(entry.given, size)
+        moved = self._agreed(side, entry, _Drawing(0, 0, flipped=size))
+        is_moved = all(_is_flipped(moved[path], old[path], size) for path in old)
+        if is_moved and not _all_same(moved, old):
+            return different_rows(entry.given, size)
         if _all_same(self._agreed(side, entry, _Drawing(0, 1)), old):
             raise _Stop("FIELD-8: the outputs never changed", entry.name)
         return 1
@@ -209,7 +209,7 @@ class _Attempt:
     def _run(self, side: _Side, entry: _Entry, drawing: _Drawing) -> tuple[Results, Results]:
         """What both models return on one drawing of the inputs."""
         found: list[Results] = []
-        moves = self._moves and (drawing.inputs > 0 or drawing.flipped > 0)
+        moves = self._moves and any((drawing.inputs, drawing.flipped))
         side.run.begin(f"inputs {drawing.inputs}")
         arguments = draw_arguments(
             entry.given, entry.longer, side.run, shuffled=moves and not drawing.flipped,
@@ -235,11 +235,15 @@ class _Attempt:
 
 def _lifted(model: nn.Module, run: Run) -> nn.Module:
     """A copy in eval mode with residues in the place of floats."""
-    tensors = [*model.parameters(), *model.buffers()]
-    memo: dict[int, Any] = {}
-    for tensor in tensors:
-        if id(tensor) not in memo and (tensor.is_floating_point() or tensor.is_complex()):
-            memo[id(tensor)] = Residues(run.field.lift(tensor), tensor.dtype, run)
+    lifts = [
+        *((run.field.lift, tensor) for tensor in model.parameters()),
+        *((run.lift, tensor) for tensor in model.buffers()),  # masks have infinities
+    ]
+    memo: dict[int, Any] = {
+        id(tensor): Residues(lift(tensor), tensor.dtype, run)
+        for lift, tensor in lifts
+        if tensor.is_floating_point() or tensor.is_complex()
+    }
     copied, _ = clone(model, memo)
     return copied.eval()
 
@@ -250,7 +254,7 @@ def _call(model: nn.Module, name: str, arguments: Arguments, run: Run) -> Result
     module = model.get_submodule(owner)
     args, kwargs = arguments
     seed_random_state(1)
-    with torch.no_grad(), run:
+    with torch.no_grad(), run, Unread():
         result = (
             module(*args, **kwargs)
             if method == "forward"

@@ -14,30 +14,28 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def draw_arguments(
-    given: Arguments, longer: Arguments, run: Run, *, shuffled: bool = False, flipped: int = 0
+    given: Arguments, longer: Arguments, run: Run, *, shuffled: bool, flipped: int
 ) -> tuple[Arguments, Arguments]:
     """Arguments of two models: random residues in the place of floats.
 
     Args:
         given: Arguments of the first.
         longer: The same of the second: where they have more positions, the first ones are those of
-            the first model.
+            the first model. A tensor that is given twice may have more in one place only.
         run: Where they are drawn.
         shuffled: Whether whole numbers are brought into another order.
-        flipped: The order of the rows is reversed in tensors with as many.
+        flipped: The order of the rows is reversed in tensors with so many, if not 0.
     """
     drawn: dict[int, torch.Tensor] = {}
     narrowed: dict[int, torch.Tensor] = {}
     for old, new in zip(_tensors(given), _tensors(longer), strict=True):
-        residues = drawn.get(id(new))
-        if residues is None:
-            residues = _drawn(new, run, shuffled=shuffled and new.shape == old.shape)
-            if flipped and new.dim() and len(new) == flipped:
-                residues = residues.flip(0)
+        residues = _drawn(new, run, shuffled=shuffled and new.shape == old.shape)
+        if flipped and new.dim() and len(new) == flipped:
+            residues = residues.flip(0)
         drawn[id(new)] = part = residues
         for axis, size in enumerate(old.shape):
             part = part.narrow(axis, 0, size)
-        narrowed[id(old)] = part
+        narrowed[id(old)] = part.copy_(narrowed.get(id(old), part))
 
     def wrapped(parts: Mapping[int, torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         def wrap(tensor: torch.Tensor) -> torch.Tensor:
@@ -68,10 +66,10 @@ def different_rows(given: Arguments, size: int) -> int:
 
 def _drawn(tensor: torch.Tensor, run: Run, *, shuffled: bool) -> torch.Tensor:
     if tensor.is_floating_point():
-        return run.draw(tensor.shape, tensor)
+        return run.draw(tensor.shape, tensor.device)
     if not shuffled:
-        return tensor
-    order = run.draw(tensor.shape, tensor).reshape(-1).argsort()
+        return tensor.clone()
+    order = run.draw([tensor.numel()]).argsort()
     return tensor.reshape(-1)[order].reshape(tensor.shape)
 
 

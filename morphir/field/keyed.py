@@ -38,7 +38,7 @@ class Keyed:
         begin = hashlib.sha256(f"{self.key} {name}".encode()).digest()[:8]
         state = torch.tensor(int.from_bytes(begin, "little", signed=True))
         for argument in arguments:
-            state = _mixed(state.to(argument.device) + argument * _STEP)
+            state = _mixed(state + argument * _STEP)
         return _shifted(state, 1).remainder(self.prime)
 
 

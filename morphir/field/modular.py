@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import count
 from typing import Final, final
 
 import torch
@@ -25,6 +26,7 @@ Bilinear = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 MOST_TERMS: Final = 2**19
 # A limb of 11 bits times a residue is below 2^42, of which float64 holds sums of 2^11.
 SHORT: Final = 2**11
+_MANTISSA: Final = 53  # bits; narrower floats have fewer
 _CHUNK: Final = 2**18  # elements that are lifted at once, so that they stay in the cache
 _WITNESSES: Final = (2, 7, 61)  # enough for all numbers below 4,759,123,141 (Jaeschke 1993)
 
@@ -49,10 +51,8 @@ class PrimeField:
     def drawn(cls, seed: int) -> PrimeField:
         """The field of a random 31-bit prime that is 7 modulo 8."""
         draw = random.Random(seed)
-        while True:
-            candidate = draw.randrange(2**30 + 7, 2**31, 8)
-            if _is_prime(candidate):
-                return cls(candidate)
+        candidates = (draw.randrange(2**30 + 7, 2**31, 8) for _ in count())
+        return cls(next(filter(_is_prime, candidates)))
 
     def lift(self, tensor: torch.Tensor) -> torch.Tensor:
         """The residues of a tensor's numbers.
@@ -65,10 +65,9 @@ class PrimeField:
         if not tensor.is_floating_point():
             return tensor.long() % self.prime
         flat = tensor.detach().contiguous().reshape(-1)
-        lifted = torch.empty(flat.shape, dtype=torch.int64, device=flat.device)
-        for part, place in zip(
-            *(torch.split(each, _CHUNK) for each in (flat, lifted)), strict=True
-        ):
+        lifted = torch.empty_like(flat, dtype=torch.int64)
+        chunks = (torch.split(each, _CHUNK) for each in (flat, lifted))
+        for part, place in zip(*chunks, strict=True):
             place.copy_(self._lift_chunk(part))
         return lifted.reshape(tensor.shape)
 
@@ -76,13 +75,10 @@ class PrimeField:
         double = numbers.double()
         if not bool(double.isfinite().all()):
             raise Unsupported("a number is infinite or not a number")
-        bits = 53 if numbers.dtype is torch.float64 else 24
         fraction, exponent = torch.frexp(double)
-        mantissa = (fraction * 2.0**bits).long()
-        if bits == 53:  # times a power of two, it would not fit
-            mantissa %= self.prime
+        mantissa = (fraction * 2.0**_MANTISSA).long() % self.prime
         powers, least = _powers_of_two(self.prime)
-        return mantissa * powers.to(numbers.device)[exponent.long() - bits - least] % self.prime
+        return mantissa * powers.to(numbers.device)[exponent.long() - least] % self.prime
 
     def number(self, number: float) -> int:
         """The residue of a Python number."""
@@ -106,7 +102,7 @@ class PrimeField:
         if terms > MOST_TERMS:
             raise Unsupported(f"sums of {terms} products are too long, {MOST_TERMS} are not")
         if terms <= SHORT:
-            whole, found = right.double(), torch.zeros((), dtype=torch.int64, device=left.device)
+            whole, found = right.double(), right.new_zeros(())
             for bits in (22, 11, 0):  # of the left one only, which in a layer is the smaller one
                 limb = ((left >> bits) & (2**11 - 1)).double()
                 found = (found * 2**11 + function(limb, whole).long()) % self.prime
@@ -143,25 +139,12 @@ def _limbs(residues: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @cache
 def _powers_of_two(prime: int) -> tuple[torch.Tensor, int]:
-    """Every power of two that a float may be made of, and the least exponent."""
-    least, most = -1074 - 53, 1024
-    half, found = pow(2, -1, prime), [pow(2, least, prime)]
-    assert half * 2 % prime == 1
-    for _ in range(least, most):
-        found.append(found[-1] * 2 % prime)
+    """What a mantissa is times for every exponent that a float may have, and the least of these."""
+    least, most = -1073, 1024
+    found = [pow(2, exponent - _MANTISSA, prime) for exponent in range(least, most + 1)]
     return torch.tensor(found), least
 
 
 def _is_prime(number: int) -> bool:
-    """Whether an odd number of at most 32 bits is prime (Miller and Rabin)."""
-    odd, twos = number - 1, 0
-    while odd % 2 == 0:
-        odd, twos = odd // 2, twos + 1
-    return all(_is_pseudoprime(number, base, odd, twos) for base in _WITNESSES)
-
-
-def _is_pseudoprime(number: int, base: int, odd: int, twos: int) -> bool:
-    found = pow(base, odd, number)
-    if found in (1, number - 1):
-        return True
-    return any((found := found * found % number) == number - 1 for _ in range(twos - 1))
+    """Whether a number of at most 32 bits that is 3 modulo 4 is prime (Miller and Rabin)."""
+    return all(pow(base, number // 2, number) in (1, number - 1) for base in _WITNESSES)

@@ -8,8 +8,10 @@ causal mask) are computed as always, and lifted where they meet others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, Literal, final
 
 import torch
@@ -20,12 +22,12 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from morphir.field.keyed import Keyed
 from morphir.field.modular import PrimeField, Unsupported
+from morphir.field.reading import is_compared, mark_compared, refuse_reading
 
 Gates = Literal["free", "square"]
 Kernel = Callable[..., Any]
 _Call = tuple[Any, ...]
-# The mark of what comes of comparing residues, and comparisons that come out the same for all.
-_COMPARED: Final = "_compared"
+# Comparisons that come out the same for all numbers.
 _CERTAIN: Final = ("isfinite", "isinf", "isnan")
 _WHOLE: Final = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
@@ -107,12 +109,13 @@ class Run(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.field, self.gates = field, gates
         self._kernels = kernels
+        self._infinity = int(Keyed(str(field.prime), field.prime).value("infinity"))
         self.begin("")
 
     def begin(self, key: str) -> None:
         """Has a run begin: those with the same key have the same functions and draws."""
         self.functions = Keyed(f"{self.field.prime} {key}", self.field.prime)
-        self._draws = 0
+        self._draws = count()
 
     # -- numbers and residues ----------------------------------------------------------------------
 
@@ -120,13 +123,10 @@ class Run(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The residues of a tensor; an infinity, as masks have it, is one random number."""
         if isinstance(tensor, Residues):
             return tensor.residues
-        if not tensor.is_floating_point() or bool(tensor.isfinite().all()):
-            return self.field.lift(tensor)
-        if bool(tensor.isnan().any()):
-            raise Unsupported("not a number")
-        infinite = tensor.isinf()
-        signed = torch.where(tensor > 0, self.number(float("inf")), self.number(-float("inf")))
-        return torch.where(infinite, signed, self.field.lift(tensor.masked_fill(infinite, 0)))
+        lifted = self.field.lift(tensor.masked_fill(tensor.isinf(), 0))
+        for end in (math.inf, -math.inf):
+            lifted = lifted.masked_fill(tensor == end, self.number(end))
+        return lifted
 
     def number(self, number: float) -> int:
         """The residue of a Python number."""
@@ -134,9 +134,8 @@ class Run(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise Unsupported("complex numbers")
         if number != number:
             raise Unsupported("not a number")
-        if abs(number) == float("inf"):
-            residue = int(self.functions.value("infinity"))
-            return residue if number > 0 else self.field.prime - residue
+        if math.isinf(number):
+            return int(math.copysign(self._infinity, number)) % self.field.prime
         return self.field.number(number)
 
     def value(self, argument: torch.Tensor | float) -> Any:
@@ -154,12 +153,10 @@ class Run(TorchDispatchMode):  # type: ignore[no-untyped-call]
             dtype = torch.promote_types(dtype, other)
         return Residues(residues, dtype, self)
 
-    def draw(self, shape: Sequence[int], like: torch.Tensor | None = None) -> torch.Tensor:
+    def draw(self, shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
         """Residues that a model draws at random: the same in every model that draws as many."""
-        self._draws += 1
-        device = None if like is None else like.device
-        count = torch.arange(torch.Size(shape).numel(), device=device)
-        return self.functions.value(f"draw {self._draws}", count).reshape(shape)
+        places = torch.arange(torch.Size(shape).numel(), device=device)
+        return self.functions.value(f"draw {next(self._draws)}", places).reshape(shape)
 
     # -- calls -------------------------------------------------------------------------------------
 
@@ -184,32 +181,33 @@ class Run(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if maker is not None:
             return maker(self, func, args, kwargs)
         leaves = tree_leaves((args, kwargs))
+        refuse_reading(func, args, leaves)
         if any(isinstance(leaf, Residues) for leaf in leaves):
             found = self._compute(func, args, kwargs)
             compares = getattr(found, "dtype", None) is torch.bool and name not in _CERTAIN
         else:
-            compares = any(hasattr(leaf, _COMPARED) for leaf in leaves)
-            if compares and name == "_local_scalar_dense":
-                raise Unsupported("Python decides by a number that depends on the input")
-            found = func(*args, **kwargs)
-        for leaf in tree_leaves(found) if compares else ():
-            if type(leaf) is torch.Tensor:
-                setattr(leaf, _COMPARED, True)
+            compares = any(map(is_compared, leaves))
+            found = self._taken_apart(func, args, kwargs) if compares else NotImplemented
+            if found is NotImplemented:
+                found = func(*args, **kwargs)
+        if compares:
+            mark_compared(tree_leaves(found))
         return found
 
     def _compute(self, func: Any, args: _Call, kwargs: Mapping[str, Any]) -> Any:
         """A call with residues among its arguments."""
         name = func.overloadpacket.__name__
-        if func._overloadname == "out" or "out" in kwargs:
+        if any(argument.is_out for argument in func._schema.arguments):
             raise Unsupported(f"{name} with out=")
         kernel = self._kernels.computed.get(name)
         if kernel is not None:
             return kernel(self, *args, **kwargs)
         if name in self._kernels.moving:
             return self._move(func, args, kwargs)
-        if name.endswith("_") and not name.endswith("__"):
-            write = self._turn if torch.Tag.inplace_view in func.tags else self._write
-            return write(func, args, kwargs)
+        if torch.Tag.inplace_view in func.tags:
+            return self._turn(func, args)
+        if name.endswith("_") and hasattr(torch.ops.aten, name[:-1]):
+            return self._write(name, args, kwargs)
         return self._decompose(func, args, kwargs)
 
     def _move(self, func: Any, args: _Call, kwargs: Mapping[str, Any]) -> Any:
@@ -225,45 +223,45 @@ class Run(TorchDispatchMode):  # type: ignore[no-untyped-call]
             is_float = isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
             return self.lift(leaf) if is_float else leaf
 
-        def wrapped(leaf: Any) -> Any:
-            return self.wrap(leaf, *leaves) if isinstance(leaf, torch.Tensor) else leaf
-
         moved_args, moved_kwargs = tree_map(residues, (args, kwargs))
         found = func(*moved_args, **moved_kwargs)
         if any(isinstance(leaf, torch.Tensor) and leaf.dtype in _WHOLE for leaf in leaves):
             for leaf in tree_leaves(found):  # whole numbers may have come among the residues
                 leaf.remainder_(self.field.prime)
-        return args[0] if in_place else tree_map(wrapped, found)
+        # Of a call in place torch returns what it was given, whatever comes of it here.
+        return tree_map(lambda leaf: self.wrap(leaf, *leaves), found)
 
-    def _turn(self, func: Any, args: _Call, kwargs: Mapping[str, Any]) -> Any:
+    def _turn(self, func: Any, args: _Call) -> Any:
         """A call that has a tensor see its own memory in another way."""
         if func.overloadpacket.__name__.startswith(("resize", "set")):
             raise Unsupported(str(func))
-        func(args[0].residues, *args[1:], **kwargs)
+        func(args[0].residues, *args[1:])
         with no_dispatch():
-            func(*args, **kwargs)
+            func(*args)
         return args[0]
 
-    def _write(self, func: Any, args: _Call, kwargs: Mapping[str, Any]) -> Any:
+    def _write(self, name: str, args: _Call, kwargs: Mapping[str, Any]) -> Any:
         """A call in place: what the same call returns, written into its first argument."""
-        name = func.overloadpacket.__name__
-        target, packet = args[0], getattr(torch.ops.aten, name[:-1], None)
-        if packet is None:
-            raise Unsupported(name)
+        target = args[0]
         if not isinstance(target, Residues):
             raise Unsupported(f"{name} writes into a tensor that the model made itself")
-        found = self.lift(packet(*args, **kwargs))
+        found = self.lift(getattr(torch.ops.aten, name[:-1])(*args, **kwargs))
         if found.shape != target.shape:
             raise Unsupported(f"{name} changes a shape in place")
         target.residues.copy_(found)
         return target
 
     def _decompose(self, func: Any, args: _Call, kwargs: Mapping[str, Any]) -> Any:
-        """A call as torch itself spells it out."""
-        with self:
-            found = func.decompose(*args, **kwargs)
-            if found is NotImplemented and func in decomposition_table:
+        """A call as torch itself spells it out, in C++ or in Python."""
+        found = self._taken_apart(func, args, kwargs)
+        if found is NotImplemented and func in decomposition_table:
+            with self:
                 found = decomposition_table[func](*args, **kwargs)
         if found is NotImplemented:
             raise Unsupported(str(func))
         return found
+
+    def _taken_apart(self, func: Any, args: _Call, kwargs: Mapping[str, Any]) -> Any:
+        """What the ops return that a call is made of; `NotImplemented` where it is one itself."""
+        with self:
+            return func.decompose(*args, **kwargs)

@@ -98,5 +98,4 @@ def _may_be_same(old: torch.Tensor, new: torch.Tensor) -> bool:
 
 
 def _units(tensor: torch.Tensor, axis: int) -> set[bytes]:
-    rows = tensor.movedim(axis, 0).flatten(1) if tensor.dim() > 1 else tensor.reshape(-1, 1)
-    return {row.cpu().numpy().tobytes() for row in rows}
+    return {row.cpu().numpy().tobytes() for row in tensor.movedim(axis, 0)}

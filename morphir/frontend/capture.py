@@ -51,6 +51,10 @@ class CallFailedError(RefusalError):
             suggestions=[f"{entry_point.usage} with what it accepts"],
         )
 
+    def plain(self) -> RefusalError:
+        """What users see of it."""
+        return RefusalError(self.reason, nodes=self.nodes, suggestions=self.suggestions)
+
 
 @final
 @dataclass(frozen=True, eq=False)

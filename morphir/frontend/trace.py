@@ -146,7 +146,7 @@ def _record(
                 graphs[entry.name] = session.trace_symbolically(entry)
         except CallFailedError as failure:
             if entry.name in given:
-                raise
+                raise failure.plain() from failure.__cause__  # it stays the context
             graphs[entry.name] = session.trace_after(failure, entry)
     program = Program(
         _class_name(model),

@@ -7,6 +7,7 @@ AXIS-3   a split value is read through the map as  sum over {j : source[j] = i} 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class AxisMap:
         for unit, share in zip(self.source, self.share, strict=True):
             sizes[unit] = sizes.get(unit, Fraction(0)) + abs(share)
         counts = Counter(self.source)
-        return max((float(sizes[unit]) * counts[unit] ** 0.5 for unit in sizes), default=1.0)
+        return max([1.0, *(float(sizes[unit]) * math.sqrt(counts[unit]) for unit in sizes)])
 
     def apply(self, tensor: torch.Tensor, axis: int, polarity: Polarity) -> torch.Tensor:
         """Maps a tensor along one axis; fresh positions are 0 (AXIS-2, AXIS-3)."""

@@ -131,7 +131,8 @@ def _run(pass_: MorphismPass, rewriter: Rewriter) -> Sequence[str]:
         if found.nodes:
             raise
         at = getattr(pass_, "at", None)  # the planner names axes, and the pass the module
-        nodes = [each for each in ([at] if isinstance(at, str) else at or ()) if each]
+        named = [at] if isinstance(at, str) else at if isinstance(at, tuple | list) else []
+        nodes = [each for each in named if each]
         raise RefusalError(found.reason, nodes=nodes, suggestions=found.suggestions) from found
     check_structure(rewriter.program)
     if len(rewriter.edits) == before and not notes:

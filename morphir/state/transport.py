@@ -154,6 +154,7 @@ class Transport:
                     if kind == "scalar" or value is None:
                         continue
                     _check_shape(optimizer, entry, value, name, edit.old_shape(name))
+                    _check_dtype(optimizer, entry, value, name, kind)
                     option = _STARTS_AT.get((base, entry))
                     start = 0.0 if option is None else float(group[option])
                     yield state, entry, parameter, change, kind, start
@@ -284,4 +285,16 @@ def _check_shape(
             f"{entry!r} of {type(optimizer).__name__} is {found}, and the parameter {expected}: it "
             "does not have a number for each of the parameter's",
             nodes=[name],
+        )
+
+
+def _check_dtype(
+    optimizer: Optimizer, entry: str, value: torch.Tensor, name: str, kind: StateKind
+) -> None:
+    if kind != "value" and not (value.is_floating_point() or value.is_complex()):
+        raise RefusalError(
+            f"{entry!r} of {type(optimizer).__name__} is a {value.dtype}, which has no place for "
+            f"the fractions of a {kind}",
+            nodes=[name],
+            suggestions=["'value' or 'scalar' as its kind in state_rules="],
         )

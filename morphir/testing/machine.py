@@ -141,7 +141,11 @@ class _Life:
         program = program_of(self.model, self.inputs(), self.entry_points)
         names = site_names(program, kind) or ("",)
         at = names[place % len(names)]
-        pass_ = make(Site(at, width_at(AxisGroups(program), at) if at else 0, seed))
+        site = Site(at, width_at(AxisGroups(program), at) if at else 0, seed)
+        try:
+            pass_ = make(site)
+        except RefusalError as refusal:  # an option has a value that fits no model
+            return f"a pass for {site} is refused: {refusal.reason}"
         found = assert_preserves(
             pass_,
             self.model,

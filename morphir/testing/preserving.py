@@ -119,8 +119,9 @@ def used_optimizer(module: nn.Module, seed: int) -> Optimizer | None:
 
 
 def _preserved(case: Case, optimizer: Optimizer | None) -> TransformResult | RefusalError:
-    name = type(case.module).__name__
-    about = f"{case.pass_.describe()} on {name}"
+    about = f"{case.pass_.describe()} on {type(case.module).__name__}"
+    if optimizer is not None:  # a reproduction has another one
+        about += f" with the given {type(optimizer).__name__}"
     reference = copy.deepcopy(case.module)
     subject, used = copy.deepcopy((case.module, optimizer))
     if used is None:
@@ -133,7 +134,6 @@ def _preserved(case: Case, optimizer: Optimizer | None) -> TransformResult | Ref
             example_inputs=case.example_inputs,
             entry_points=case.entry_points,
         )
-        report = _verified(reference, result, case)
     except RefusalError as refusal:
         return refusal
     except VerificationError as error:
@@ -142,6 +142,7 @@ def _preserved(case: Case, optimizer: Optimizer | None) -> TransformResult | Ref
     except Exception as error:
         reason = f"{about} fails: {type(error).__name__}: {error}"
         raise PreservationError(case, reason) from error
+    report = _verified(reference, result, case, about)
     claim = case.pass_.claim
     if claim is Grade.PROVED and result.certificate.steps:
         claim = Grade.TESTED  # each step was proved, and what lies between them is gone
@@ -151,7 +152,7 @@ def _preserved(case: Case, optimizer: Optimizer | None) -> TransformResult | Ref
     return result
 
 
-def _verified(reference: nn.Module, result: TransformResult, case: Case) -> Report:
+def _verified(reference: nn.Module, result: TransformResult, case: Case, about: str) -> Report:
     """What is known of the result and a module that the pass has never seen."""
     # "kept" is left to the application: only it knows which layer a new one follows, and what
     # follows a frozen layer is frozen (STATE-9).
@@ -159,14 +160,21 @@ def _verified(reference: nn.Module, result: TransformResult, case: Case) -> Repo
     checks: Sequence[str] = CHECKS if certificate is not None else untold_checks(result)
     if lineage_of(result.module) == lineage_of(reference):
         checks = [name for name in checks if name != "field"]  # nothing changed, and it takes long
-    return verify(
-        reference,
-        result.module,
-        example_inputs=case.example_inputs,
-        entry_points=case.entry_points,
-        certificate=certificate,
-        checks=checks,
-    )
+    try:
+        return verify(
+            reference,
+            result.module,
+            example_inputs=case.example_inputs,
+            entry_points=case.entry_points,
+            certificate=certificate,
+            checks=checks,
+        )
+    except Exception as error:  # a refusal too: then nobody knows what came out
+        refusal = error if isinstance(error, RefusalError) else None
+        what = f"{type(error).__name__}: {error}" if refusal is None else refusal.reason
+        where = "" if refusal is None else "; ".join(refusal.nodes)
+        reason = f"{about} can't be verified: {what}"
+        raise PreservationError(case, reason, where, result.report, result.certificate) from error
 
 
 def untold_checks(result: TransformResult) -> Sequence[str]:

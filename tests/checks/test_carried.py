@@ -40,6 +40,18 @@ def test_kept_7_what_is_not_known_is_scaled_in_some_way():
     assert not carried("own", scaled(SHARE * 2))
 
 
+@pytest.mark.parametrize("entry", ["own", "sum"])
+def test_kept_7_whole_numbers_are_compared_as_others_are(entry: str):
+    """KEPT-7: how often each weight was changed, say"""
+    counts = OLD.long() * 1000
+    doubled = (Mapped(4, AxisMap.copies(4, [0, 1, 2, 3, 0])), Mapped(2))
+    new = counts[[0, 1, 2, 3, 0]]
+    new[[0, 4]] //= 2 if entry == "own" else 4
+    assert carried(entry, new, doubled, counts)
+    new[3, 1] += 1
+    assert not carried(entry, new, doubled, counts)
+
+
 @pytest.mark.parametrize("entry", ["exp_avg", "own"])
 def test_kept_7_other_rows_are_found(entry: str):
     right = scaled(SHARE)
@@ -72,6 +84,9 @@ def test_kept_7_sums_of_squares_may_have_started_elsewhere():
     start = 0.1
     new = start + (OLD[SOURCE] - start) * SHARE[:, None] ** 2
     assert carried("sum", new)
+    old = OLD.clone()
+    old[3, 1] = new[3, 1] = 0.0
+    assert carried("sum", new, old=old)
     assert not carried("exp_avg_sq", new)
     nudged = new.clone()
     nudged[4, 1] += 1e-5

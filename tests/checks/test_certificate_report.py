@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from morphir.checks import Commits, check_certificate
+from morphir.checks.bits import equal_bits
 from morphir.frontend import record
 from morphir.ir import (
     AxisMap,
@@ -162,10 +163,24 @@ def off(block: nn.Module, name: str) -> nn.Module:
     return block
 
 
+class Asides(nn.Module):
+    """A layer, and another one that nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.aside = identity(8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.layer(x)
+        self.aside(h)
+        return h
+
+
 @pytest.mark.parametrize(
     ("law", "block", "culprit"),
     [
         ("DEEPER-1", lambda: nn.Tanh(), "tanh"),
+        ("DEEPER-1", lambda: off(Asides(), "layer.weight"), "@new.layer.weight"),
         ("DEEPER-3", lambda: off(Branch(), "last.weight"), "@new.last.weight"),
         ("DEEPER-4", lambda: off(Blend(), "layer.weight"), "@new.layer.weight"),
     ],
@@ -213,6 +228,19 @@ def test_cert_10_of_tensors_whose_old_numbers_are_gone_the_comparison_counts():
     found = in_place(old, resize(old, tensors), tensors, 2.0**-20)
     assert found.grade is Grade.UNKNOWN
     assert found.where == "@0.weight"
+
+
+def test_cert_5_equal_tensors_are_compared_once_for_all_modes(monkeypatch: pytest.MonkeyPatch):
+    """CERT-5: what was compared is remembered with the commits."""
+    compared = []
+    noted = lambda one, other: compared.append(one) or equal_bits(one, other)  # noqa: E731
+    monkeypatch.setattr("morphir.checks.commits.equal_bits", noted)
+    model, commits = mlp(), Commits({})
+    for mode in ("eval", "train"):
+        program = record(model, example_inputs=(torch.randn(3, 8),), mode=mode).program
+        check = check_certificate(program, program, None, DEFAULT_TABLE, commits)
+        assert check.grade is Grade.PROVED, check
+    assert len(compared) == 4
 
 
 def test_cert_14_of_lost_numbers_nothing_is_known():

@@ -12,7 +12,7 @@ from morphir.checks import check_certificate
 from morphir.frontend import record
 from morphir.ir import Certificate, InsertionClaim, Program
 from morphir.ops import DEFAULT_TABLE
-from tests.checks.pairs import certify, identity, is_proved, pair, zeros
+from tests.checks.pairs import Net, certify, identity, is_proved, pair, zeros
 
 X = torch.randn(3, 8)
 
@@ -100,6 +100,12 @@ def test_cert_9_says_what_an_insertion_rests_on(block: nn.Module, lemmas: str):
 )
 def test_cert_9_rejects_another_place(law: str, changes: dict[str, str]):
     assert not is_proved(claimed(law, block(law), **changes))
+
+
+def test_cert_9_an_activation_may_be_all_that_is_claimed():
+    """CERT-9: there need be no layer behind it"""
+    assert is_proved(claimed("DEEPER-2", nn.ReLU(), law="SHALLOWER-2"))
+    assert not is_proved(claimed("DEEPER-2", identity(8), law="SHALLOWER-2"))
 
 
 def test_cert_9_rejects_a_bypass():
@@ -250,6 +256,18 @@ def test_cert_9_rejects_a_claim_that_is_true_of_no_new_module(
     check = certify(*nets, X, claims=[InsertionClaim("SHALLOWER-1", anchor, module)])
     assert not is_proved(check)
     assert problem in check.summary
+
+
+def test_cert_9_a_module_that_was_never_called_is_not_new():
+    """CERT-9: it is no claim's, be it claimed or not."""
+    nets = [
+        Net(run, act=nn.ReLU(), a=nn.Linear(8, 8), idle=nn.ReLU())
+        for run in (lambda s, x: s.act(s.a(x)), lambda s, x: s.idle(s.act(s.a(x))))
+    ]
+    nets[1].load_state_dict(nets[0].state_dict())
+    check = certify(*nets, X, claims=[InsertionClaim("SHALLOWER-1", "act", "idle")])
+    assert not is_proved(check)
+    assert "is claimed to be new and is not" in check.summary
 
 
 # -- mutants of real certificates ----------------------------------------------------------------

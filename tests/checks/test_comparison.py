@@ -49,6 +49,14 @@ def test_a_large_row_does_not_hide_a_small_one():
     assert distance(old, new) == pytest.approx(5e-10, rel=1e-3)
 
 
+def test_a_difference_is_relative_to_its_own_row_whatever_the_shape():
+    old = torch.tensor([[1e6, 1e6, 1e6], [1.0, 1.0, 1.0]], dtype=torch.float64)
+    for column in range(3):
+        new = old.clone()
+        new[1, column] += 1e-3
+        assert distance(old, new) == pytest.approx(5e-4)
+
+
 def test_a_zero_row_hides_nothing():
     old = torch.zeros(2, 3, dtype=torch.float64)
     new = old.clone()
@@ -66,6 +74,7 @@ def test_a_zero_row_hides_nothing():
         ((vector(1.0), "yes"), (vector(1.0), "no")),
         ((vector(1.0), None), (vector(1.0), vector(2.0))),
         ((vector(1.0), 0.5), (vector(1.0), 0.6)),
+        (0.5, 0.5 + 1e-9),
     ],
     ids=str,
 )
@@ -75,7 +84,7 @@ def test_everything_that_is_returned_counts(old: Any, new: Any):
     assert found.is_exact
     assert found.add("forward on y", old, new)
     assert not found.is_exact
-    assert found.worst > 1e-3
+    assert found.worst > 1e-10
     assert found.where.startswith("forward on y")
 
 
@@ -94,8 +103,8 @@ def test_outputs_vary_if_rows_or_calls_differ():
     assert not constant.has_varied
     rows.add("f on x", torch.eye(3), torch.eye(3))
     assert rows.has_varied
-    calls.add("f on x", torch.ones(3, 2), torch.ones(3, 2))
-    calls.add("f on y", torch.zeros(3, 2), torch.zeros(3, 2))
+    calls.add("f on x, small", torch.ones(3, 2), torch.ones(3, 2))
+    calls.add("f on y, large", torch.zeros(3, 2), torch.zeros(3, 2))
     assert calls.has_varied
 
 

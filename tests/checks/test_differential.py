@@ -1,6 +1,7 @@
 """RUN-1: what the float64 run finds, what it says about its power, and what it lets pass."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from morphir.checks import check_double, double_copy
 from morphir.checks.calling import Arguments
+from morphir.checks.differential import shaken
 from morphir.ir import Check, Grade
 from morphir.ops import DEFAULT_TABLE
 from tests.checks.pairs import Net, pair
@@ -114,7 +116,7 @@ def test_run_1_leaves_out_what_is_not_finite_on_the_way():
     )
     check = double(before, after)
     assert check.grade is Grade.TESTED
-    assert "left out, not finite on the way" in check.summary
+    assert re.search(r"; [1-9]\d* probes? left out, not finite on the way$", check.summary)
     given = double(before, after, torch.full((4, 8), 1e4))
     assert given.grade is Grade.REFUTED, "what the caller gave always counts"
 
@@ -135,14 +137,28 @@ def test_run_1_says_unknown_where_nothing_was_exercised():
     check = double(constant, copy.deepcopy(constant))
     assert check.grade is Grade.UNKNOWN
     assert "never changed" in check.summary
+    assert check.figures["inputs"] > 0
     dead = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2))
     nn.init.zeros_(dead[1].weight)
     assert double(dead, copy.deepcopy(dead)).grade is Grade.UNKNOWN
+    asleep = Net(lambda s, x: x[:, :4] + s.a(x), a=mlp())
+    nn.init.constant_(asleep.a[0].bias, -1e9)
+    other = copy.deepcopy(asleep)
+    nn.init.zeros_(other.a[2].weight)
+    check = double(asleep, other)
+    assert check.grade is Grade.UNKNOWN, "nobody has seen what reads the units"
+    assert "0 % of the piecewise units" in check.summary
+    assert check.figures["switched"] == 0
     broken = Net(lambda s, x: s.a(x) * float("nan"), a=nn.Linear(8, 2))
     check = double(broken, copy.deepcopy(broken))
     assert check.grade is Grade.UNKNOWN
     assert "nothing could be compared" in check.summary
     assert check_double(dead, dead, {}, DEFAULT_TABLE).grade is Grade.UNKNOWN
+    raising = Net(lambda s, x: s.a(x[:, :7]), a=nn.Linear(8, 2))
+    check = double(raising, copy.deepcopy(raising))
+    assert check.grade is Grade.UNKNOWN
+    assert check.summary.startswith("nothing could be compared: forward on ")
+    assert "shapes cannot be multiplied" in check.summary
 
 
 def test_run_1_runs_every_entry_point():
@@ -154,6 +170,20 @@ def test_run_1_runs_every_entry_point():
     check = check_double(double_copy(before), double_copy(after), both, DEFAULT_TABLE)
     assert check.grade is Grade.REFUTED
     assert check.where.startswith("get_value on ")
+
+
+def test_run_1_the_example_is_the_row_on_which_they_differ():
+    before, after = pair(
+        lambda s, x: s.a(x), lambda s, x: s.a(x) + (x[:, :1] == 123), a=nn.Linear(8, 4)
+    )
+    x = torch.randn(5, 8)
+    x[3, 0] = 123
+    check = double(before, after, x)
+    assert check.grade is Grade.REFUTED
+    assert check.arguments is not None
+    (row,), _ = check.arguments
+    assert row.shape == (1, 8)
+    assert row[0, 0] == 123
 
 
 def test_run_1_leaves_the_random_state_alone():
@@ -191,6 +221,7 @@ class Entropy(nn.Module):
 
 def test_run_1_rounding_that_moves_the_old_model_as_far_refutes_nothing():
     """RUN-1: the same sums in another order, where few bits of them are left"""
+    summaries = []
     for seed in range(5):
         torch.manual_seed(seed)
         net = Entropy(64)
@@ -206,7 +237,22 @@ def test_run_1_rounding_that_moves_the_old_model_as_far_refutes_nothing():
         inputs = {"forward": ((torch.randn(16, 4),), {})}
         found = check_double(double_copy(net), double_copy(other), inputs, DEFAULT_TABLE)
         assert found.grade is Grade.TESTED, found
+        summaries.append(found.summary)
         with torch.no_grad():
             other.head.weight[0, 0] *= 1 + 1e-6
         found = check_double(double_copy(net), double_copy(other), inputs, DEFAULT_TABLE)
         assert found.grade is Grade.REFUTED
+    told = r"^worst difference.*; \d+ probes? left out, on which rounding alone moves the old model"
+    assert any(re.search(told, summary) for summary in summaries)
+
+
+def test_the_parameters_of_a_shaken_model_are_four_units_in_the_last_place_off():
+    model = nn.Linear(30, 20).double()
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    model.register_parameter("places", nn.Parameter(torch.arange(3), requires_grad=False))
+    moved = (shaken(model).weight - model.weight).detach()
+    assert set(moved.flatten().tolist()) == {2.0**-50, -(2.0**-50)}
+    assert (model.weight == 1).all()
+    assert torch.equal(shaken(model).places, model.places)
+    assert torch.equal(shaken(model).weight, shaken(model).weight)

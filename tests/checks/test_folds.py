@@ -399,6 +399,20 @@ def test_cert_16_the_parts_of_a_bias_that_is_split_are_not_its_numbers():
     assert "number by number" in found.summary
 
 
+def test_cert_16_a_claim_about_the_weight_is_about_every_axis():
+    """CERT-16: the bias, of which the weight is asked, may come before it"""
+    old = Net(
+        lambda s, x: F.linear(s.a(x).relu(), s.w, s.b),
+        a=nn.Linear(4, 5), b=nn.Parameter(torch.ones(3)), w=nn.Parameter(torch.ones(3, 5)),
+    )  # fmt: skip
+    claims = {"b": kept(3), "w": kept(3, 5)}
+    new = resize(old, claims)
+    with torch.no_grad():
+        new.b += 1
+    assert rejected(check(old, new, claims, X), "CERT-10")
+    assert rejected(check(old, new, {**claims, "w": kept(3)}, X), "CERT-10")
+
+
 def test_cert_16_where_no_unit_is_left_out_a_bias_keeps_its_numbers():
     net = dense()
     new = copy.deepcopy(net)

@@ -1,6 +1,7 @@
 """CERT-11 to CERT-13 on whole models: what is proved, and what a wrong edit is told."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from morphir.checks import check_certificate
-from morphir.checks.following import _check_sizes
+from morphir.checks.following import Candidate, Following, _check_sizes
+from morphir.checks.forms import FormTable
 from morphir.checks.rejection import Rejection
 from morphir.frontend import record
 from morphir.ir import (
@@ -200,8 +202,6 @@ def test_cert_11_what_depends_on_the_axis_is_not_proved(code):
 
 def test_cert_12_data_is_moved_as_its_numbers_are():
     """A layout that is wrong about a view: the numbers of the elements tell."""
-    from dataclasses import replace
-
     from morphir.ops import OpTable
 
     torch.manual_seed(0)
@@ -258,6 +258,44 @@ def test_cert_13_what_is_written_into_state_has_its_units(unit: int):
     }  # fmt: skip
     new = resize(old, tensors)
     assert proved(old, new, tensors, torch.randn(2, 4), mode="train") is (unit == 2)
+
+
+def test_cert_11_what_did_not_change_is_not_related():
+    """CERT-11: two calls come before the first of a wider layer."""
+    layers = [nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)]
+    net = coarse(nn.Sequential(*layers))
+    copied, split = sides(grown(8, 2))
+    tensors = {
+        "2.weight": (copied, Mapped(8)), "2.bias": (copied,), "4.weight": (Mapped(3), split),
+    }  # fmt: skip
+    found = check(net, resize(net, tensors), tensors, torch.randn(2, 4))
+    assert "3 tensors and 3 calls related exactly" in found.summary
+
+
+def test_cert_11_a_call_that_writes_is_no_call_that_does_not():
+    net, _, _, x = images()
+    graph = record(net, example_inputs=(x,), mode="train").program.graphs["forward"]
+    node = next(node for node in graph.nodes if node.writes)
+    op = DEFAULT_TABLE.get(node.op)
+    atom = FormTable().atom("", None)
+    candidate = Candidate(node, (atom,) * len(node.outputs), atom, atom, repr)
+    Following({}).follow(node, op, candidate, repr)
+    reads = replace(node, writes=(), outputs=node.results)
+    with pytest.raises(Rejection, match="the arguments differ"):
+        Following({}).follow(reads, op, candidate, repr)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cert_11_tensors_are_read_where_they_are(case):
+    """CERT-11: not where new ones would be made, which may be another device."""
+    torch.manual_seed(0)
+    net, tensors, attributes, x = case()
+    new = resize(coarse(net), tensors, **attributes)
+    before, after = (record(m, example_inputs=(x,)).program for m in (net, new))
+    claim = Certificate(before.hash, after.hash, resizes=(ResizeClaim("WIDER-1", "", tensors),))
+    with torch.device("meta"):
+        found = check_certificate(before, after, claim, DEFAULT_TABLE)
+    assert found.grade is Grade.PROVED, found
 
 
 def test_cert_11_a_size_that_did_not_change_is_the_same_number():
@@ -411,13 +449,15 @@ def test_cert_14_some_units_are_zero_whatever_the_input_and_others_within_bounds
     assert found.grade is Grade.PROVED_ON_BOX
 
 
-def test_cert_14_what_only_units_read_that_are_left_out_may_have_any_weight():
+@pytest.mark.parametrize("gone", range(3))
+def test_cert_14_what_only_units_read_that_are_left_out_may_have_any_weight(gone: int):
     """CERT-14: one unit of the first layer has a weight for one of the second, and both go"""
     net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    stay = [unit for unit in range(3) if unit != gone]
     with torch.no_grad():
-        net[2].weight[[0, 2], 1] = 0
-        net[4].weight[:, 1] = 0
-    first, second = (AxisMap.copies(3, (0, 2)) for _ in range(2))
+        net[2].weight[stay, gone] = 0
+        net[4].weight[:, gone] = 0
+    first, second = (AxisMap.copies(3, stay) for _ in range(2))
     tensors = {
         "0.weight": (Mapped(3, first), Mapped(4)),
         "0.bias": (Mapped(3, first),),
@@ -427,10 +467,10 @@ def test_cert_14_what_only_units_read_that_are_left_out_may_have_any_weight():
     }
     x = torch.randn(2, 4)
     assert proved(net, resize(net, tensors), tensors, x)
-    for stays in (0, 2):
+    for unit in stay:
         other = copy.deepcopy(net)
         with torch.no_grad():
-            other[2].weight[stays, 1] = 1e-30
+            other[2].weight[unit, gone] = 1e-30
         assert not proved(other, resize(other, tensors), tensors, x)
 
 

@@ -25,6 +25,8 @@ def test_sums_are_sets_of_terms():
     assert a.plus(b, 1).plus(b, -1) == a
     assert a.plus(a, -1).is_zero
     assert a.plus(a, 1) != a
+    ((_, one),), ((_, two),) = a.terms, a.plus(a, 1).terms
+    assert (one, two) == (1, 2)
 
 
 def test_zeros_of_different_types_are_different():

@@ -1,6 +1,7 @@
 """GRAD-1 and GRAD-2: a change that keeps the function keeps its gradients, unit by unit."""
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 import morphir
 from morphir import CompactPass, DeeperPass, ExtendInputPass, Grade, WiderPass
 from morphir.checks.calling import double_copy
+from morphir.checks.differential import TOLERANCE
 from morphir.checks.extended import Extended
 from morphir.checks.gradients import check_gradients
 from morphir.ir import Check
@@ -57,6 +59,9 @@ def test_grad_1_and_2_what_keeps_the_function_keeps_the_gradients(make, pass_, x
     found = checked(before, result, x)
     assert found.grade is Grade.TESTED, found
     assert found.figures["runs"] == 3
+    assert found.figures["worst"] < TOLERANCE
+    same = len(before.state_dict())
+    assert found.summary == f"{same} parameters and the inputs have the same gradients in 3 runs"
 
 
 def test_grad_2_a_merger_is_a_widening_read_backwards():
@@ -75,6 +80,7 @@ def test_grad_1_a_gradient_that_is_cut_is_refuted_where_it_is_missing():
     found = checked(before, result)
     assert found.grade is Grade.REFUTED
     assert "input 0" in found.where or "0.weight" in found.where
+    assert found.figures["worst"] > TOLERANCE
 
 
 def test_grad_2_copies_whose_claim_is_another_are_refuted():
@@ -84,6 +90,55 @@ def test_grad_2_copies_whose_claim_is_another_are_refuted():
     with torch.no_grad():
         result.module[5].weight[:, 8:] *= 2
     assert checked(before, result).grade is Grade.REFUTED
+
+
+def test_grad_2_inputs_of_whole_numbers_have_no_gradient():
+    """GRAD-2"""
+    before = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    tokens = (torch.randint(0, 9, (5, 3)),)
+    result = morphir.transform(before, WiderPass(at="1", width=11), example_inputs=tokens)
+    assert checked(before, result, tokens).grade is Grade.TESTED
+
+
+def test_grad_2_parameters_that_one_model_lacks_are_left_out():
+    """GRAD-2"""
+    first, last = nn.Linear(4, 3), nn.Linear(3, 2)
+    before, after = (
+        nn.Sequential(OrderedDict([(name, copy.deepcopy(first)), ("last", copy.deepcopy(last))]))
+        for name in ("old", "new")
+    )
+    found = check_gradients(double_copy(before), double_copy(after), {"forward": (X, {})}, {})
+    assert found.grade is Grade.TESTED
+    assert found.summary.startswith("2 parameters and the inputs")
+
+
+def test_grad_1_a_difference_is_relative_to_the_gradient():
+    """GRAD-1"""
+
+    class Faint(nn.Linear):
+        factor = 1e-14
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * self.factor
+
+    before = Faint(4, 2)
+    after = copy.deepcopy(before)
+    after.factor = 1.5e-14
+    found = check_gradients(double_copy(before), double_copy(after), {"forward": (X, {})}, {})
+    assert found.grade is Grade.REFUTED
+    assert found.figures["worst"] == pytest.approx(0.5)
+
+
+def test_nothing_is_said_where_no_gradient_is_finite():
+    class Steep(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (super().forward(x) * 0).sqrt()
+
+    before = Steep(4, 2)
+    both = double_copy(before), double_copy(copy.deepcopy(before))
+    found = check_gradients(*both, {"forward": (X, {})}, {})
+    assert found.grade is Grade.UNKNOWN
+    assert found.summary == "nothing could be compared: no run had finite gradients"
 
 
 def test_nothing_is_said_where_nothing_flows_back():

@@ -137,6 +137,16 @@ def test_kept_1_and_2_name_what_changed(change: str):
         assert summary.startswith(what)
 
 
+def test_kept_1_what_was_and_what_is_are_told():
+    _, summary = complaint(lambda m: delattr(m, "limit"))
+    assert summary == "KEPT-1: attribute limit was 3 and is 'missing'"
+
+
+def test_it_is_counted_what_was_looked_at():
+    inventory = Inventory.of(Net())
+    assert check_kept(inventory, inventory).figures == {"modules": 8.0, "tensors": 12.0}
+
+
 def test_kept_1_finds_a_dropped_parameter_hook():
     before, after = models()
     before.head.weight.register_hook(lambda g: g)
@@ -310,6 +320,25 @@ def test_kept_4_what_follows_a_layer_that_no_group_holds_may_be_in_none():
     follows = {"body.new": ("head.weight",)}
     check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM], follows)
     assert check.summary.startswith("KEPT-4: a new parameter in 2 optimizer groups")
+
+
+def test_kept_4_of_new_parameters_in_one_memory_each_is_in_a_group():
+    model, _ = models()
+    optimizer = trained(model)
+    inventory = Inventory.of(model, [optimizer])
+    layer = nn.Linear(4, 4, bias=False)
+    layer.view = nn.Parameter(layer.weight.detach()[0])
+    layer.twin = layer.view
+    add(model, "new", layer)
+    held = optimizer.param_groups[0]["params"]
+    for one, missing in ((layer.weight, "body.new.twin"), (layer.view, "body.new.weight")):
+        held.append(one)
+        check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM])
+        assert (check.where, check.summary[:6]) == (missing, "KEPT-4")
+        held.pop()
+    held += [layer.weight, layer.view]
+    check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM])
+    assert check.grade is Grade.TESTED
 
 
 # -- KEPT-5 --------------------------------------------------------------------------------------

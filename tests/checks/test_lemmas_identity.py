@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from morphir.checks.lemmas import is_dirac, is_eye
+from morphir.checks.lemmas import is_dirac
 from tests.checks.pairs import Net, certify, dirac, identity, is_proved, pair
 
 
@@ -216,8 +216,16 @@ def test_cert_1_knows_no_transposed_convolution():
 
 
 def test_cert_1_is_exact_about_matrices_and_kernels():
-    assert is_eye(torch.eye(3))
-    assert not is_eye(torch.eye(3, 4))
+    assert is_dirac({}, torch.eye(3))
+    assert is_dirac({}, torch.eye(0))
+    for wrong in (
+        torch.eye(3, 4),
+        torch.eye(4, 3),
+        torch.ones(3),
+        torch.zeros(3, 0),
+        -torch.eye(3),
+    ):
+        assert not is_dirac({}, wrong)
     weight = torch.zeros(2, 2, 2)
     weight[0, 0, 0] = weight[1, 1, 0] = 1
     assert is_dirac({"padding": "same"}, weight)

@@ -1,6 +1,7 @@
 """Where congruence ends: values of one program that differ, or are not known to be equal."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from morphir.checks.following import Following
 from morphir.checks.forms import Form, FormTable
 from morphir.checks.numbering import GraphForms
 from morphir.frontend import record
-from morphir.ir import InsertionClaim
-from morphir.ops import DEFAULT_TABLE
+from morphir.ir import Arithmetic, Graph, InsertionClaim, Mapped, Node, Program, SizeOf, Value
+from morphir.ops import DEFAULT_TABLE, OpTable
+from tests.checks.changed_nets import grown, sides
 from tests.checks.pairs import Net, certify, identity, is_proved, pair
+from tests.checks.resized import check, coarse, resize
 
 
 def outputs(forward: Callable[..., Any], *inputs: torch.Tensor, **members: Any) -> list[Form]:
@@ -33,6 +37,7 @@ def are_equal(forward: Callable[..., Any], *inputs: torch.Tensor, **members: Any
 
 def test_equal_ops_on_equal_operands_are_equal():
     assert are_equal(lambda s, x: (x.tanh() * 2, torch.tanh(x) * 2))
+    assert are_equal(lambda s, x: (torch.einsum("bi->", x), torch.einsum("bi->", x)))
     assert not are_equal(lambda s, x: (x.tanh() * 2, x.tanh() * 3))
     assert not are_equal(lambda s, x: (x.tanh(), x.sigmoid()))
 
@@ -99,6 +104,63 @@ def test_arguments_are_told_apart_and_known_again(name: str):
     for function in (old, other):
         later = pair(function, lambda s, x, f=function: (x.tanh(), f(s, x))[1], **members)
         assert is_proved(certify(*later))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda size: size,
+        lambda size: (size, 2),
+        lambda size: Arithmetic("*", 2, size),
+        lambda size: slice(None, size),
+    ],
+)
+def test_sizes_of_values_of_which_no_type_is_known_are_told_apart(read: Callable[[SizeOf], Any]):
+    """As in what was traced symbolically."""
+    x, *results = (Value(o, "", None) for o in ("input", *["result"] * 5))
+    given = [1, 2, *(read(SizeOf(results[k], 0)) for k in (0, 1, 0))]
+    body = [
+        Node("op", {"input": x, "at": argument}, (h,))
+        for argument, h in zip(given, results, strict=True)
+    ]
+    ends = tuple((str(k), h) for k, h in enumerate(results))
+    graph = Graph("forward", (x,), tuple(body), ends)
+    table = OpTable([replace(DEFAULT_TABLE.get("relu"), name="op")])
+    program = Program("", "eval", {}, {"forward": graph})
+    forms = GraphForms(graph, program, {}, {}, frozenset(), FormTable(), table)
+    one, other, again = map(forms.of, results[2:])
+    assert one == again != other
+
+
+def test_a_value_of_another_graph_has_no_form():
+    program = record(nn.Linear(2, 2), example_inputs=(torch.randn(1, 2),)).program
+    atoms = {name: name for name in program.state}
+    graph = program.graphs["forward"]
+    forms = GraphForms(graph, program, atoms, {}, frozenset(), FormTable(), DEFAULT_TABLE)
+    (weight, *_) = graph.state
+    assert not forms.of(weight).is_zero
+    with pytest.raises(KeyError):
+        forms.of(Value("input", weight.name, weight.type))
+
+
+def test_cert_11_the_nearest_of_several_calls_is_tried_first(monkeypatch: pytest.MonkeyPatch):
+    """CERT-11: so a loop over time is followed in linear time."""
+    tried = []
+    follow = Following.follow
+    noted = lambda self, node, *given: [tried.append(node), follow(self, node, *given)]  # noqa: E731
+    monkeypatch.setattr(Following, "follow", noted)
+
+    def steps(s: Any, x: torch.Tensor) -> torch.Tensor:
+        h = s.a(x)
+        return s.b(sum(h[:, k].tanh() for k in range(6)))
+
+    copied, split = sides(grown(8, 2))
+    old = coarse(Net(steps, a=nn.Linear(4, 8), b=nn.Linear(8, 3)))
+    tensors = {
+        "a.weight": (copied, Mapped(4)), "a.bias": (copied,), "b.weight": (Mapped(3), split),
+    }  # fmt: skip
+    assert is_proved(check(old, resize(old, tensors), tensors, torch.randn(2, 6, 4)))
+    assert len({*tried}) == len(tried)
 
 
 def test_calls_that_may_keep_state_are_told_apart():

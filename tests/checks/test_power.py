@@ -19,11 +19,11 @@ from morphir.ops import DEFAULT_TABLE
         lambda x: F.softmax(x, -1, dtype=torch.float32),
         lambda x: x + torch.zeros(3, dtype=torch.float32),
         lambda x: x.type(torch.float32),
+        lambda x: torch.zeros(size=[3], dtype=torch.float32),
     ],
 )
 def test_the_models_own_casts_stay_in_float64(cast):
     x = torch.randn(3, dtype=torch.float64)
-    assert cast(x).dtype != torch.float64 or cast is not None
     with LiftToDouble():
         assert cast(x).dtype == torch.float64
 
@@ -85,6 +85,13 @@ def test_a_unit_has_switched_when_it_was_on_and_off():
     assert record_of(relu, torch.tensor([[1.0, -1.0]]), torch.tensor([[-1.0, 1.0]])).share == 1.0
 
 
+def test_without_a_batch_each_element_is_a_unit():
+    relu = nn.ReLU()
+    assert record_of(relu, torch.tensor([1.0, -1.0])).share == 0.0
+    assert record_of(relu, torch.tensor([1.0, -1.0]), torch.tensor([-1.0, 1.0])).share == 1.0
+    assert record_of(relu, torch.tensor(1.0), torch.tensor(-1.0)).share == 1.0
+
+
 def test_only_piecewise_activations_count():
     assert record_of(nn.Sequential(nn.Tanh(), nn.Linear(2, 2)), torch.randn(4, 2)).share is None
     both = record_of(nn.Sequential(nn.ReLU(), nn.Hardtanh()), torch.tensor([[1.0], [-1.0]]))
@@ -101,3 +108,15 @@ def test_the_pull_points_to_units_that_sleep():
     (gradient,) = torch.autograd.grad(record.pull, x)
     # Unit 0 has switched; of the sleeping ones, unit 1 belongs to row 1 and unit 2 to row 0.
     assert gradient.tolist() == [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+
+
+def test_the_pulls_of_all_activations_add_up():
+    record = record_of(nn.Sequential(nn.ReLU(), nn.ReLU()), torch.tensor([[-1.0, 1.0]]))
+    x = torch.zeros(1, 2, requires_grad=True)
+    with record:
+        record.start_run("forward")
+        F.relu(x)
+        F.relu(2 * x)
+    assert record.pull is not None
+    (gradient,) = torch.autograd.grad(record.pull, x)
+    assert gradient.tolist() == [[3.0, -3.0]], "off, then on"

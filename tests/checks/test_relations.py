@@ -172,6 +172,19 @@ def test_cert_11_a_product_of_sums_is_accepted_only_if_it_is_one(first: AxisMap,
     assert total == pytest.approx(wanted, abs=1e-12)
 
 
+def test_cert_11_what_one_operand_holds_twice_is_not_counted_pair_by_pair():
+    """CERT-11: as the op of a user's own table may sum both axes of a matrix."""
+    one = Relation.of(2, [0, 1, 1, 2, 2], [0, 1, 1])
+    other = Relation.of(2, [0, 1, 2, 1, 2], [0, 1, 1])
+    atom = Atom("x", 2)
+    either = {atom: (frozenset({(0, 0)}), frozenset({(0, 1)}))}
+    layout = make_layout([(atom, atom)], [()], either)
+    with pytest.raises(Rejection, match="where only whole units may"):
+        relate(layout.roles[atom], layout.sites[atom], [one, other])
+    apart = make_layout([(atom,), (atom,)], [()])
+    assert relate(apart.roles[atom], apart.sites[atom], [one, other]) is None
+
+
 def test_cert_11_free_units_meet_zeros_only():
     fresh = AxisMap.copies(2, (0, 1, -1))
     role, sites = role_of(None, "x", "x")

@@ -33,8 +33,20 @@ def test_run_8_the_copies_of_a_unit_have_its_statistics():
     found = checked(before, result.module, result.certificate.tensors)
     assert found.grade is Grade.TESTED
     assert found.figures["buffers"] == 2
+    assert found.summary == "2 buffers are the same after a forward in train mode"
     back = checked(result.module, before, result.certificate.tensors, inverse=True)
     assert back.grade is Grade.TESTED
+
+
+@pytest.mark.parametrize("units", [slice(0, 1), slice(7, 8), slice(None)])
+def test_run_8_other_statistics_of_a_unit_are_refuted_whatever_its_place(units: slice):
+    """RUN-8"""
+    before = net()
+    result = morphir.transform(before, WiderPass(at="0", width=11), example_inputs=X)
+    result.module[1].running_mean[units] += 0.5
+    found = checked(before, result.module, result.certificate.tensors)
+    assert (found.name, found.grade) == ("statistics", Grade.REFUTED)
+    assert found.where == "1.running_mean"
 
 
 @pytest.mark.parametrize("spoil", [{"momentum": 0.2}, {"running_mean": 0.5}])
@@ -57,6 +69,14 @@ def test_run_8_random_draws_and_models_without_buffers_are_unknown():
     assert "random" in checked(net(0.5), net(0.5)).summary
     plain = nn.Linear(4, 2)
     assert checked(plain, copy.deepcopy(plain)).grade is Grade.UNKNOWN
+
+
+def test_run_8_what_does_not_run_in_train_mode_is_unknown():
+    """RUN-8: one number for each feature has no variance"""
+    both = double_copy(net()), double_copy(net())
+    found = check_statistics(*both, {"forward": ((X[0][:1],), {})}, {})
+    assert (found.name, found.grade, found.where) == ("statistics", Grade.UNKNOWN, "forward")
+    assert found.summary.startswith("not run in train mode: Expected more than 1 value")
 
 
 def test_the_random_state_and_the_models_are_left_alone():

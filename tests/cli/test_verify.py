@@ -46,6 +46,17 @@ def test_less_than_is_asked_for_is_status_1():
     assert run("old", "--checks", "float64", "--min-grade", "PROVED") == 1
 
 
+def test_words_that_no_input_has_are_not_said_to_be_the_same(
+    files: Path, capsys: pytest.CaptureFixture[str]
+):
+    code = "from torch import nn\ndef make():\n    net = nn.Embedding(9, 2)\n"
+    (files / "words.py").write_text(f"{code}    return net\n", encoding="utf8")
+    code += "    net.weight.data[5] += 1\n    return net\n"
+    (files / "others.py").write_text(code, encoding="utf8")
+    assert main(["verify", "words.py:make", "others.py:make", "--inputs", "2x4:int64"]) == 1
+    assert capsys.readouterr().out.startswith("UNKNOWN")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from morphir.field.kernels import KERNELS
 from morphir.field.modular import PrimeField
+from morphir.field.reading import Unread
 from morphir.field.residues import Gates, Kernels, Residues, Run
 
 FIELD = PrimeField.drawn(5)
@@ -71,7 +72,7 @@ def call(
     given = lift(args, run)
     run.begin("call")
     mode: AbstractContextManager[Any] = torch.inference_mode() if inference else torch.no_grad()
-    with mode, run:
+    with mode, run, Unread():
         return bare(function(*given))
 
 

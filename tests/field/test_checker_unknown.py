@@ -90,7 +90,7 @@ def test_what_was_not_exercised_is_unknown(
 
 def test_without_inputs_nothing_is_known():
     found = check_field(mlp(), mlp(), {})
-    assert found.grade is Grade.UNKNOWN
+    assert (found.name, found.grade) == ("field", Grade.UNKNOWN)
     assert "no inputs" in found.summary
 
 
@@ -98,6 +98,7 @@ def test_what_stands_in_the_way_is_named_with_its_module():
     model = nn.Sequential(nn.Linear(4, 4), Deciding(lambda y: y.sum() > 0))
     found = checked(model, model, X)
     assert found.where == "forward: 1"
+    assert found.summary == "not run: Python decides by a number that depends on the input"
 
 
 def test_an_error_of_the_model_is_told():
@@ -108,7 +109,7 @@ def test_an_error_of_the_model_is_told():
     model[3].register_forward_pre_hook(fail)
     found = checked(model, model, X)
     assert found.grade is Grade.UNKNOWN
-    assert "no such thing" in found.summary
+    assert found.summary == "not run: ValueError('no such thing')"
     assert found.where == "forward: 3"
 
 

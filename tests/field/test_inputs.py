@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
 from morphir.field.inputs import batch_size, different_rows, draw_arguments
@@ -14,17 +15,18 @@ X = torch.randn(4, 3)
 TOKENS = torch.tensor([[0, 1], [2, 3], [4, 5], [6, 7]])
 
 
-def drawn(given: Any, longer: Any = None, **options: Any) -> tuple[Any, Any]:
+def drawn(
+    given: Any, longer: Any = None, *, shuffled: bool = False, flipped: int = 0
+) -> tuple[Any, Any]:
     given = ((given,), {})
     longer = given if longer is None else ((longer,), {})
-    one, other = draw_arguments(given, longer, new_run(), **options)
+    one, other = draw_arguments(given, longer, new_run(), shuffled=shuffled, flipped=flipped)
     return bare(one[0][0]), bare(other[0][0])
 
 
 def test_floats_become_random_residues_of_their_dtype_and_shape():
-    (args, kwargs), _ = draw_arguments(
-        ((X.half(),), {"y": [X]}), ((X.half(),), {"y": [X]}), new_run()
-    )
+    given = ((X.half(),), {"y": [X]})
+    (args, kwargs), _ = draw_arguments(given, given, new_run(), shuffled=False, flipped=0)
     assert isinstance(args[0], Residues)
     assert args[0].dtype == torch.float16
     assert kwargs["y"][0].dtype == torch.float32
@@ -55,6 +57,25 @@ def test_a_tensor_that_is_passed_twice_is_one_tensor():
     one, _ = drawn([X, X, X.clone()])
     assert torch.equal(one[0], one[1])
     assert not torch.equal(one[0], one[2])
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("given", [X, TOKENS])
+def test_a_tensor_that_is_passed_twice_may_get_longer_in_one_place(
+    given: torch.Tensor, shuffled: bool
+):
+    more = torch.cat([given, given], 1)
+    for longer in ([more, given.clone()], [given.clone(), more]):
+        one, other = drawn([given, given], longer, shuffled=shuffled)
+        assert torch.equal(one[0], one[1])
+        for part in other:
+            assert torch.equal(part[:, : given.shape[1]], one[0])
+    assert torch.equal(TOKENS, torch.arange(8).reshape(4, 2)), "the user's own stays as it is"
+
+
+def test_what_is_drawn_is_where_the_argument_is():
+    (one,), _ = drawn([X.to("meta")])
+    assert one.device.type == "meta"
 
 
 def test_whole_numbers_stay_or_are_shuffled():

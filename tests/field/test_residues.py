@@ -43,16 +43,30 @@ def test_what_only_moves_keeps_its_dtype():
         lambda x: x.add_(x.clone(), alpha=3),
         lambda x: torch.addcmul(x, x, x, value=2),
         lambda x: torch.lerp(x, x * 2, 3.0),
+        lambda x: torch.cov(x, correction=2),
+        lambda x: torch.addr(x, x[:, 0], x[0], beta=2, alpha=3),
+        lambda x: x.fill_diagonal_(7),
     ],
 )
-def test_field_1_arguments_that_have_a_name_count(function: Any):
+@pytest.mark.parametrize("inference", [False, True])
+def test_field_1_arguments_that_have_a_name_count(function: Any, inference: bool):
     """FIELD-1"""
-    assert torch.equal(call(function, X.clone()), FIELD.lift(function(X.clone())))
+    x = X * 4  # so that floats round no mean of four
+    found = call(function, x.clone(), inference=inference)
+    assert torch.equal(found, FIELD.lift(function(x.double())))
 
 
-def test_what_is_written_into_is_what_is_returned():
+@pytest.mark.parametrize("inference", [False, True])
+def test_what_is_written_into_is_what_is_returned(inference: bool):
     tensor = lift(X, new_run())
-    assert tensor.copy_(tensor * 2) is tensor
+    with torch.inference_mode(inference):
+        for write in (
+            lambda x: x.copy_(x * 2),
+            lambda x: x.add_(1),
+            lambda x: x.masked_fill_(torch.tensor([True, False, True, True]), 3),
+            lambda x: torch.Tensor.t_(x),
+        ):
+            assert write(tensor) is tensor
     with pytest.raises(Unsupported, match="set_"):
         tensor.set_(lift(X, tensor.run))
 
@@ -124,19 +138,20 @@ def test_field_6_a_run_that_begins_again_has_the_same_functions_and_draws():
     assert not torch.equal(found[0][0], found[0][1])
 
 
+def test_field_6_what_is_drawn_is_on_the_device_that_is_asked_for():
+    assert new_run().draw((3,), torch.device("meta")).device.type == "meta"
+
+
 @pytest.mark.parametrize(
     ("function", "why"),
     [
         (torch.linalg.inv, "aten.linalg_inv_ex.default"),
         (lambda x: torch.polygamma(1, x), "aten.polygamma.default"),
         (lambda x: x.cummax(0), "aten.cummax.default"),
-        (lambda x: 1 if x.sum() > 0 else 0, "Python decides by a number"),
-        (lambda x: 1 if (x == 1).logical_not().any() else 0, "Python decides by a number"),
-        (lambda x: int((x > 0).sum()), "Python decides by a number"),
-        (lambda x: [place.item() for place in (x > 0).nonzero()[0]], "Python decides by a number"),
         (lambda x: [2] if x[0, 0] else [3], "Python reads a number"),
         (lambda x: [1] * int(x[0, 0]), "Python reads a number"),
         (lambda x: torch.add(x, 1, out=x), "add with out="),
+        (lambda x: torch.sort(x, out=(x, torch.arange(4))), "sort with out="),
         (lambda x: torch.arange(4.0).mul_(x[0]), "writes into a tensor that the model made itself"),
         (lambda x: x.clone().resize_(2, 2), "resize_"),
         (lambda x: x[:1].add_(x), "changes a shape in place"),
@@ -152,28 +167,6 @@ def test_what_has_no_meaning_is_refused_by_name(function: Any, why: str):
 def test_python_has_no_numbers_to_read(read: Any):
     with pytest.raises(Exception, match=r"not supported|Can't call|Python reads|numpy"):
         call(read, torch.ones(()))
-
-
-def test_python_may_decide_by_what_depends_on_no_number():
-    def decides(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        if not mask.all() and (torch.arange(3) > 1).any() and not x.isnan().any():
-            return x * 2
-        return x
-
-    found = call(decides, X, torch.tensor([True, False]))
-    assert torch.equal(found, FIELD.lift(X * 2))
-
-
-def test_python_may_go_to_places_that_the_keyed_order_chose():
-    def routed(x: torch.Tensor) -> torch.Tensor:
-        places = F.one_hot(x.argmax(1), 4)
-        for expert in (places.sum(0) > 0).nonzero().flatten():
-            if expert < 4:
-                x = x + places[:, expert, None] * (expert + 1)
-        return x
-
-    one, other = call(lambda x: (routed(x), x + x.argmax(1)[:, None] + 1), X)
-    assert torch.equal(one, other)
 
 
 def test_an_op_without_a_kernel_is_taken_apart_as_torch_does():

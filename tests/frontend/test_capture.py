@@ -176,6 +176,7 @@ def test_what_cannot_be_copied_is_refused():
 def test_inputs_that_do_not_fit_say_what_happened():
     with pytest.raises(RefusalError, match="failed on its example inputs: RuntimeError") as error:
         trace(Mlp(), example_inputs=(torch.zeros(2, 5),))
+    assert type(error.value) is RefusalError, "what is private is not shown"
     module, line = error.value.nodes
     assert isinstance(Mlp().get_submodule(module), nn.Linear)
     assert line.startswith("models.py:")

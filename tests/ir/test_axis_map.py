@@ -100,3 +100,4 @@ def test_growth_is_what_shares_add_up_to_in_size_times_the_root_of_their_number(
     parts = (Fraction(1), Fraction(5, 4), Fraction(-1, 4))
     assert AxisMap(2, (0, 1, 1), parts).growth == pytest.approx(1.5 * 2**0.5)
     assert AxisMap.identity(3).growth == 1
+    assert AxisMap.copies(2, (FRESH, FRESH)).growth == AxisMap.copies(2, ()).growth == 1

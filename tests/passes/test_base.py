@@ -59,13 +59,15 @@ class Wordless(MorphismPass):
     """Refuses and does not say where."""
 
     name: ClassVar[str] = "wordless"
-    at: str | tuple[str, ...] = ""
+    at: object = ""
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         raise RefusalError("it does not fit", suggestions=["another model"])
 
 
-@pytest.mark.parametrize(("at", "nodes"), [("a", ("a",)), (("a", "b"), ("a", "b")), ("", ())])
+@pytest.mark.parametrize(
+    ("at", "nodes"), [("a", ("a",)), (("a", "b"), ("a", "b")), ("", ()), (None, ()), (3, ())]
+)
 def test_a_refusal_that_names_no_place_gets_that_of_the_pass(at, nodes):
     with pytest.raises(RefusalError) as caught:
         run_pass(Wordless(at), Rewriter(parse(LINEAR)))

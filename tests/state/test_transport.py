@@ -242,6 +242,20 @@ def test_state_12_what_is_not_declared_is_refused(make, name: str, can_be_declar
             Transport([optimizer], net, rules).check(edit)
 
 
+@pytest.mark.parametrize("kind", ["gradient", "squared", "magnitude", "update", "update_size"])
+def test_state_12_whole_numbers_are_values_or_scalars(kind: str):
+    """STATE-12: half of a gradient of 3 is none of them"""
+    net, optimizer = trained(Own)
+    for state in optimizer.state.values():
+        state.update({key: each.to(torch.int64) for key, each in state.items()})
+    entries = {key for state in optimizer.state.values() for key in state}
+    edit = resize_of(changes(UNEQUAL)[mlp])
+    transport = Transport([optimizer], net, {Own: dict.fromkeys(entries, kind)})
+    with pytest.raises(RefusalError, match=rf"of Own is a torch.int64.* a {kind}\b"):
+        transport.check(edit)
+    Transport([optimizer], net, {Own: dict.fromkeys(entries, "value")}).check(edit)
+
+
 @pytest.mark.parametrize("rules", [None, {torch.optim.LBFGS: {}}])
 def test_state_12_a_history_of_all_parameters_together_is_refused_whatever_is_declared(rules):
     """STATE-12: it is kept with the first parameter, and others change"""

@@ -1,14 +1,15 @@
 """Each law holds for a correct pass, and is broken by what it is there for."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
 
 import pytest
 import torch
 
 import morphir
-from morphir import DeeperPass, WiderPass
+from morphir import DeeperPass, MorphismPass, Program, RefusalError, WiderPass
+from morphir.ir import Rewriter
 from morphir.testing import Recipe, Site, Step
 from morphir.testing.laws import LAWS
 from morphir.testing.trials import Attempt, Trial
@@ -71,6 +72,23 @@ def test_a_broken_pass_breaks_the_law(number: str, bug: str, said: str):
     assert said in str(caught.value)
 
 
+@final
+@dataclass(frozen=True)
+class Nowhere(MorphismPass):
+    """Says why it refuses, and not where."""
+
+    name: ClassVar[str] = "nowhere"
+
+    def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
+        raise RefusalError("it does not fit")
+
+
+def test_testing_11_a_refusal_that_names_no_node_is_seen():
+    """TESTING-11"""
+    with pytest.raises(AssertionError, match="names no node: it does not fit"):
+        law("TESTING-11")(Attempt(APPLIED, lambda site: Nowhere(), Nowhere))
+
+
 def spoiling(spoil: Callable[[morphir.TransformResult], morphir.TransformResult]) -> Any:
     """What to put in the place of `transform`."""
 
@@ -94,6 +112,27 @@ def leave_nan(result: morphir.TransformResult) -> morphir.TransformResult:
     return result
 
 
+def hold_another(result: morphir.TransformResult) -> morphir.TransformResult:
+    result.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+    return result
+
+
+def reshape_state(result: morphir.TransformResult) -> morphir.TransformResult:
+    state = result.optimizer.state[result.module.head.weight]
+    state["exp_avg"] = state["exp_avg"][:1]
+    return result
+
+
+def cast(result: morphir.TransformResult) -> morphir.TransformResult:
+    result.module.head.double()
+    return result
+
+
+def change_numbers(result: morphir.TransformResult) -> morphir.TransformResult:
+    changed(result.module)
+    return result
+
+
 def unfreeze(result: morphir.TransformResult) -> morphir.TransformResult:
     result.module.requires_grad_(True)
     return result
@@ -109,15 +148,19 @@ def switch_to_train(result: morphir.TransformResult) -> morphir.TransformResult:
     [
         ("TESTING-14", forget_state, "the optimizer has lost its state of 'linear2.weight'"),
         ("TESTING-14", forget_parameter, "'head.bias' is 0 times in the optimizer"),
+        ("TESTING-14", hold_another, "holds a parameter that the module has not"),
+        ("TESTING-14", reshape_state, "the state of 'head.weight' has another shape"),
         ("TESTING-14", leave_nan, "the loss is not finite"),
+        ("TESTING-17", cast, "'head.weight' has the dtype torch.float64, unlike before"),
         ("TESTING-17", unfreeze, "is frozen or not as before"),
         ("TESTING-17", switch_to_train, "is in train mode, unlike before"),
+        ("TESTING-18", change_numbers, "with others it is not exact"),
     ],
 )
 def test_what_the_infrastructure_might_lose_is_seen(
     monkeypatch: pytest.MonkeyPatch, number: str, spoil: Any, said: str
 ):
-    """TESTING-14, TESTING-17"""
+    """TESTING-14, TESTING-17, TESTING-18"""
     monkeypatch.setattr("morphir.testing.trials.transform", spoiling(spoil))
     with pytest.raises(AssertionError, match=said):
         law(number)(attempt(APPLIED))
@@ -166,4 +209,11 @@ def test_testing_19_a_lineage_that_leads_elsewhere_is_seen(monkeypatch: pytest.M
     """TESTING-19"""
     monkeypatch.setattr("morphir.testing.laws.replay", lambda lineage, module: module)
     with pytest.raises(AssertionError, match="has another lineage"):
+        law("TESTING-19")(attempt(APPLIED))
+
+    def elsewhere(lineage: morphir.Lineage, module: torch.nn.Module) -> None:
+        morphir.replay(lineage, module).head.bias = torch.nn.Parameter(torch.ones(9))
+
+    monkeypatch.setattr("morphir.testing.laws.replay", elsewhere)
+    with pytest.raises(AssertionError, match=r"'head.bias' differs in shape when the lineage"):
         law("TESTING-19")(attempt(APPLIED))

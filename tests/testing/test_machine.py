@@ -67,6 +67,13 @@ def test_a_life():
     assert each.model.head.out_features == 3, "refused"
 
 
+def test_options_that_are_refused_are_refusals_too():
+    each = life()
+    said = each.apply(lambda site: WiderPass(site.at, width=0), None, 0, 0)
+    assert "is refused" in said
+    assert "width=0" in said
+
+
 def test_testing_21_what_drifts_is_seen():
     """TESTING-21"""
     each = life()

@@ -82,6 +82,14 @@ def test_another_error_is_a_failure():
         assert_preserves(SwapUnitsPass("head", bug="fails where it should refuse"), build(RECIPE))
 
 
+def test_an_optimizer_that_a_reproduction_has_not_is_named():
+    module = build(RECIPE)
+    sgd = torch.optim.SGD(module.parameters(), lr=0.1)
+    failing = SwapUnitsPass("head", bug="fails where it should refuse")
+    with pytest.raises(PreservationError, match="on Net with the given SGD fails: KeyError"):
+        assert_preserves(failing, module, optimizer=sgd)
+
+
 def test_the_result_is_verified_anew(monkeypatch: pytest.MonkeyPatch):
     """Whatever the application has found, a wrong module is found once more."""
 
@@ -95,6 +103,19 @@ def test_the_result_is_verified_anew(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(PreservationError, match="is REFUTED, and it claims PROVED") as caught:
         assert_preserves(WiderPass("linear1", width=12), build(RECIPE))
     assert "head.bias" in caught.value.where
+    assert caught.value.certificate is not None
+
+
+def test_testing_5_a_result_that_cannot_be_verified_is_no_refusal(monkeypatch: pytest.MonkeyPatch):
+    """TESTING-5"""
+
+    def refuse(*models: object, **options: object) -> None:
+        raise RefusalError("'forward' failed on its example inputs", nodes=["head"])
+
+    monkeypatch.setattr("morphir.testing.preserving.verify", refuse)
+    with pytest.raises(PreservationError, match="can't be verified: 'forward' failed") as caught:
+        assert_preserves(WiderPass("linear1", width=12), build(RECIPE))
+    assert caught.value.where == "head"
     assert caught.value.certificate is not None
 
 

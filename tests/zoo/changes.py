@@ -20,8 +20,7 @@ from morphir import (
     WiderPass,
 )
 from tests.zoo.nets import trained
-
-EVERY_CHECKER: Final = ("certificate", "runs", "field")
+from tests.zoo.planted import EVERY_CHECKER
 
 
 def _squares(output: Tensor) -> Tensor:

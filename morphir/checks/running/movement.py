@@ -18,6 +18,11 @@ def _moved(operands: Operands, func: Any) -> tuple[_T, Bound]:
     return operands.call(func), operands.moved(func)
 
 
+def _joined(operands: Operands, func: Any) -> tuple[_T, Bound]:
+    """Of what takes numbers from several tensors, of which some may be whole."""
+    return operands.call(func), operands.moved(func, says_where=False)
+
+
 def _filled(operands: Operands, func: Any) -> tuple[_T, Bound]:
     """Of what puts a number into some places."""
     if operands.kwargs:  # or adds it up there
@@ -27,9 +32,8 @@ def _filled(operands: Operands, func: Any) -> tuple[_T, Bound]:
         return result, None
     x, *rest = operands.args
     *places, number = rest
-    if isinstance(number, _T):
-        return result, operands.moved(func)
-    return result, func(operands.bounds(x), *places, 0.0)
+    off = operands.bounds(number) if isinstance(number, _T) else 0.0
+    return result, func(operands.bounds(x), *places, off)
 
 
 def _padded(operands: Operands, func: Any) -> tuple[_T, Bound]:
@@ -66,15 +70,16 @@ def _largest_of_windows(operands: Operands, func: Any) -> tuple[Any, Any]:
 
 RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(
-        ("_unsafe_view", "cat", "clone", "copy", "diag_embed", "embedding", "flip", "gather",
-         "im2col", "index", "index_copy", "index_put", "index_select", "lift_fresh",
+        ("_unsafe_view", "clone", "diag_embed", "embedding", "flip", "gather", "im2col",
+         "index", "index_copy", "index_put", "index_select", "lift_fresh",
          "masked_select", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle",
          "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat",
          "repeat_interleave", "replication_pad1d", "replication_pad2d", "replication_pad3d",
-         "roll", "select_scatter", "slice_scatter", "stack", "tril", "triu",
+         "roll", "select_scatter", "slice_scatter", "tril", "triu",
          "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"),
         _moved,
     ),
+    **dict.fromkeys(("cat", "copy", "stack"), _joined),
     **dict.fromkeys(("masked_fill", "index_fill", "scatter", "fill"), _filled),
     "constant_pad_nd": _padded,
     **dict.fromkeys(

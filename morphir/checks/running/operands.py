@@ -71,14 +71,22 @@ class Operands:
         """Calls with the arguments as they were given."""
         return func(*self.args, **self.kwargs)
 
-    def moved(self, func: Any) -> Bound:
-        """What a call that only moves numbers does with their bounds."""
+    def moved(self, func: Any, *, says_where: bool = True) -> Bound:
+        """What a call that only moves numbers does with their bounds.
+
+        Args:
+            func: What to call with bounds in the place of numbers.
+            says_where: Whether a tensor without fractions is an index or a mask; else it is moved
+                like the others, and exact.
+        """
         if self.are_exact:
             return None
 
         def of(leaf: Any) -> Any:
-            is_fraction = isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
-            return self.bounds(leaf) if is_fraction else leaf
+            is_moved = isinstance(leaf, torch.Tensor) and (
+                leaf.is_floating_point() or not says_where
+            )
+            return self.bounds(leaf) if is_moved else leaf
 
         args, kwargs = tree_map(of, (self.args, dict(self.kwargs)))
         found: torch.Tensor = func(*args, **kwargs)

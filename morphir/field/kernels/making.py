@@ -51,8 +51,8 @@ def filled(run: Run, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 def drawn(run: Run, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Random numbers: any residues."""
     name = func.overloadpacket.__name__
-    like = args[0] if isinstance(args[0], torch.Tensor) else None
-    return Residues(run.draw(_shape(name, args), like), _dtype(args, kwargs, None), run)
+    residues = run.draw(_shape(name, args), _device(args, kwargs))
+    return Residues(residues, _dtype(args, kwargs, None), run)
 
 
 MAKERS: Final[Mapping[str, Kernel]] = {

@@ -11,13 +11,13 @@ from morphir.field.residues import Kernel, Residues, Run
 
 
 def _draw(run: Run, like: Residues) -> Any:
-    return run.wrap(run.draw(like.shape, like.residues), like)
+    return run.wrap(run.draw(like.shape, like.device), like)
 
 
 def normal(run: Run, mean: Any, scale: Any = 1, **kwargs: Any) -> Any:
     """Numbers around a mean."""
     both: Any = mean + scale
-    return mean + scale * run.wrap(run.draw(both.shape, run.lift(both)), both)
+    return mean + scale * run.wrap(run.draw(both.shape, both.device), both)
 
 
 def normal_in_place(
@@ -41,7 +41,7 @@ def _drawn_by(name: str) -> Kernel:
     """Draws by parameters, element by element."""
 
     def drawn(run: Run, tensor: Residues, *generator: Any) -> Residues:
-        draws = run.draw(tensor.shape, tensor.residues)
+        draws = run.draw(tensor.shape, tensor.device)
         return run.wrap(run.functions.value(name, tensor.residues, draws), tensor)
 
     return drawn
@@ -55,7 +55,7 @@ def choice(
     place = torch.arange(size, device=weights.device)
     said = weights.residues * run.functions.value("place", place) % run.field.prime
     said = said.sum(-1, keepdim=True) % run.field.prime
-    draws = run.draw((*rows, count if replacement else size), weights.residues)
+    draws = run.draw((*rows, count if replacement else size), weights.device)
     found = run.functions.value("choice", said, draws)
     return found % size if replacement else found.topk(count).indices
 

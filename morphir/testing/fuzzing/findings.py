@@ -45,6 +45,11 @@ class Finding:
     times: int = 1
     folder: str = ""
 
+    @property
+    def text(self) -> str:
+        """The message without the kind, which stands beside it."""
+        return self.message.removeprefix(f"{self.kind}: ").strip()
+
 
 @final
 class FoundError(AssertionError):

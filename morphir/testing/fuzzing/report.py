@@ -77,8 +77,8 @@ class FuzzReport:
         if not self.findings:
             yield "None."
         for each in self.findings:
-            what = each.message.removeprefix(f"{each.kind}: ").partition("\n")[0]
-            yield f"- **{each.kind}**, {each.times} times, first in case {each.case}: {what}"
+            times, what = counted(each.times, "time"), each.text.partition("\n")[0]
+            yield f"- **{each.kind}**, {times}, first in case {each.case}: {what}"
             if each.folder:
                 yield f"  (`{each.folder}/`)"
         columns = sorted({outcome for each in self.passes.values() for outcome in each})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from morphir.errors import MorphirError, RefusalError, StorageError
+from morphir.ir.report import counted
 from morphir.state.files import atomic_path, cannot_write
 from morphir.testing.building import build
 from morphir.testing.failures import PreservationError
@@ -166,7 +167,7 @@ class _Run:
     def why_ended(self, limit: float, cases: int | None, stop_after: int | None) -> str:
         """Why it is time to stop, or ""."""
         if stop_after is not None and len(self._found) >= stop_after:
-            return f"stopped after {len(self._found)} findings"
+            return f"stopped after {counted(len(self._found), 'finding')}"
         if cases is not None and self._cases >= cases:
             return "all cases tried"
         return "time is up" if time.perf_counter() - self._start >= limit else ""

@@ -127,12 +127,10 @@ def test_run_9_memory_that_nobody_holds_is_forgotten():
     assert len(run._shadows) < 70
 
 
-@given(recipes())
+@given(recipes(dtypes=("float32",)))
 def test_run_9_random_models_are_no_further_off_than_their_bounds(recipe: Recipe):
     """RUN-9"""
     model = build(recipe)
-    if any(each.dtype is not torch.float32 for each in model.parameters()):
-        return
     short, long = private_copy(model), double_copy(model)
     for name, arguments in example_inputs(recipe).items():
         with RunningError() as run:

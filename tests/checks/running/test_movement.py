@@ -1,5 +1,7 @@
 """RUN-9: bounds move with the numbers."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -49,6 +51,24 @@ def test_run_9_a_number_that_replaces_others_is_exact():
     assert bound[0] == 0 < bound[1]
     _, bound, _ = bounded(lambda x: torch.zeros_like(x * 0.3), torch.randn(2))
     assert not bound.any()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, n: torch.cat([x * 0.3, n]),
+        lambda x, n: torch.stack([x * 0.3, n]),
+        lambda x, n: (x * 0.3).clone().copy_(n),
+        lambda x, n: (x * 0.3).fill_(n[0]),
+        lambda x, n: (x * 0.3).masked_fill(torch.tensor([True, False]), n[0]),
+    ],
+    ids=["cat", "stack", "copy", "fill", "masked_fill"],
+)
+def test_run_9_whole_numbers_among_others_are_exact(function: Callable[..., torch.Tensor]):
+    """RUN-9"""
+    result, bound, _ = bounded(function, torch.tensor([0.7, 0.9]), torch.tensor([-3, 5]))
+    assert float(bound.min()) >= 0
+    assert not bound[result == result.round()].any()
 
 
 def test_run_9_a_cast_to_a_shorter_dtype_rounds_and_one_to_integers_is_not_known():

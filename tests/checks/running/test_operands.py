@@ -47,3 +47,5 @@ def test_moved_bounds_are_those_of_the_fractions_only():
     bounds = {id(x): torch.tensor([1.0, 2.0, 3.0])}
     operands = Operands(lambda t: bounds.get(id(t)), (x, index), {})
     assert operands.moved(lambda t, i: t[i]).tolist() == [3.0, 1.0]
+    joined = operands.moved(lambda *each: torch.cat(each), says_where=False)
+    assert joined.tolist() == [1.0, 2.0, 3.0, 0.0, 0.0]

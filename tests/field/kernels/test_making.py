@@ -54,6 +54,14 @@ def test_field_6_random_numbers_are_the_same_residues_in_every_run(name: str):
     assert (found[0] < FIELD.prime).all()
 
 
+def test_field_6_random_numbers_are_on_the_device_that_is_asked_for():
+    for make in (
+        lambda x: torch.rand(3, device="meta"),
+        lambda x: torch.randn_like(x, device="meta"),
+    ):
+        assert call(make, X).device.type == "meta"
+
+
 def test_field_6_the_second_draw_is_another_one_and_so_is_that_of_another_run():
     one, second = call(lambda x: (torch.randn(2, 3), torch.randn_like(x)), X)
     assert (one != second).all()

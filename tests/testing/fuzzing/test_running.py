@@ -62,7 +62,7 @@ def test_fuzz_6_what_is_found_is_small_and_told_once(bug: None, tmp_path: Path):
 def test_fuzz_6_it_can_be_seen_again(bug: None, tmp_path: Path):
     """FUZZ-6: here, without the planted bug, it is gone"""
     report = fuzz(cases=8, out=tmp_path, stop_after=1, **QUICK)
-    assert report.ended == "stopped after 1 findings"
+    assert report.ended == "stopped after 1 finding"
     assert report.cases < 8
     script = tmp_path / report.findings[0].folder / "scenario.py"
     environment = {**os.environ, "PYTHONPATH": str(Path(running.__file__).parents[3])}
