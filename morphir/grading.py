@@ -55,5 +55,14 @@ def verdict(checks: Sequence[Check]) -> Grade:
     return Grade.TESTED if ran and not differs else Grade.UNKNOWN
 
 
+def unexercised(checks: Sequence[Check]) -> Check | None:
+    """The float64 run, if all that is wrong is that nothing was exercised on its inputs (RUN-1)."""
+    ran = next((check for check in checks if check.name == "float64"), None)
+    if ran is None or ran.grade is not Grade.UNKNOWN or not ran.figures.get("inputs"):
+        return None
+    differs = any("differs" in check.figures for check in checks)
+    return ran if verdict(checks) is Grade.UNKNOWN and not differs else None
+
+
 def _rank(grade: Grade) -> int:
     return grade.rank

@@ -40,7 +40,7 @@ from morphir.errors import RefusalError, VerificationError
 from morphir.field import check_field
 from morphir.frontend import Trace
 from morphir.frontend.unread import unread_note
-from morphir.grading import parameters_not_finite, verdict
+from morphir.grading import parameters_not_finite, unexercised, verdict
 from morphir.ir import (
     FRESH,
     AttributeChange,
@@ -176,6 +176,12 @@ class Application:
             check_emission(self.target, self.rewriter, self.after.eval.program)
         certificate = _certificate(self.before.eval, self.after.eval, self.rewriter)
         report = self._report(certificate, self._checks(certificate, self.after))
+        idle = unexercised(report.checks)
+        if least is Grade.TESTED and idle is not None:
+            raise RefusalError(
+                f"the change can only be tested, and nothing was exercised: {idle.summary}",
+                suggestions=["example_inputs= that switch units and on which the outputs differ"],
+            )
         if report.grade.rank > least.rank:
             is_lower = report.grade.rank < Grade.UNKNOWN.rank
             raise VerificationError(

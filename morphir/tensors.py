@@ -18,6 +18,7 @@ _LEAVES = (
     torch.optim.Optimizer,
 )  # fmt: skip
 _DEPTH = 12
+_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def tensors_in(
@@ -63,6 +64,16 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 def real_parts(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of real numbers itself; of a complex one its parts, along another axis."""
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def words(tensor: torch.Tensor) -> torch.Tensor:
+    """The bits of a strided tensor as whole numbers as wide as its elements, in their order.
+
+    Single bytes are slower to compare, and torch refuses them where the one element of an axis has
+    a stride.
+    """
+    plain = real_parts(tensor.detach().resolve_neg()).reshape(-1)
+    return plain.view(_WORDS[plain.itemsize])
 
 
 def map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:

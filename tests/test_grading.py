@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from morphir.grading import parameters_not_finite, verdict
+from morphir.grading import parameters_not_finite, unexercised, verdict
 from morphir.ir import Check, Grade
 
 P, B, T, E, U, R = (
@@ -85,3 +85,27 @@ def test_grade_1_what_does_not_know_what_it_exercised_makes_nothing_tested(name:
     """GRADE-1"""
     assert verdict([Check(name, T, "")]) is U
     assert verdict([Check("float64", U, ""), Check(name, T, "")]) is U
+
+
+IDLE = Check("float64", U, "the outputs never changed", figures={"inputs": 9.0})
+
+
+@pytest.mark.parametrize(
+    ("checks", "found"),
+    [
+        ([IDLE], IDLE),
+        ([Check("certificate", U, ""), IDLE, Check("native", T, "")], IDLE),
+        ([Check("certificate", P, ""), IDLE], None),
+        ([Check("kept", R, ""), IDLE], None),
+        ([Check("field", T, ""), IDLE], None),
+        ([Check("field", U, "", figures={"differs": 1.0}), IDLE], None),
+        ([Check("float64", U, "nothing could be compared", figures={"inputs": 0.0})], None),
+        ([Check("float64", U, "not run")], None),
+        ([Check("float64", R, "", figures={"inputs": 9.0})], None),
+        ([Check("certificate", U, "")], None),
+    ],
+)
+def test_nothing_was_exercised_if_that_is_all_that_is_wrong(
+    checks: list[Check], found: Check | None
+):
+    assert unexercised(checks) is found

@@ -53,7 +53,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lineage": {"errors", "ir"},
     "result": {"ir", "lineage"},
     "state": {
-        "errors", "versions", "ir", "ops", "frontend", "blocks", "backend", "lineage", "result",
+        "errors", "versions", "tensors", "ir", "ops", "frontend", "blocks", "backend", "lineage",
+        "result",
     },
     # What users call.
     "emission": {"errors", "frontend", "ir", "ops", "randomness", "tensors"},
@@ -87,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What authors of passes call in their tests.
     "testing": {
         "errors", "randomness", "tensors", "versions", "ir", "axes", "frontend", "passes",
-        "lineage", "result", "state", "transform", "verify",
+        "lineage", "result", "state", "grading", "transform", "verify",
     },
 }  # fmt: skip
 

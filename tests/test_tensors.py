@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
-from morphir.tensors import map_tensors, tensors_in
+from morphir.tensors import map_tensors, tensors_in, words
 
 A, B = torch.zeros(2), torch.ones(2)
 Pair = namedtuple("Pair", ["left", "right"])
@@ -97,3 +97,20 @@ def test_tensors_are_replaced_and_everything_else_stays():
 def test_what_holds_no_tensor_is_the_same_object():
     value = ([1, (2, 3)], torch.Size([1, 2]))
     assert map_tensors(value, torch.neg) is value
+
+
+@pytest.mark.parametrize(
+    ("tensor", "bits"),
+    [
+        (torch.tensor([1.0, -0.0]), [0x3F800000, -(2**31)]),
+        (torch.tensor([[0.0, 1.0], [2.0, 3.0]]).t()[1], [0x3F800000, 0x40400000]),
+        (torch.zeros(3, 4)[:1, 0], [0]),  # contiguous, with a stride of 4
+        (torch.tensor([1.0 + 2.0j]).conj(), [0x3F800000, -0x40000000]),
+        (torch.tensor(1.0, dtype=torch.bfloat16), [0x3F80]),
+        (torch.tensor([True, False]), [1, 0]),
+        (torch.tensor([-1]), [-1]),
+        (torch.empty(0, 3), []),
+    ],
+)
+def test_words_are_the_bits_of_the_elements_in_order(tensor: torch.Tensor, bits: list[int]):
+    assert words(tensor).tolist() == bits

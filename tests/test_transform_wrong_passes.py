@@ -152,3 +152,14 @@ def test_what_is_below_its_claim_says_how_to_accept_it():
     with pytest.raises(VerificationError, match="REFUTED, expected PROVED") as caught:
         morphir.transform(Net(), Sabotage("off by far", "off by far"))
     assert caught.value.suggestions == (), "what is wrong is not to be accepted"
+
+
+def test_what_can_only_be_tested_is_refused_where_nothing_is_exercised():
+    net = Net()
+    nn.init.zeros_(net.head.weight)
+    before = fingerprint(net)
+    halves = Sabotage("in halves", "in halves")
+    with pytest.raises(morphir.RefusalError, match="the outputs never changed") as caught:
+        morphir.transform(net, halves, min_grade=Grade.TESTED, inplace=True)
+    assert "example_inputs=" in caught.value.suggestions[0]
+    assert fingerprint(net) == before

@@ -242,10 +242,10 @@ def _unexplained(
     return Check("float64", Grade.REFUTED, summary, where, figures, written(given), given)
 
 
-def shaken(model: nn.Module) -> nn.Module:
+def shaken(model: nn.Module, seed: int = 0) -> nn.Module:
     """A copy of a float64 model whose parameters are a few units in the last place off."""
     copied = private_copy(model)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in copied.parameters():
             if parameter.is_floating_point() or parameter.is_complex():

@@ -14,7 +14,7 @@ import torch
 
 from morphir.ir import AxisMap
 from morphir.passes.units import Known, Term, Units
-from morphir.tensors import real_parts
+from morphir.tensors import real_parts, words
 
 Matrix = npt.NDArray[np.float64]
 
@@ -28,9 +28,7 @@ def copies_in(units: Units, known: Known) -> list[int]:
     first: dict[tuple[bytes, ...], int] = {}
     found = []
     for unit in range(units.leaf.size):
-        content = tuple(
-            rows[unit].contiguous().view(torch.uint8).numpy().tobytes() for rows in read
-        )
+        content = tuple(words(rows[unit]).numpy().tobytes() for rows in read)
         found.append(first.setdefault(content, unit) if content else unit)
     copies = [unit for unit, of in enumerate(found) if of != unit]
     missing = units.fewest - (len(found) - len(copies))

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from morphir.errors import RefusalError, StorageError
 from morphir.state.files import atomic_path, cannot_write
+from morphir.tensors import words
 
 _KEY: Final = "morphir"
 _CHECKSUM: Final = "morphir_sha256"
@@ -135,6 +136,5 @@ def _checksum(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {[*tensor.shape]}".encode())
-        flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).reshape(-1)
-        digest.update(flat.contiguous().view(torch.uint8).numpy().data)
+        digest.update(words(tensor).contiguous().numpy().data)
     return digest.hexdigest()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from morphir.tensors import map_tensors
+from morphir.tensors import map_tensors, words
 
 Snapshot = Mapping[str, Any]
 
@@ -50,8 +50,7 @@ def bits(tensor: Any) -> Any:
     """The type, shape and bytes of a tensor; of anything else nothing but itself."""
     if not isinstance(tensor, torch.Tensor):
         return tensor
-    plain = tensor.detach().cpu().contiguous().reshape(-1)
-    return str(tensor.dtype), tuple(tensor.shape), plain.view(torch.uint8).numpy().tobytes()
+    return str(tensor.dtype), tuple(tensor.shape), words(tensor).cpu().numpy().tobytes()
 
 
 def difference(before: Snapshot, after: Snapshot) -> str:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import morphir
 from morphir import DeeperPass, Grade, PruneDormantPass, RefusalError, TransformResult, WiderPass
+from morphir.ir import Check, Report
 from morphir.testing import (
     PreservationError,
     Recipe,
@@ -117,6 +118,22 @@ def test_testing_5_a_result_that_cannot_be_verified_is_no_refusal(monkeypatch: p
         assert_preserves(WiderPass("linear1", width=12), build(RECIPE))
     assert caught.value.where == "head"
     assert caught.value.certificate is not None
+
+
+@pytest.mark.parametrize("claim", [Grade.TESTED, Grade.PROVED])
+def test_testing_5_what_nothing_exercises_is_held_to_a_proof_only(
+    claim: Grade, monkeypatch: pytest.MonkeyPatch
+):
+    """TESTING-5"""
+    idle = Check("float64", Grade.UNKNOWN, "it never changed", figures={"inputs": 9.0})
+    report = Report(Grade.UNKNOWN, checks=(idle,))
+    monkeypatch.setattr("morphir.testing.preserving.verify", lambda *a, **b: report)
+    monkeypatch.setattr(WiderPass, "claim", claim)
+    if claim is Grade.TESTED:
+        assert assert_preserves(WiderPass("linear1", width=12), build(RECIPE)).report is not report
+    else:
+        with pytest.raises(PreservationError, match="is UNKNOWN, and it claims PROVED"):
+            assert_preserves(WiderPass("linear1", width=12), build(RECIPE))
 
 
 def test_what_is_empirical_is_not_held_to_more():

@@ -116,6 +116,18 @@ def test_fuzz_1_a_checker_that_objects_alone_is_a_false_alarm(
     judge(applied(), ())
 
 
+def test_fuzz_1_what_nothing_exercises_is_no_alarm_unless_it_should_be_proved(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """FUZZ-1"""
+    idle = Check("float64", Grade.UNKNOWN, "it never changed", figures={"inputs": 9.0})
+    report = Report(Grade.UNKNOWN, checks=(idle,))
+    monkeypatch.setattr("morphir.testing.fuzzing.judging.verify", lambda *a, **b: report)
+    judge(applied(), ("float64", "native"))
+    with pytest.raises(FoundError, match="PROVED, and UNKNOWN again: float64: it never changed"):
+        judge(applied(), CHECKS)
+
+
 def test_fuzz_1_a_weaker_verdict_is_held_to_less():
     """FUZZ-1: a drift is no finding where only data were promised, nor outside of a box"""
     each = applied()
