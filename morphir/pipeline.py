@@ -176,19 +176,7 @@ class Application:
             check_emission(self.target, self.rewriter, self.after.eval.program)
         certificate = _certificate(self.before.eval, self.after.eval, self.rewriter)
         report = self._report(certificate, self._checks(certificate, self.after))
-        idle = unexercised(report.checks)
-        if least is Grade.TESTED and idle is not None:
-            raise RefusalError(
-                f"the change can only be tested, and nothing was exercised: {idle.summary}",
-                suggestions=["example_inputs= that switch units and on which the outputs differ"],
-            )
-        if report.grade.rank > least.rank:
-            is_lower = report.grade.rank < Grade.UNKNOWN.rank
-            raise VerificationError(
-                f"the change is {report.grade}, expected {least} or better, so nothing was changed",
-                report=report,
-                suggestions=[f"min_grade=morphir.Grade.{report.grade}"] if is_lower else [],
-            )
+        _check_grade(report, least, entry_points)
         lineage = self._lineage
         if edits:
             lineage = lineage.extended(edits, structure, certificate.before, certificate.after)
@@ -413,3 +401,21 @@ def _certificate(before: Trace, after: Trace, rewriter: Rewriter) -> Certificate
         box=next((edit.box for edit in rewriter.resizes), None),
         removals=tuple(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.removals),
     )
+
+
+def _check_grade(report: Report, least: Grade, entry_points: Sequence[str]) -> None:
+    idle = unexercised(report.checks)
+    if least is Grade.TESTED and idle is not None:
+        unproved = [check.where for check in report.checks if check.where]
+        raise RefusalError(
+            f"the change can only be tested, and nothing was exercised: {idle.summary}",
+            nodes=unproved[:1] or entry_points,
+            suggestions=["example_inputs= that switch units and on which the outputs differ"],
+        )
+    if report.grade.rank > least.rank:
+        is_lower = report.grade.rank < Grade.UNKNOWN.rank
+        raise VerificationError(
+            f"the change is {report.grade}, expected {least} or better, so nothing was changed",
+            report=report,
+            suggestions=[f"min_grade=morphir.Grade.{report.grade}"] if is_lower else [],
+        )

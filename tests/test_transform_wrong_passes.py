@@ -161,5 +161,6 @@ def test_what_can_only_be_tested_is_refused_where_nothing_is_exercised():
     halves = Sabotage("in halves", "in halves")
     with pytest.raises(morphir.RefusalError, match="the outputs never changed") as caught:
         morphir.transform(net, halves, min_grade=Grade.TESTED, inplace=True)
+    assert caught.value.nodes[0].startswith("forward: %6: f32[B, 8] = add(")
     assert "example_inputs=" in caught.value.suggestions[0]
     assert fingerprint(net) == before
