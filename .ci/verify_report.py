@@ -32,6 +32,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+OURS: Final = (str(ROOT), str(ROOT / "benchmarks"))  # what is imported when a part is measured
 RESULTS: Final = ROOT / "benchmarks" / "results"
 PAGE: Final = ROOT / "docs" / "verification.md"
 MUTATION: Final = ROOT / "docs" / "mutation.md"
@@ -57,7 +58,7 @@ Found = Mapping[str, Any]
 
 def run(*command: str, **environment: str) -> int:
     """Runs a command in the repository and returns its exit status."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+    paths = os.pathsep.join(OURS)
     variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths} | environment
     return subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=variables, check=False
@@ -128,16 +129,10 @@ PARTS: Final[Mapping[str, Callable[[], Found | None]]] = {
 }
 
 
-def commit() -> str:
-    """The commit that is checked out."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-
-
 def measure(part: str) -> None:
     """Measures a part and keeps what it found, with the date and the commit."""
+    from results import commit
+
     print(f"== {part}", flush=True)
     found = PARTS[part]()
     if found is not None:
@@ -396,6 +391,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     if not options.page:
+        sys.path[:0] = OURS
         for part in options.parts or [name for name in PARTS if name != "mutation"]:
             measure(part)
     found = page()

@@ -21,7 +21,7 @@ _PACKAGES = (
 def write_results(name: str, rows: Any) -> Path:
     """Writes `results/<name>.json` beside this file and returns its path."""
     machine = {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
-    when = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit()}
+    when = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
     return write_json(name, {**when, "machine": machine, "versions": _versions(), "rows": rows})
 
 
@@ -41,8 +41,15 @@ def write_json(name: str, document: Any) -> Path:
     return path.relative_to(Path(__file__).parents[1])
 
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+def commit() -> str:
+    """The commit that is checked out, and whether more was changed than what is measured."""
+    found = _git("describe", "--always", "--exclude=*")
+    changed = _git("status", "--porcelain", "--", ":/", ":!/benchmarks/results", ":!/docs")
+    return f"{found}-dirty" if changed else found
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
     return subprocess.run(
         command, cwd=_FOLDER.parent, capture_output=True, text=True, check=False
     ).stdout.strip()

@@ -55,7 +55,8 @@ def verify(
     """Says how much is known about whether two modules compute the same.
 
     Nothing is changed and nothing is raised for a difference: the report has it. The grade is never
-    more than what the chosen checks found: without `"certificate"` it is at most `TESTED`.
+    more than what the chosen checks found: without `"certificate"` it is at most `TESTED`, with
+    neither `"field"` nor `"float64"` beside it `UNKNOWN`, unless there is a difference.
 
     Args:
         before: A module.

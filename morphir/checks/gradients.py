@@ -219,7 +219,7 @@ def _weighted(outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     for number, tensor in enumerate(each for _, each in sorted(outputs.items())):
         if tensor.requires_grad and tensor.is_floating_point():
             generator = torch.Generator().manual_seed(number)
-            weights = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            weights = torch.randn(tensor.shape, generator=generator)
             terms.append((tensor.double() * weights.to(tensor.device)).sum())
     if not terms:
         raise RuntimeError("no output carries a gradient")
@@ -228,8 +228,7 @@ def _weighted(outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 def _distance(old: torch.Tensor, new: torch.Tensor | None) -> float:
     """The largest difference, relative to the largest number."""
-    if new is None:
+    if new is None or not old.numel():
         return 0.0
-    size = float(old.abs().max()) if old.numel() else 0.0
-    gap = float((old - new).abs().max()) if old.numel() else 0.0
+    size, gap = float(old.abs().max()), float((old - new).abs().max())
     return gap / size if size else gap

@@ -161,3 +161,26 @@ def test_grad_2_a_claim_of_other_sizes_is_no_claim_about_these_models():
     found = check_gradients(*(double_copy(before) for _ in range(2)), inputs, claims.tensors)
     assert found.grade is Grade.UNKNOWN
     assert found.where in claims.tensors
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_grad_2_as_far_as_rounding_moves_a_gradient_it_may_differ(seed: int):
+    """GRAD-2: a norm of two channels returns 1 and -1 almost wherever its input is"""
+    torch.manual_seed(seed)
+    before = nn.Sequential(
+        nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4), nn.GroupNorm(2, 4, eps=1e-10), nn.Linear(4, 2)
+    )
+    result = morphir.transform(before, WiderPass(at="0", width=13), example_inputs=X)
+    assert result.report.grade is Grade.PROVED
+    found = checked(before, result)
+    assert found.grade is Grade.TESTED, found
+
+
+def test_grad_2_parameters_without_a_number_or_a_fraction_are_no_obstacle():
+    """GRAD-2"""
+    before = mlp()
+    before.register_parameter("empty", nn.Parameter(torch.empty(0, 3)))
+    count = nn.Parameter(torch.tensor([3]), requires_grad=False)
+    before.register_parameter("count", count)
+    result = morphir.transform(before, WiderPass(at="3", width=13), example_inputs=X)
+    assert checked(before, result).grade is Grade.TESTED
