@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from morphir.checks.carried import Carried, check_carried
+from morphir.checks.carried import Carried, belongings, check_carried
 from morphir.ir import AxisMap, Grade, Mapped
 from tests.backend.exact import peak_of
 from tests.checks.changed_nets import grown
@@ -175,3 +176,21 @@ def test_kept_7_a_mean_of_parameters_of_units_that_start_anew():
     new[2] = torch.tensor([0.3, -0.7, 0.0, 0.1])
     new[:, 2] = 0
     assert carried("ax", new, both, old)
+
+
+def test_kept_7_gradients_and_what_has_a_number_for_each_weight_belong_to_the_units():
+    """KEPT-7"""
+    net = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2))
+    optimizers = [torch.optim.Adam(net.parameters()), torch.optim.SGD(net.parameters(), 0.1, 0.9)]
+    net(torch.ones(3, 2)).sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    net[1].weight.grad = None
+    found = belongings(net, optimizers, {"1.weight": SPLIT, "0.bias": COPY[:1], "buffer": COPY})
+    moments = ["exp_avg", "exp_avg_sq", "momentum_buffer (1)"]
+    assert [*found] == [
+        *(("1.weight", entry) for entry in moments),
+        *(("0.bias", entry) for entry in ("grad", *moments)),
+    ]
+    state = optimizers[0].state[net[0].bias]
+    assert torch.equal(found["0.bias", "exp_avg"], state["exp_avg"])

@@ -57,6 +57,16 @@ def test_a_difference_is_relative_to_its_own_row_whatever_the_shape():
         assert distance(old, new) == pytest.approx(5e-4)
 
 
+def test_a_vector_is_one_row():
+    assert distance(vector(1.0, 1e-9), vector(1.0, 2e-9)) == pytest.approx(2**0.5 * 1e-9)
+
+
+def test_a_number_is_one_input():
+    found = Findings()
+    found.add("f on x", vector(1.0).sum(), vector(1.0).sum())
+    assert found.inputs == 1
+
+
 def test_a_zero_row_hides_nothing():
     old = torch.zeros(2, 3, dtype=torch.float64)
     new = old.clone()
@@ -116,6 +126,12 @@ def test_findings_are_merged():
     assert (whole.inputs, whole.is_exact, whole.worst) == (5, False, math.inf)
     assert whole.where.startswith("f on y")
     assert whole.has_varied, "ones, then zeros"
+
+
+def test_what_holds_itself_comes_to_an_end():
+    value: dict[str, Any] = {"a": 1}
+    value["me"] = value
+    assert plain_in(value)["['me']['me']['a']"] == 1
 
 
 def test_plain_values_are_found_by_path():

@@ -22,7 +22,9 @@ def inputs(*tensors: torch.Tensor) -> dict[str, Arguments]:
 
 
 def double(before: nn.Module, after: nn.Module, *tensors: torch.Tensor) -> Check:
-    return check_double(double_copy(before), double_copy(after), inputs(*tensors), DEFAULT_TABLE)
+    found = check_double(double_copy(before), double_copy(after), inputs(*tensors), DEFAULT_TABLE)
+    assert found.name == "float64"
+    return found
 
 
 def mlp() -> nn.Sequential:

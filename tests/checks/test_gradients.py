@@ -41,6 +41,19 @@ def checked(before: nn.Module, result: morphir.TransformResult, x: tuple = X) ->
     return check_gradients(*both, inputs, claims.tensors, extended, inverse=claims.is_inverse)
 
 
+def test_grad_2_of_what_nobody_says_how_it_changed_nothing_is_compared():
+    """GRAD-2"""
+    before = mlp()
+    result = morphir.transform(before, WiderPass(at="3", width=13))
+    both = double_copy(before), double_copy(result.module)
+    found = check_gradients(*both, {"forward": (X, {})}, {})
+    assert (found.name, found.grade) == ("gradients", Grade.TESTED)
+    changed = sum(a.shape != b.shape for a, b in zip(*(m.parameters() for m in both), strict=True))
+    assert found.summary.startswith(f"{len([*before.parameters()]) - changed} parameters")
+    found = check_gradients(*both[::-1], {"forward": (X, {})}, result.certificate.tensors)
+    assert (found.name, found.grade) == ("gradients", Grade.UNKNOWN)
+
+
 @pytest.mark.parametrize(
     ("make", "pass_", "x"),
     [

@@ -86,6 +86,11 @@ CHANGES: dict[str, tuple[str, str, Callable[[Net], object]]] = {
         "KEPT-1: dtype",
         lambda m: setattr(m.head.bias, "data", m.head.bias.double()),
     ),
+    "tensor": (
+        "head.bias",
+        "KEPT-1: this tensor is gone",
+        lambda m: m.head.register_parameter("bias", None),
+    ),
     "shape": ("mask", "KEPT-1: shape", lambda m: setattr(m, "mask", torch.ones(5))),
     "strides": (
         "body.0.weight",

@@ -23,7 +23,9 @@ def net(dropout: float = 0.0) -> nn.Sequential:
 
 def checked(before: nn.Module, after: nn.Module, tensors=(), **options) -> Check:
     both = double_copy(before), double_copy(after)
-    return check_statistics(*both, {"forward": (X, {})}, dict(tensors), **options)
+    found = check_statistics(*both, {"forward": (X, {})}, dict(tensors), **options)
+    assert found.name == "statistics"
+    return found
 
 
 def test_run_8_the_copies_of_a_unit_have_its_statistics():
