@@ -46,7 +46,7 @@ def test_run_9_finds_less_than_run_1_allows():
     inputs = {"forward": ((torch.randn(3, 4).double(),), {})}
     check = check_double(double_copy(before), double_copy(after), inputs, DEFAULT_TABLE)
     assert check.figures["worst"] < 1e-12
-    assert check.grade is Grade.REFUTED
+    assert (check.name, check.grade) == ("float64", Grade.REFUTED)
     assert "of which rounding explains no more than" in check.summary
     assert check.where == "forward on the given inputs: output ''"
     assert check.arguments is not None

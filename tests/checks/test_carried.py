@@ -19,6 +19,8 @@ COPY, SPLIT = (Mapped(4, WIDER, "copy"), Mapped(2)), (Mapped(2), Mapped(4, WIDER
 def carried(entry: str, new: torch.Tensor, change=COPY, old: torch.Tensor = OLD) -> bool:
     check = check_carried([Carried("0.weight", entry, change, old, new)])
     assert (check.grade is Grade.TESTED) != bool(check.where)
+    summary = "1 tensor of gradients and optimizer state went along"
+    assert (check.summary == summary) is (check.grade is Grade.TESTED)
     return check.grade is Grade.TESTED
 
 

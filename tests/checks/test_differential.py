@@ -188,6 +188,25 @@ def test_run_1_the_example_is_the_row_on_which_they_differ():
     assert row[0, 0] == 123
 
 
+def test_run_1_the_example_keeps_its_rows_where_one_row_can_not_be_run():
+    def pairs(x: torch.Tensor) -> torch.Tensor:
+        if len(x) < 2:
+            raise ValueError("one row has no partner")
+        return x
+
+    before, after = pair(
+        lambda s, x: s.a(pairs(x)),
+        lambda s, x: s.a(pairs(x)) + (x[:, :1] == 123),
+        a=nn.Linear(8, 4),
+    )
+    x = torch.randn(5, 8)
+    x[3, 0] = 123
+    check = double(before, after, x)
+    assert check.grade is Grade.REFUTED
+    (rows,), _ = check.arguments
+    assert rows.shape == (5, 8)
+
+
 def test_run_1_leaves_the_random_state_alone():
     model, state = mlp(), torch.get_rng_state()
     double(model, copy.deepcopy(model), torch.ones(4, 8))
