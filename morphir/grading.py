@@ -17,11 +17,15 @@ _CAN_REFUTE: Final = (
 )  # fmt: skip
 
 
-def parameters_not_finite(model: nn.Module) -> list[str]:
-    """A note if a parameter holds infinities or NaN, for which no run can show anything."""
-    names = [name for name, parameter in model.named_parameters() if not _is_finite(parameter)]
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return [f"a parameter is not finite: {names[0]}{more}"] if names else []
+def check_finite(*models: nn.Module) -> list[Check]:
+    """A check that is `UNKNOWN` if a parameter holds infinities or NaN, else none (GRADE-4)."""
+    parameters = [named for model in models for named in model.named_parameters()]
+    names = dict.fromkeys(name for name, parameter in parameters if not _is_finite(parameter))
+    if not names:
+        return []
+    first, *others = names
+    more = f" and {len(others)} more" if others else ""
+    return [Check("finite", Grade.UNKNOWN, f"a parameter is not finite: {first}{more}", first)]
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
@@ -37,10 +41,13 @@ def verdict(checks: Sequence[Check]) -> Grade:
     A change that does not claim to keep the function is graded by what was measured (GRADE-2).
     What differs in a field without a fact that explains it is not known to be equal (GRADE-3).
     Where the certificate holds in eval mode only, nothing is known: nothing runs in train mode.
+    Nothing is known of weights that are not finite (GRADE-4).
     """
     grades = {check.name: check.grade for check in checks}
     if any(grades.get(name) is Grade.REFUTED for name in _CAN_REFUTE):
         return Grade.REFUTED
+    if "finite" in grades:
+        return Grade.UNKNOWN
     if "data" in grades and grades.get("certificate") is Grade.UNKNOWN:
         return grades["data"]
     differs = any("differs" in check.figures for check in checks)
@@ -57,8 +64,14 @@ def verdict(checks: Sequence[Check]) -> Grade:
 
 def unexercised(checks: Sequence[Check]) -> Check | None:
     """The float64 run, if all that is wrong is that nothing was exercised on its inputs (RUN-1)."""
-    ran = next((check for check in checks if check.name == "float64"), None)
-    if ran is None or ran.grade is not Grade.UNKNOWN or not ran.figures.get("inputs"):
+    found = {check.name: check for check in checks}
+    ran = found.get("float64")
+    if (
+        "finite" in found
+        or ran is None
+        or ran.grade is not Grade.UNKNOWN
+        or not ran.figures.get("inputs")
+    ):
         return None
     differs = any("differs" in check.figures for check in checks)
     return ran if verdict(checks) is Grade.UNKNOWN and not differs else None

@@ -33,14 +33,14 @@ from morphir.checks import (
     check_within,
     holding,
 )
-from morphir.checks.announced import expected, without
+from morphir.checks.announced import announced
 from morphir.described import describe
 from morphir.emission import check_emission, check_fits, of_the_change
 from morphir.errors import RefusalError, VerificationError
 from morphir.field import check_field
 from morphir.frontend import Trace
 from morphir.frontend.unread import unread_note
-from morphir.grading import parameters_not_finite, unexercised, verdict
+from morphir.grading import check_finite, unexercised, verdict
 from morphir.ir import (
     FRESH,
     AttributeChange,
@@ -174,7 +174,7 @@ class Application:
                 check_fits(self.target, self.rewriter, self.before.eval.program, known)
                 raise of_the_change(refusal, self.rewriter) from refusal.__cause__
             check_emission(self.target, self.rewriter, self.after.eval.program)
-        certificate = _certificate(self.before.eval, self.after.eval, self.rewriter)
+        certificate = self._certificate(self.before.eval, self.after.eval)
         report = self._report(certificate, self._checks(certificate, self.after))
         _check_grade(report, least, entry_points)
         lineage = self._lineage
@@ -215,15 +215,11 @@ class Application:
         old, new = self.before.eval.program, after.eval.program
         with self.clock("certificate"):
             first = check_certificate(old, new, certificate, DEFAULT_TABLE, self._commits)
-            checks = [first, self._train_check(after, first)]
+            checks = [*check_finite(self.target), first, self._train_check(after, first)]
         with self.clock("inventory"):
             follows = {edit.name: edit.follows for edit in self.rewriter.insertions}
             claims = certificate.insertions
-            since = self.since
-            for edit in self.rewriter.resizes:
-                shapes = {name: edit.new_shape(name) for name in edit.tensors}
-                since = expected(since, shapes, [*edit.attributes, *self._followed])
-            since = without(since, [edit.name for edit in self.rewriter.removals])
+            since = announced(self.since, certificate)
             checks += self.original.check(self.target, self.optimizers, claims, follows, since)
             checks += self._carried
         if self.twins is None:
@@ -306,9 +302,22 @@ class Application:
         if new is None:
             why = f"the new model can't be recorded: {after.train_failure}"
             return Check("certificate (train)", Grade.UNKNOWN, why)
-        certificate = _certificate(old, new, self.rewriter)
+        certificate = self._certificate(old, new)
         programs = old.program, new.program
         return check_certificate(*programs, certificate, DEFAULT_TABLE, self._commits)
+
+    def _certificate(self, before: Trace, after: Trace) -> Certificate:
+        rewriter = self.rewriter
+        known = (each for edit in rewriter.resizes for each in edit.attributes)
+        return Certificate(
+            before.program.hash,
+            after.program.hash,
+            tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in rewriter.insertions),
+            tuple(_claim(edit, before.program) for edit in rewriter.resizes),
+            box=next((edit.box for edit in rewriter.resizes), None),
+            removals=tuple(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.removals),
+            attributes=tuple(dict.fromkeys((*known, *self._followed))),
+        )
 
     def _report(self, certificate: Certificate, checks: Sequence[Check]) -> Report:
         program = self.before.eval.program
@@ -322,7 +331,6 @@ class Application:
                 *self._longer(),
                 *program.notes,
                 *self._unread(),
-                *parameters_not_finite(self.target),
                 *self._joining.notes,
                 *self._leaving.notes,
             ),
@@ -390,17 +398,6 @@ def _claim(edit: Resize, program: Program) -> ResizeClaim:
         if any(path == each.path for path, _ in program.graphs[each.entry_point].outputs)
     )
     return ResizeClaim(edit.law, edit.at, edit.tensors, edit.inverse, tuple(edit.inputs), outputs)
-
-
-def _certificate(before: Trace, after: Trace, rewriter: Rewriter) -> Certificate:
-    return Certificate(
-        before.program.hash,
-        after.program.hash,
-        tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in rewriter.insertions),
-        tuple(_claim(edit, before.program) for edit in rewriter.resizes),
-        box=next((edit.box for edit in rewriter.resizes), None),
-        removals=tuple(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.removals),
-    )
 
 
 def _check_grade(report: Report, least: Grade, entry_points: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -25,13 +25,13 @@ from morphir.checks import (
     check_round_trip,
     check_statistics,
 )
-from morphir.checks.announced import without
+from morphir.checks.announced import announced
 from morphir.checks.kept import other_python
 from morphir.errors import RefusalError, VerificationError
 from morphir.export import export_onnx
 from morphir.field import check_field
 from morphir.frontend import check_module
-from morphir.grading import parameters_not_finite, verdict
+from morphir.grading import check_finite, verdict
 from morphir.ir import Certificate, Check, Grade, Program, Report, maps_of
 from morphir.ops import DEFAULT_TABLE
 from morphir.recordings import Clock, Traces, Twins
@@ -100,7 +100,7 @@ def verify(
         given = _extended(certificate).inputs_of(after, old.eval.inputs)
         same_inputs = given if given.keys() == set(entry_points) else example_inputs
         new = Traces.of(after, same_inputs, entry_points)
-    found: list[Check] = []
+    found = check_finite(before, after)
     if "certificate" in checks:
         with clock("certificate"):
             found += _proofs(old, new, certificate, _python(before, after))
@@ -108,14 +108,13 @@ def verify(
     found += [pair.check(name) for name in _KNOWN if name in checks and name != "certificate"]
     claims = () if certificate is None else (*certificate.insertions, *certificate.removals)
     program = old.eval.program
-    weights = (*parameters_not_finite(before), *parameters_not_finite(after))
     return Report(
         grade=verdict(found),
         laws=tuple(dict.fromkeys(claim.law for claim in claims)),
         entry_points=tuple(program.graphs),
         not_covered=program.unreached,
         checks=tuple(found),
-        notes=tuple(dict.fromkeys((*program.notes, *new.eval.program.notes, *weights))),
+        notes=tuple(dict.fromkeys((*program.notes, *new.eval.program.notes))),
         seconds=dict(clock.seconds),
     )
 
@@ -211,9 +210,11 @@ class _Pair:
         return {"tensors": given.tensors, "extended": self._extended}
 
     def _kept(self) -> Check:
-        removals = () if self._certificate is None else self._certificate.removals
-        expected = without(Inventory.of(self._before), [claim.module for claim in removals])
-        return check_kept(expected, Inventory.of(self._after), self._claims)
+        given = self._certificate
+        steps = () if given is None else given.steps or (given,)
+        expected = reduce(announced, steps, Inventory.of(self._before))
+        claims = [claim for step in steps for claim in step.insertions]
+        return check_kept(expected, Inventory.of(self._after), claims)
 
     def _field(self) -> Check:
         longer = self._extended.inputs_of(self._after, self._inputs)

@@ -1,10 +1,10 @@
-"""GRADE-1 and GRADE-2: one grade from the outcomes of the checks."""
+"""GRADE-1 to GRADE-4: one grade from the outcomes of the checks."""
 
 import pytest
 import torch
 from torch import nn
 
-from morphir.grading import parameters_not_finite, unexercised, verdict
+from morphir.grading import check_finite, unexercised, verdict
 from morphir.ir import Check, Grade
 
 P, B, T, E, U, R = (
@@ -28,10 +28,13 @@ P, B, T, E, U, R = (
         ({"certificate": U, "data": E, "kept": T}, E),
         ({"certificate": P, "data": E}, P),
         ({"certificate": U, "data": R}, R),
+        ({"finite": U, "certificate": P, "float64": T}, U),
+        ({"finite": U, "certificate": U, "data": E}, U),
+        ({"finite": U, "certificate": P, "kept": R}, R),
     ],
 )
-def test_grade_1_and_2(outcomes, grade):
-    """GRADE-1, GRADE-2"""
+def test_grade_1_2_and_4(outcomes, grade):
+    """GRADE-1, GRADE-2, GRADE-4"""
     assert verdict([Check(name, found, "") for name, found in outcomes.items()]) is grade
 
 
@@ -48,30 +51,26 @@ def test_grade_3_a_difference_in_a_field_needs_a_fact_that_explains_it(proof, fa
     assert verdict(checks) is grade
 
 
-def test_parameters_that_are_not_finite_are_named():
-    net = nn.Linear(2, 2)
-    assert parameters_not_finite(net) == []
-    with torch.no_grad():
-        net.weight[0, 0] = torch.nan
-        net.bias[0] = torch.inf
-    assert parameters_not_finite(net) == ["a parameter is not finite: weight and 1 more"]
-
-
-def test_parameters_that_are_not_finite_are_named_and_no_others():
+def test_grade_4_parameters_that_are_not_finite_are_named_and_no_others():
+    """GRADE-4"""
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).half()
     with torch.no_grad():
         net[0].weight.fill_(6e4)  # finite, though their sum is not
-    assert parameters_not_finite(net) == []
+    assert check_finite(net) == []
     net[1].register_parameter("count", nn.Parameter(torch.tensor([2**62] * 4), requires_grad=False))
     small = torch.full((2,), float("nan")).to(torch.float8_e5m2)
     net[1].register_parameter("small", nn.Parameter(small, requires_grad=False))
-    assert parameters_not_finite(net) == []
+    assert check_finite(net) == []
     with torch.no_grad():
         net[1].weight[0, 0] = float("nan")
-    assert parameters_not_finite(net) == ["a parameter is not finite: 1.weight"]
+    first = Check("finite", U, "a parameter is not finite: 1.weight", "1.weight")
+    assert check_finite(net, nn.Linear(1, 1)) == [first]
+    other = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     with torch.no_grad():
-        net[1].bias[0] = -float("inf")
-    assert parameters_not_finite(net) == ["a parameter is not finite: 1.weight and 1 more"]
+        other[1].bias[0] = -float("inf")
+        other[1].weight[0, 0] = float("inf")
+    (both,) = check_finite(net, other)
+    assert both.summary == "a parameter is not finite: 1.weight and 1 more"
 
 
 @pytest.mark.parametrize("name", ["field", "float64"])
@@ -103,6 +102,7 @@ IDLE = Check("float64", U, "the outputs never changed", figures={"inputs": 9.0})
         ([Check("float64", U, "not run")], None),
         ([Check("float64", R, "", figures={"inputs": 9.0})], None),
         ([Check("certificate", U, "")], None),
+        ([Check("finite", U, ""), IDLE], None),
     ],
 )
 def test_nothing_was_exercised_if_that_is_all_that_is_wrong(

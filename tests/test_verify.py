@@ -4,6 +4,7 @@ import copy
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -237,19 +238,27 @@ def test_a_counterexample_can_be_read_fetched_and_typed():
     assert again.check("float64").arguments is None
 
 
-def test_a_parameter_that_is_not_finite_is_noted():
+def test_grade_4_nothing_is_known_of_a_parameter_that_is_not_finite():
+    """GRADE-4"""
     before = mlp()
     with torch.no_grad():
         before[2].bias[0] = 3e38
         before[2].bias[1] = 3e38
-    assert not morphir.verify(before, before, example_inputs=X).notes, "it is large"
+    large = morphir.verify(before, before, example_inputs=X)
+    assert large.grade is Grade.PROVED
     with torch.no_grad():
         before[0].weight[0, 0] = float("nan")
         before[2].bias[0] = float("inf")
-    note = "a parameter is not finite: 0.weight and 1 more"
-    assert morphir.verify(before, copy.deepcopy(before), example_inputs=X).notes == (note,)
-    grown = morphir.transform(before, morphir.DeeperPass(at="1"), example_inputs=X)
-    assert grown.report.notes[0] == note
+    report = morphir.verify(before, copy.deepcopy(before), example_inputs=X)
+    assert report.grade is Grade.UNKNOWN
+    assert report.check("certificate").grade is Grade.PROVED
+    assert report.check("finite").summary == "a parameter is not finite: 0.weight and 1 more"
+    assert report.check("finite").where == "0.weight"
+    assert "a parameter is not finite: 0.weight and 1 more" in str(report)
+    state = copy.deepcopy(before.state_dict())
+    with pytest.raises(morphir.VerificationError, match=r"a parameter is not finite: 0\.weight"):
+        morphir.transform(before, morphir.DeeperPass(at="1"), example_inputs=X, inplace=True)
+    assert before.state_dict().keys() == state.keys()
 
 
 def test_every_check_can_be_asked_for_and_holds_for_a_copy():
@@ -301,6 +310,71 @@ def test_what_follows_a_frozen_layer_may_be_frozen():
         net, result.module, certificate=result.certificate, checks=("certificate", "kept")
     )
     assert report.check("kept").grade is Grade.TESTED
+
+
+class Heads(nn.Module):
+    """Attention whose heads are counted by an attribute that its forward reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 4
+        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (
+            each.reshape(*x.shape[:2], self.heads, 2).transpose(1, 2)
+            for each in self.qkv(x).chunk(3, -1)
+        )
+        found = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out(found.transpose(1, 2).reshape(*x.shape[:2], 2 * self.heads))
+
+
+def convolutions() -> nn.Module:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    return net.eval()
+
+
+def with_silent_units() -> nn.Module:
+    net = mlp()
+    with torch.no_grad():
+        net[0].weight[:3], net[0].bias[:3] = 0, -1
+    return net
+
+
+def deepened() -> nn.Module:
+    return morphir.apply(mlp(), morphir.DeeperPass(at="1"))
+
+
+ANNOUNCED = {
+    "wider": (mlp, morphir.WiderPass(at="0", width=24), X),
+    "wider channels": (
+        convolutions,
+        morphir.WiderPass(at="0", width=12),
+        (torch.randn(2, 3, 8, 8),),
+    ),
+    "more heads": (Heads, morphir.WiderPass(at="qkv", heads=6), (torch.randn(2, 5, 8),)),
+    "narrower": (with_silent_units, morphir.PruneDormantPass(), X),
+    "shallower": (deepened, morphir.ShallowerPass(), X),
+    "deeper, then wider": (mlp, [morphir.DeeperPass(at="1"), WiderPass(at="0", width=24)], X),
+}
+
+
+@pytest.mark.parametrize("name", ANNOUNCED)
+def test_kept_6_a_certificate_announces_what_follows_the_tensors(name: str):
+    """KEPT-6, SHALLOWER-4"""
+    make, passes, x = ANNOUNCED[name]
+    before = make()
+    result = morphir.transform(before, passes, example_inputs=x)
+    read = morphir.Certificate.from_json(result.certificate.to_json())
+    for certificate in (result.certificate, read):
+        verify = partial(
+            morphir.verify, before, result.module, example_inputs=x, certificate=certificate,
+            checks=("certificate", "kept"),
+        )  # fmt: skip
+        found = verify().check("kept")
+        assert found.grade is Grade.TESTED, f"{found.where}: {found.summary}"
+    result.module.get_submodule("0" if name != "more heads" else "out").training ^= True
+    assert verify().check("kept").grade is Grade.REFUTED
 
 
 def test_run_2_more_terms_may_be_rounded_more():

@@ -8,31 +8,43 @@ SHALLOWER-4   what goes leaves its optimizer groups with its state, and all else
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
 from morphir.checks.inventory import NUMBERS, Facts, Group, Inventory
-from morphir.ir import AttributeChange, is_inside
+from morphir.ir import AttributeChange, Certificate, is_inside
 
 
-def expected(
-    before: Inventory,
-    shapes: Mapping[str, tuple[int, ...]],
-    attributes: Sequence[AttributeChange],
-) -> Inventory:
-    """The inventory that was taken before, as it should be now (KEPT-6).
+def announced(before: Inventory, certificate: Certificate) -> Inventory:
+    """The inventory that was taken before, as a certificate says that it should be now.
 
     Args:
         before: Taken before anything was done.
-        shapes: State entry to the shape that it has now, for those that changed.
-        attributes: What followed.
+        certificate: Of one step.
     """
-    shapes = {n: shape for first, shape in shapes.items() for n in before.shared[first][0]}
+    resized = _resized(before, _shapes(certificate), certificate.attributes)
+    return _without(resized, [claim.module for claim in certificate.removals])
+
+
+def _shapes(certificate: Certificate) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for claim in certificate.resizes:
+        for name, axes in claim.tensors.items():
+            yield name, tuple(axis.size if claim.inverse else axis.new_size for axis in axes)
+
+
+def _resized(
+    before: Inventory,
+    new_shapes: Iterable[tuple[str, tuple[int, ...]]],
+    attributes: Sequence[AttributeChange],
+) -> Inventory:
+    """What it should be after a change of sizes (KEPT-6); of what is new nothing is known."""
+    found = [(n, s) for n, s in new_shapes if n in before.shared]
+    shapes = {name: shape for first, shape in found for name in before.shared[first][0]}
     modules = {name: dict(facts) for name, facts in before.modules.items()}
     for each in attributes:
         new = each.new if isinstance(each.new, int) else ("tuple", *each.new)
-        modules[each.module][f"attribute {each.name}"] = new
+        modules.get(each.module, {})[f"attribute {each.name}"] = new
     return replace(
         before,
         modules=modules,
@@ -41,13 +53,8 @@ def expected(
     )
 
 
-def without(before: Inventory, removed: Sequence[str]) -> Inventory:
-    """The inventory that was taken before, as it should be without some modules (SHALLOWER-4).
-
-    Args:
-        before: Taken before anything was done.
-        removed: The modules that are gone.
-    """
+def _without(before: Inventory, removed: Sequence[str]) -> Inventory:
+    """What it should be without some modules (SHALLOWER-4)."""
     # Where a module has several names, so has what was in it.
     homes = ((home, key) for home, _, key in (name.rpartition(".") for name in removed))
     places = [

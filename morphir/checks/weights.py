@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product as combinations
-from typing import Final
+from typing import Final, final
 
 import numpy as np
 import torch
 
+from morphir.checks.bits import equal_numbers
 from morphir.ir.relation import ZERO, Indices, Relation
 from morphir.tensors import real_parts
 
@@ -31,8 +33,13 @@ def unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation
     if [[*old.shape], [*new.shape]] != [*shapes] or old.dtype != new.dtype:
         return f"a {old.dtype} of shape {[*old.shape]} became a {new.dtype} of {[*new.shape]}"
     old, new = real_parts(old), real_parts(new)
+    changed = {
+        axis: _Reading.of(relation)
+        for axis, relation in enumerate(relations)
+        if not relation.is_identity
+    }
     with _with_subnormals():
-        found = (_unrelated(*block, relations) for block in _blocks(old, new, relations))
+        found = (_unrelated(*block, changed) for block in _blocks(old, new, relations))
         return next(filter(None, found), "")
 
 
@@ -48,47 +55,70 @@ def _blocks(
     return zip(*(torch.split(each, length, axis) for each in (old, new)), strict=True)
 
 
-def _unrelated(old: torch.Tensor, new: torch.Tensor, relations: Sequence[Relation]) -> str:
-    changed = [axis for axis, relation in enumerate(relations) if not relation.is_identity]
-    for axis in changed:
-        if _select(new, axis, np.flatnonzero(relations[axis].take == ZERO)).any():
+@final
+@dataclass(frozen=True)
+class _Reading:
+    """How to read an axis that changed.
+
+    Attributes:
+        zeros: The new positions that are claimed to be zero.
+        taken: Those that take a part; the other fields number among them.
+        again: Pairs of positions that take the same part.
+        units: The old units about which something is said, those of which no part is left out.
+        positions: For each of their parts one that takes it, first one of every unit, then a second
+            one of those that have one, and so on.
+        group: For each of these the number of its unit among the units.
+    """
+
+    zeros: Indices
+    taken: Indices
+    again: tuple[Indices, Indices]
+    units: Indices
+    positions: Indices
+    group: Indices
+
+    @classmethod
+    def of(cls, relation: Relation) -> _Reading:
+        """Reads a relation."""
+        zeros, taken = np.flatnonzero(relation.take == ZERO), np.flatnonzero(relation.take >= 0)
+        parts, first, inverse = np.unique(
+            relation.take[taken], return_index=True, return_inverse=True
+        )
+        left_out = _others(len(relation.group), parts)
+        units = _others(relation.size, relation.group[left_out])
+        again = _others(len(taken), first)
+        group = relation.group[parts]
+        said = np.isin(group, units)
+        positions, number = first[said], np.searchsorted(units, group[said])
+        by_unit = np.lexsort((positions, number))
+        positions, number = positions[by_unit], number[by_unit]
+        turn = np.arange(len(number)) - np.searchsorted(number, number)
+        order = np.lexsort((number, turn))
+        pairs = again, first[inverse[again]]
+        return cls(zeros, taken, pairs, units, positions[order], number[order])
+
+
+def _others(count: int, positions: Indices) -> Indices:
+    others = np.ones(count, bool)
+    others[positions] = False
+    return np.flatnonzero(others)
+
+
+def _unrelated(old: torch.Tensor, new: torch.Tensor, changed: Mapping[int, _Reading]) -> str:
+    for axis, reading in changed.items():
+        if _select(new, axis, reading.zeros).any():
             return f"a new entry along axis {axis} is not zero"
-    for axis in changed:
-        new = _select(new, axis, np.flatnonzero(relations[axis].take >= 0))
+    for axis, reading in changed.items():
+        new = _select(new, axis, reading.taken)
     # A sum takes a fraction of the time, and is finite only if all numbers are.
     if not (new.sum().isfinite() or new.isfinite().all()):
         return "an entry is not finite"
-    groups: dict[int, Indices] = {}
-    for axis in changed:
-        units, positions, again, groups[axis] = _reading(relations[axis])
-        if not torch.equal(*(_select(new, axis, side) for side in again)):
+    for axis, reading in changed.items():
+        if not equal_numbers(*(_select(new, axis, side) for side in reading.again)):
             return f"copies along axis {axis} differ"
-        old, new = _select(old, axis, units), _select(new, axis, positions)
+        old, new = _select(old, axis, reading.units), _select(new, axis, reading.positions)
+    groups = {axis: reading.group for axis, reading in changed.items()}
     return "" if _sums_to(old, new, groups) else "the parts of a unit do not sum to it"
-
-
-def _reading(relation: Relation) -> tuple[Indices, Indices, tuple[Indices, Indices], Indices]:
-    """How to read an axis of which only positions that take a part are left.
-
-    Returns:
-        The old units about which something is said, those of which no part is left out; for each of
-        their parts a position that takes it, first one of every unit, then a second one of those
-        that have one, and so on; pairs of positions that take the same part; and for each of the
-        parts the number of its unit among the units.
-    """
-    take = relation.take[relation.take >= 0]
-    parts, first, inverse = np.unique(take, return_index=True, return_inverse=True)
-    left_out = np.setdiff1d(np.arange(len(relation.group)), parts)
-    units = np.setdiff1d(np.arange(relation.size), relation.group[left_out])
-    again = np.setdiff1d(np.arange(len(take)), first)
-    group = relation.group[parts]
-    said = np.isin(group, units)
-    positions, number = first[said], np.searchsorted(units, group[said])
-    by_unit = np.lexsort((positions, number))
-    positions, number = positions[by_unit], number[by_unit]
-    turn = np.arange(len(number)) - np.searchsorted(number, number)
-    order = np.lexsort((number, turn))
-    return units, positions[order], (again, first[inverse[again]]), number[order]
 
 
 def _select(tensor: torch.Tensor, axis: int, positions: Indices) -> torch.Tensor:
@@ -122,13 +152,17 @@ def _is_sum(total: torch.Tensor, terms: Sequence[torch.Tensor]) -> bool:
     `|a| >= |b|`, then the first difference has no rounding error (Dekker's FastTwoSum).
     """
     if len(terms) == 1:
-        return torch.equal(total, terms[0])
+        return equal_numbers(total, terms[0])
     if not total.is_floating_point():  # Python's integers have no largest
         found = sum(term.cpu().numpy().astype(object) for term in terms)
         return bool((total.cpu().numpy() == found).all())
     if len(terms) == 2 and total.dtype in (torch.float32, torch.float64):
         a, b = terms
-        return torch.equal(a + b, total) and torch.equal(total - a, b) and torch.equal(total - b, a)
+        return (
+            equal_numbers(a + b, total)
+            and equal_numbers(total - a, b)
+            and equal_numbers(total - b, a)
+        )
     s = torch.zeros_like(total)
     for term in terms:
         a, b = s, term.double()

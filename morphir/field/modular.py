@@ -26,8 +26,9 @@ Bilinear = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 MOST_TERMS: Final = 2**19
 # A limb of 11 bits times a residue is below 2^42, of which float64 holds sums of 2^11.
 SHORT: Final = 2**11
-_MANTISSA: Final = 53  # bits; narrower floats have fewer
-_CHUNK: Final = 2**18  # elements that are lifted at once, so that they stay in the cache
+_MANTISSA: Final = {torch.float32: 24, torch.float64: 53}  # bits; other floats fit into float32
+_LEAST: Final = -1073 - 53  # exponent of a float whose mantissa is a whole number
+_CHUNK: Final = 2**15  # elements that are lifted at once, so that they stay in the cache
 _WITNESSES: Final = (2, 7, 61)  # enough for all numbers below 4,759,123,141 (Jaeschke 1993)
 
 
@@ -68,17 +69,20 @@ class PrimeField:
         lifted = torch.empty_like(flat, dtype=torch.int64)
         chunks = (torch.split(each, _CHUNK) for each in (flat, lifted))
         for part, place in zip(*chunks, strict=True):
-            place.copy_(self._lift_chunk(part))
+            self._lift_chunk(part if part.dtype in _MANTISSA else part.float(), place)
         return lifted.reshape(tensor.shape)
 
-    def _lift_chunk(self, numbers: torch.Tensor) -> torch.Tensor:
-        double = numbers.double()
-        if not bool(double.isfinite().all()):
+    def _lift_chunk(self, numbers: torch.Tensor, place: torch.Tensor) -> None:
+        bits = _MANTISSA[numbers.dtype]
+        fraction, exponent = torch.frexp(numbers)
+        if not fraction.sum().isfinite():
             raise Unsupported("a number is infinite or not a number")
-        fraction, exponent = torch.frexp(double)
-        mantissa = (fraction * 2.0**_MANTISSA).long() % self.prime
-        powers, least = _powers_of_two(self.prime)
-        return mantissa * powers.to(numbers.device)[exponent.long() - least] % self.prime
+        mantissa = fraction.mul_(2.0**bits).long()
+        if bits > 32:  # else the product below is less than 2^63 without
+            mantissa %= self.prime
+        powers = _powers_of_two(self.prime).to(numbers.device)
+        factors = powers.index_select(0, exponent - (bits + _LEAST))
+        torch.remainder(mantissa.mul_(factors), self.prime, out=place)
 
     def number(self, number: float) -> int:
         """The residue of a Python number."""
@@ -138,11 +142,9 @@ def _limbs(residues: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @cache
-def _powers_of_two(prime: int) -> tuple[torch.Tensor, int]:
-    """What a mantissa is times for every exponent that a float may have, and the least of these."""
-    least, most = -1073, 1024
-    found = [pow(2, exponent - _MANTISSA, prime) for exponent in range(least, most + 1)]
-    return torch.tensor(found), least
+def _powers_of_two(prime: int) -> torch.Tensor:
+    """The residues of powers of two, from the least exponent on."""
+    return torch.tensor([pow(2, exponent, prime) for exponent in range(_LEAST, 1025)])
 
 
 def _is_prime(number: int) -> bool:

@@ -9,7 +9,13 @@ from enum import Enum
 from textwrap import indent
 from typing import Any, Final, final
 
-from morphir.ir.change import Extension, TensorChange, tensors_from_json, tensors_to_json
+from morphir.ir.change import (
+    AttributeChange,
+    Extension,
+    TensorChange,
+    tensors_from_json,
+    tensors_to_json,
+)
 
 _MARGIN: Final = "  "
 _SHOWN: Final = 4
@@ -100,6 +106,7 @@ class Certificate:
             fields then say nothing but where it began and ended.
         box: Bounds of inputs by name, if it is only about inputs within them.
         removals: One claim per removed module: what its insertion into the new program would be.
+        attributes: The attributes of modules that follow the tensors.
     """
 
     before: str
@@ -109,6 +116,7 @@ class Certificate:
     steps: tuple[Certificate, ...] = ()
     box: Mapping[str, tuple[float, float]] | None = None
     removals: tuple[InsertionClaim, ...] = ()
+    attributes: tuple[AttributeChange, ...] = ()
 
     @property
     def tensors(self) -> Mapping[str, TensorChange]:
@@ -141,6 +149,7 @@ class Certificate:
             insertions=self.removals,
             resizes=resizes,
             removals=self.insertions,
+            attributes=tuple(replace(a, old=a.new, new=a.old) for a in self.attributes),
         )
 
     def to_json(self) -> str:
@@ -165,6 +174,7 @@ class Certificate:
                 for claim in self.resizes
             ],
             "steps": [step._plain() for step in self.steps],
+            "attributes": [asdict(each) for each in self.attributes],
             "box": None if self.box is None else {k: [*v] for k, v in self.box.items()},
         }
 
@@ -193,7 +203,13 @@ class Certificate:
             tuple(map(cls._read, data["steps"])),
             None if data["box"] is None else {k: (v[0], v[1]) for k, v in data["box"].items()},
             tuple(InsertionClaim(**claim) for claim in data.get("removals", ())),
+            tuple(map(_attribute, data.get("attributes", ()))),
         )
+
+
+def _attribute(data: Mapping[str, Any]) -> AttributeChange:
+    old, new = (tuple(v) if isinstance(v, list) else v for v in (data["old"], data["new"]))
+    return AttributeChange(data["module"], data["name"], old, new)
 
 
 @final

@@ -5,12 +5,22 @@ import torch
 from torch import nn
 
 from morphir.checks import Inventory, check_kept
-from morphir.checks.announced import expected, without
-from morphir.ir import AttributeChange, AxisMap, Grade, Mapped
+from morphir.checks.announced import announced
+from morphir.ir import AttributeChange, AxisMap, Certificate, Grade, Mapped
+from morphir.ir.report import InsertionClaim, ResizeClaim
 
 WIDER = AxisMap.copies(8, (*range(8), 0, 1))
 TENSORS = {"0.weight": (Mapped(8, WIDER), Mapped(4)), "0.bias": (Mapped(8, WIDER),)}
-ATTRIBUTES = (AttributeChange("0", "out_features", 8, 10),)
+RESIZED = Certificate(
+    "",
+    "",
+    resizes=(ResizeClaim("WIDER-1", "0", TENSORS),),
+    attributes=(AttributeChange("0", "out_features", 8, 10),),
+)
+
+
+def removed(name: str) -> Certificate:
+    return Certificate("", "", removals=(InsertionClaim("DEEPER-1", "", name),))
 
 
 def made(width: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -24,8 +34,7 @@ def made(width: int) -> tuple[nn.Module, torch.optim.Optimizer]:
 
 def outcome(change) -> str:
     net, optimizer = made(8)
-    shapes = {name: tuple(axis.new_size for axis in each) for name, each in TENSORS.items()}
-    before = expected(Inventory.of(net, [optimizer]), shapes, ATTRIBUTES)
+    before = announced(Inventory.of(net, [optimizer]), RESIZED)
     net, optimizer = made(10)
     change(net, optimizer)
     check = check_kept(before, Inventory.of(net, [optimizer]))
@@ -34,6 +43,24 @@ def outcome(change) -> str:
 
 def test_kept_6_what_was_announced_may_differ():
     assert outcome(lambda net, optimizer: None) == ""
+
+
+def test_kept_6_the_way_back_is_announced_by_the_same_claims():
+    """KEPT-6"""
+    before = announced(Inventory.of(made(10)[0]), RESIZED.inverted)
+    assert check_kept(before, Inventory.of(made(8)[0])).grade is Grade.TESTED
+    assert check_kept(before, Inventory.of(made(9)[0])).grade is Grade.REFUTED
+
+
+def test_kept_6_of_what_is_new_by_then_nothing_is_announced():
+    """KEPT-6"""
+    net, _ = made(8)
+    new = ResizeClaim("WIDER-1", "5", {"5.bias": (Mapped(8, WIDER),)})
+    attributes = (AttributeChange("5", "out_features", 8, 10),)
+    before = announced(
+        Inventory.of(net), Certificate("", "", resizes=(new,), attributes=attributes)
+    )
+    assert check_kept(before, Inventory.of(net)).grade is Grade.TESTED
 
 
 @pytest.mark.parametrize(
@@ -64,7 +91,7 @@ def shared(*between: nn.Module) -> tuple[nn.Module, torch.optim.Optimizer]:
 def test_shallower_4_what_is_gone_is_left_out_under_all_its_names():
     """SHALLOWER-4"""
     net, optimizer = shared(nn.Linear(4, 4))
-    before = without(Inventory.of(net, [optimizer]), ["0.1"])
+    before = announced(Inventory.of(net, [optimizer]), removed("0.1"))
     assert "2.1.weight" not in before.keys
     del net[0]._modules["1"]
     kept = [*net.parameters()]
@@ -78,7 +105,7 @@ def test_shallower_4_what_is_gone_is_left_out_under_all_its_names():
 def test_shallower_4_what_stays_in_a_group_is_found():
     """SHALLOWER-4: a parameter that is gone and that an optimizer holds still"""
     net, optimizer = shared(nn.Linear(4, 4))
-    before = without(Inventory.of(net, [optimizer]), ["0.1"])
+    before = announced(Inventory.of(net, [optimizer]), removed("0.1"))
     del net[0]._modules["1"]
     check = check_kept(before, Inventory.of(net, [optimizer]))
     assert (check.grade, "KEPT-4: joined group 0" in check.summary) == (Grade.REFUTED, True)
