@@ -267,7 +267,8 @@ class _Pair:
                 return Check("onnx", Grade.REFUTED, str(error).partition("\n")[0], "forward")
             except RefusalError as error:
                 return Check("onnx", Grade.UNKNOWN, f"not exported: {error.reason}", "forward")
-        return Check("onnx", Grade.TESTED, str(report).partition("\n")[0])
+        line = str(report).partition("\n")[0].removeprefix(f"{path}: ")
+        return Check("onnx", Grade.TESTED, line)
 
     @property
     def _new_inputs(self) -> dict[str, Any]:

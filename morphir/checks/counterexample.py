@@ -13,6 +13,8 @@ from morphir.tensors import map_tensors, tensors_in
 
 _TRIED: Final = 64  # rows
 _LONGEST: Final = 400  # characters that are printed
+_MOST: Final = 32  # numbers that are made simpler
+_DECIMALS: Final = 4
 
 
 def single_row(arguments: Arguments, differs: Callable[[Arguments], bool]) -> Arguments:
@@ -34,6 +36,51 @@ def single_row(arguments: Arguments, differs: Callable[[Arguments], bool]) -> Ar
 
 def _row(tensor: torch.Tensor, row: int) -> torch.Tensor:
     return tensor[row : row + 1]
+
+
+def simplest(arguments: Arguments, differs: Callable[[Arguments], bool]) -> Arguments:
+    """Arguments with more zeros and shorter numbers on which the models still differ.
+
+    Args:
+        arguments: Where they differ. If these are many numbers they stay as they are.
+        differs: Whether the models differ on others.
+    """
+    floats = [tensor for _, tensor in tensors_in(arguments) if tensor.is_floating_point()]
+    size = sum(tensor.numel() for tensor in floats)
+    if size > _MOST:
+        return arguments
+    for number in range(size):
+        fewer = _cleared(arguments, number)
+        if differs(fewer):
+            arguments = fewer
+    for decimals in range(_DECIMALS):
+        shorter: Arguments = map_tensors(arguments, partial(_rounded, decimals=decimals))
+        if differs(shorter):
+            return shorter
+    return arguments
+
+
+def _rounded(tensor: torch.Tensor, decimals: int) -> torch.Tensor:
+    return tensor.round(decimals=decimals) + 0.0 if tensor.is_floating_point() else tensor
+
+
+def _cleared(arguments: Arguments, number: int) -> Arguments:
+    """The arguments with one of their numbers 0."""
+    before = 0
+
+    def clear(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal before
+        if not tensor.is_floating_point():
+            return tensor
+        position, before = number - before, before + tensor.numel()
+        if not 0 <= position < tensor.numel():
+            return tensor
+        flat = tensor.flatten().clone()
+        flat[position] = 0
+        return flat.reshape(tensor.shape)
+
+    cleared: Arguments = map_tensors(arguments, clear)
+    return cleared
 
 
 def written(arguments: Arguments) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, final
 
 import torch
@@ -28,7 +29,7 @@ from morphir.checks.calling import (
     private_copy,
 )
 from morphir.checks.comparison import Findings
-from morphir.checks.counterexample import single_row, written
+from morphir.checks.counterexample import simplest, single_row, written
 from morphir.checks.extended import Extended
 from morphir.checks.power import LiftToDouble, SwitchRecord
 from morphir.checks.probes import GIVEN, probes, waking_probes
@@ -40,6 +41,7 @@ from morphir.tensors import real_parts, tensors_in
 TOLERANCE: Final = 1e-12  # RUN-1
 _SHAKE: Final = 2.0**-50  # 4 ulps
 _MULTIPLE_OF_MOVEMENT: Final = 8.0
+_SHOWN: Final = 0.1  # of the largest difference, on simpler inputs
 _SAME: Final = Extended()
 
 
@@ -160,21 +162,23 @@ class _DoubleRun:
             return Rounding(bound=math.inf)
 
     def narrow(self) -> None:
-        """Reduces what was found to one row, if that is enough."""
+        """Reduces what was found to one row and to simple numbers, if these are enough."""
         if self._found is None:
             return
         entry_point, label, arguments = self._found
 
-        def differs(given: Arguments) -> bool:
+        def differs(given: Arguments, label: str = label, least: float = 0.0) -> bool:
             try:
                 with LiftToDouble():
                     old = call_entry_point(self._before, entry_point, given)
                 trial = self._compare_with(old, entry_point, label, given)
             except Exception:  # it may need more rows
                 return False
-            return trial is not None and trial.worst > TOLERANCE
+            return trial is not None and trial.worst > TOLERANCE and trial.worst >= least
 
         arguments = single_row(arguments, differs)
+        clearly = partial(differs, label="simpler numbers", least=_SHOWN * self._findings.worst)
+        arguments = simplest(arguments, clearly)
         self._found = entry_point, label, arguments
         self._is_beyond_rounding = self._bounded(entry_point, arguments).beyond is not None
 
