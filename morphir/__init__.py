@@ -6,6 +6,7 @@ from morphir.frontend import trace
 from morphir.ir import Certificate, Grade, Program, Report
 from morphir.lineage import Lineage
 from morphir.lowering import lower
+from morphir.masks import Masks
 from morphir.passes import (
     CompactPass,
     DeeperPass,
@@ -27,6 +28,7 @@ from morphir.verify import verify
 from morphir.versions import __version__ as __version__
 
 __all__ = [
+    "Masks",
     "Certificate",
     "CompactPass",
     "DeeperPass",

@@ -42,7 +42,8 @@ def fill_free(
         change: How its axes changed.
         name: Its state entry, from which the draws derive.
         spec: `init`, which is "copy" where there are no free positions and "fresh" or "zero" where
-            there are; `seed`; and `zero`, the names of entries whose free positions are 0 anyway.
+            there are; `seed`; `zero`, the names of entries whose free positions are 0 anyway, and
+            `masks`, of those where they are 1 (MASK-2).
         given: The numbers themselves: a tensor like the new one that has only the free positions
             of the one axis that has any.
 
@@ -52,7 +53,7 @@ def fill_free(
     free = [(axis, found) for axis in range(new.dim()) if (found := _places(change, axis, FREE))]
     if given is not None:
         _check_given(given, new, free, name)
-    elif free and spec.get("init") not in ("fresh", "zero"):
+    elif free and name not in spec.get("masks", ()) and spec.get("init") not in ("fresh", "zero"):
         raise ValueError(f"{name} has free positions, and init={spec.get('init')!r} has none")
     like = _of_those_that_stay(old, change) if free else old
     for axis, positions in free:
@@ -83,6 +84,8 @@ def _of_those_that_stay(old: torch.Tensor, change: TensorChange) -> torch.Tensor
 def _drawn(
     old: torch.Tensor, shape: list[int], name: str, axis: int, spec: Mapping[str, Any]
 ) -> torch.Tensor:
+    if name in spec.get("masks", ()):
+        return old.new_ones(shape)
     if spec["init"] == "zero" or name in spec.get("zero", ()):
         return old.new_zeros(shape)
     if not old.is_floating_point():

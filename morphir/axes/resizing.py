@@ -175,7 +175,7 @@ class Resizing:
         """The state that no entry point reads, by module."""
         found: dict[str, list[str]] = {}
         for name in self._program.state:
-            if name not in self._flow.state:
+            if name not in self._flow.state and name not in self._program.masks:
                 found.setdefault(name.rpartition(".")[0], []).append(name)
         return found
 

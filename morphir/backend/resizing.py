@@ -20,7 +20,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from morphir.backend.apart import check_apart
 from morphir.backend.folding import folded
 from morphir.backend.scaling import pulled_back, scaled
-from morphir.backend.splitting import merge, merged, split
+from morphir.backend.splitting import merge, merged, split, united
 from morphir.cloning import hooks_by_attribute
 from morphir.described import describe
 from morphir.errors import RefusalError
@@ -127,6 +127,8 @@ class _Resized:
     def _rounded(self, old: torch.Tensor) -> torch.Tensor:
         """The new numbers where they are sums."""
         inverse = self._edit.inverse
+        if inverse and self._name in self._edit.spec.get("masks", ()):
+            return united(old, self._change)
         exact = merged(old, self._change) if inverse else split(old, self._change)[0]
         new = exact.to(self._tensor.dtype)
         if not torch.equal(new.to(exact.dtype), exact):

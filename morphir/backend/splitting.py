@@ -96,6 +96,25 @@ def merged(tensor: torch.Tensor, change: TensorChange) -> torch.Tensor:
     return laid_out_as(found, tensor)
 
 
+def united(mask: torch.Tensor, change: TensorChange) -> torch.Tensor:
+    """The mask of which these are copies: it has a 1 where one of them has (MASK-2)."""
+
+    def part(mask: torch.Tensor, atom: Mapped, axis: int) -> torch.Tensor:
+        assert atom.map is not None
+        copies = copies_of(atom.map)
+        found = _select(mask, axis, [positions[0] for positions in copies])
+        for unit, positions in enumerate(copies):
+            if len(positions) > 1:
+                largest = _select(mask, axis, positions).amax(axis)
+                found.select(axis, unit).copy_(largest)
+        return found
+
+    found = mask
+    for axis, each in reversed([*enumerate(change)]):
+        found = along(found, each, axis, part, reverse=True)
+    return laid_out_as(found, mask)
+
+
 def along(
     tensor: torch.Tensor, change: AxisChange, axis: int, part: Part, *, reverse: bool = False
 ) -> torch.Tensor:

@@ -34,6 +34,7 @@ from morphir.checks.ends import check_claims, check_ends, input_axes
 from morphir.checks.folds import may_take_over
 from morphir.checks.following import Following
 from morphir.checks.forms import FormTable
+from morphir.checks.masked import check_masked, newly_used
 from morphir.checks.numbering import GraphForms
 from morphir.checks.rejection import Rejection
 from morphir.checks.weights import unrelated
@@ -256,6 +257,7 @@ def _check_state(
     missing = sorted(claimed.keys() - before.state.keys())
     if missing:
         raise Rejection("CERT-10: a tensor is claimed to change that there is not", missing[0])
+    check_masked(before, after, {*claimed})
     changed: dict[str, Axes] = {}
     biases: dict[str, torch.Tensor] = {}
     for name, entry in before.state.items():
@@ -265,7 +267,8 @@ def _check_state(
         if other is None:
             raise Rejection("CERT-6: a tensor is missing", f"@{name}")
         if name in claimed:
-            changed[name], problem = _relate(entry, other, claimed[name], commits)
+            is_mask = name in before.masks
+            changed[name], problem = _relate(entry, other, claimed[name], commits, is_mask=is_mask)
             may_differ = problem or not any(changed[name])
             if may_differ and other.tensor is not None and may_take_over(after, name, claimed):
                 biases[name] = other.tensor
@@ -285,7 +288,12 @@ def _check_state(
 
 
 def _relate(
-    entry: StateEntry, other: StateEntry, change: TensorChange, commits: Commits | None
+    entry: StateEntry,
+    other: StateEntry,
+    change: TensorChange,
+    commits: Commits | None,
+    *,
+    is_mask: bool,
 ) -> tuple[Axes, str]:
     """The relations of the axes of a tensor, and why its numbers are not related so, or ""."""
     where = f"@{entry.name}"
@@ -301,6 +309,8 @@ def _relate(
         if entry.tensor is None or other.tensor is None:
             raise Rejection("CERT-10: a tensor has no numbers", where)
         problem = unrelated(entry.tensor, other.tensor, relations)
+    if problem and is_mask:
+        problem = newly_used(entry.tensor, other.tensor, relations)
     return tuple(None if relation.is_identity else relation for relation in relations), problem
 
 

@@ -35,6 +35,7 @@ from morphir.frontend.recording import Recording
 from morphir.frontend.sequentials import plain_sequentials
 from morphir.frontend.symbolic import trace_symbolically
 from morphir.ir import Graph, Mode, Program, StateEntry, TensorType, check_structure
+from morphir.ir.masks import with_masks
 from morphir.ops import DEFAULT_TABLE, OpTable
 from morphir.randomness import kept_random_state
 
@@ -151,7 +152,7 @@ def _record(
     program = Program(
         _class_name(model),
         mode,
-        _state(model, session.constants),
+        with_masks(_state(model, session.constants), graphs.values()),
         graphs,
         plain_sequentials(model, graphs.values()),
         {path: _class_name(module) for path, module in model.named_modules()},
@@ -183,7 +184,7 @@ def _state(model: nn.Module, constants: Mapping[str, torch.Tensor]) -> dict[str,
                 entries[entry.name] = replace(entry, aliases=(*entry.aliases, name))
             else:
                 first[id(tensor)] = name
-                entries[name] = StateEntry(name, kind, TensorType.of(tensor), (), tensor)
+                entries[name] = StateEntry(name, kind, TensorType.of(tensor), tensor=tensor)
     return entries
 
 

@@ -59,7 +59,10 @@ def _unread_buffers(program: Program, sizes: Collection[int]) -> list[str]:
     return [
         entry.name
         for entry in program.state.values()
-        if entry.kind == "buffer" and entry.name not in read and {*entry.type.shape} & {*sizes}
+        if entry.kind == "buffer"
+        and entry.name not in read
+        and entry.name not in program.masks
+        and {*entry.type.shape} & {*sizes}
     ]
 
 

@@ -24,6 +24,9 @@ def both_modes(in_eval: Program, in_train: Program) -> Program:
         if entry.kind == "constant"
     }
     shared = {n: e for n, e in in_train.state.items() if n not in constants}
+    for name, entry in shared.items():
+        if entry.mask != in_eval.state[name].mask:  # in one of the modes it is read
+            shared[name] = replace(entry, mask="")
     graphs = {
         f"{name}{_TRAIN}": _renamed(graph, f"{name}{_TRAIN}", {*constants})
         for name, graph in in_train.graphs.items()

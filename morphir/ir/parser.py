@@ -256,7 +256,11 @@ def _read_state(tokens: Tokens) -> StateEntry:
         aliases.append(tokens.name())
         while tokens.accept(","):
             aliases.append(tokens.name())
-    return StateEntry(name, kind, type_, tuple(aliases))  # type: ignore[arg-type]
+    mask = ""
+    if tokens.accept("masked"):
+        tokens.expect("by")
+        _, mask = tokens.reference()
+    return StateEntry(name, kind, type_, tuple(aliases), mask)  # type: ignore[arg-type]
 
 
 def _read_program(lines: _Lines) -> Program:

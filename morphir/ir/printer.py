@@ -165,7 +165,8 @@ def print_program(program: Program, *, sources: bool = True) -> str:
     lines = [f"program {quote_name(program.model)} {program.mode}"]
     for entry in sorted(program.state.values(), key=lambda entry: _natural(entry.name)):
         also = f" also {', '.join(map(quote_name, entry.aliases))}" if entry.aliases else ""
-        lines.append(f"{entry.kind} @{quote_name(entry.name)}: {entry.type}{also}")
+        mask = f" masked by @{quote_name(entry.mask)}" if entry.mask else ""
+        lines.append(f"{entry.kind} @{quote_name(entry.name)}: {entry.type}{also}{mask}")
     names = sorted(program.sequentials, key=_natural)
     lines += [f"sequential {quote_name(name)}" for name in names]
     for graph in program.graphs.values():

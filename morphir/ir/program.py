@@ -31,6 +31,8 @@ class StateEntry:
         kind: Parameter, buffer, or a constant that the recording lifted.
         type: Its concrete type.
         aliases: Its other qualified names.
+        mask: The buffer that has 0 where its numbers have to be 0, and 1 elsewhere; "" if there is
+            none (MASK-1).
         tensor: The tensor itself, None in a program that was parsed from text.
     """
 
@@ -38,6 +40,7 @@ class StateEntry:
     kind: StateKind
     type: TensorType
     aliases: tuple[str, ...] = ()
+    mask: str = ""
     tensor: torch.Tensor | None = field(default=None, compare=False, repr=False)
 
 
@@ -73,6 +76,11 @@ class Program:
     shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outside: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def masks(self) -> Mapping[str, str]:
+        """The names of masks, each with that of its parameter."""
+        return {entry.mask: entry.name for entry in self.state.values() if entry.mask}
 
     @property
     def unreached(self) -> tuple[str, ...]:

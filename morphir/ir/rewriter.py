@@ -17,6 +17,7 @@ from torch import nn
 from morphir.errors import RefusalError
 from morphir.ir.change import Resize
 from morphir.ir.graph import Argument, Call, Graph, Item, Node, Value, substitute
+from morphir.ir.masks import complaint, copied
 from morphir.ir.program import Program
 from morphir.ir.removal import Removal, removed
 from morphir.ir.types import Batch, Dim, TensorType
@@ -96,13 +97,34 @@ class Rewriter:
         """Changes the sizes of axes; nothing else may be done to the program before or after.
 
         The program keeps its old sizes: how a module computes at others is seen only when it runs.
+        Masks go along with their parameters (MASK-2).
 
         Raises:
+            RefusalError: What should be a mask of one of the parameters is none (MASK-1).
             ValueError: There are other edits.
         """
         if self._edits:
             raise ValueError("a change of sizes is an application of its own")
+        masks = {}
+        for name, change in edit.tensors.items():
+            mask = self._program.state[name].mask
+            if mask:
+                self._check_mask(name, mask)
+                masks[mask] = copied(change)
+        if masks:
+            spec = {**edit.spec, "masks": [*masks]}
+            edit = replace(edit, tensors={**edit.tensors, **masks}, spec=spec)
         self._edits.append(edit)
+
+    def _check_mask(self, name: str, mask: str) -> None:
+        parameter, numbers = (self._program.state[each].tensor for each in (name, mask))
+        problem = "" if parameter is None or numbers is None else complaint(parameter, numbers)
+        if problem:
+            raise RefusalError(
+                f"{name!r} is masked by {mask!r}, and {problem}",
+                nodes=[name],
+                suggestions=["morphir.Masks(model).mask_parameters()"],
+            )
 
     def insert_after(
         self,

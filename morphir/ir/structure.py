@@ -10,6 +10,7 @@ IR-4   a node has one output per tensor it returns and one per argument it write
 IR-5   names of inputs are unique within a graph
 IR-6   an argument is a value, a size, a literal of the text form, or a tuple or slice of these
 IR-7   graphs and state entries are filed under their own names, and no two tensors share a name
+IR-12  the mask of a parameter is a buffer of its type, which no graph reads
 """
 
 from __future__ import annotations
@@ -76,6 +77,14 @@ def _misfiled(program: Program) -> Iterator[str]:
             if name in seen:
                 yield f"IR-7: two tensors are called {name!r}"
             seen.add(name)
+    read = {value.name for graph in program.graphs.values() for value in graph.state}
+    for mask, parameter in program.masks.items():
+        buffer = program.state.get(mask)
+        fits = buffer is not None and buffer.type == program.state[parameter].type
+        if buffer is None or buffer.kind != "buffer" or not fits:
+            yield f"IR-12: {parameter!r} is masked by {mask!r}, which is no buffer of its type"
+        elif mask in read:
+            yield f"IR-12: {mask!r} is a mask, and read"
 
 
 @final

@@ -197,6 +197,8 @@ def planned_tensors(program: Program, edit: Resize) -> Iterator[PlannedTensor]:
             if edit.inverse:
                 how = tuple("merge" if each else "" for each in how)
             op, module, source = readers.get(name, ("", "", ""))
+            if name in program.masks:
+                op, module = "mask", program.masks[name].rpartition(".")[0]
             yield PlannedTensor(name, entry.kind, entry.type, new, how, op, module, source)
 
 

@@ -24,6 +24,22 @@ def test_a_program_prints_parses_back_to_an_equal_one_and_hashes(program: Progra
     assert hash(again) == hash(program)
 
 
+def test_masks_are_part_of_the_text():
+    """IR-8, IR-12"""
+    weight = small().state["net.weight"]
+    state = {
+        "net.weight": replace(weight, mask="a mask", aliases=("masked",)),
+        "a mask": replace(weight, name="a mask", kind="buffer"),
+    }
+    program = replace(small(), state={**small().state, **state})
+    check_structure(program)
+    assert 'f32[4, 4] also masked masked by @"a mask"' in str(program)
+    again = parse_program(str(program))
+    assert again == program
+    assert again != small()
+    assert again.masks == {"a mask": "net.weight"}
+
+
 LITERALS = [
     None, True, False, 0, -7, 10**30, 0.0, -0.0, 1.5, 1e-05, -2.5e300, 1e22, float("nan"),
     float("inf"), float("-inf"), 2j, complex(-0.0, -0.0), complex("nan+infj"), "", "it's", '"',

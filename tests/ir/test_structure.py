@@ -131,9 +131,30 @@ def two_with_one_name(program: Program) -> Program:
     return replace(program, state={**program.state, "c": entry})
 
 
+def masked_by(mask: StateEntry | None) -> Callable[[Program], Program]:
+    def change(program: Program) -> Program:
+        weight = replace(program.state["net.weight"], mask="m")
+        more = {} if mask is None else {"m": mask}
+        return replace(program, state={**program.state, "net.weight": weight, **more})
+
+    return change
+
+
+def masked_by_itself(program: Program) -> Program:
+    weight = replace(program.state["net.weight"], kind="buffer", mask="net.weight")
+    return replace(program, state={**program.state, "net.weight": weight})
+
+
+SQUARE = TensorType(torch.float32, (4, 4))
+
+
 @pytest.mark.parametrize(
     ("law", "breaks", "words"),
     [
+        ("IR-12", masked_by(None), "'net.weight' is masked by 'm', which is no buffer of its type"),
+        ("IR-12", masked_by(StateEntry("m", "buffer", WIDE)), "which is no buffer of its type"),
+        ("IR-12", masked_by(StateEntry("m", "parameter", SQUARE)), "which is no buffer"),
+        ("IR-12", masked_by_itself, "'net.weight' is a mask, and read"),
         ("IR-1", read_early, "%1 is used before it is defined, in %0"),
         ("IR-1", defined_twice, "a value is defined twice"),
         ("IR-1", output_is_input, "a node defines an input or a piece of state"),
