@@ -12,10 +12,12 @@ from morphir.passes import (
     DeeperPass,
     ExtendInputPass,
     ExtendOutputPass,
+    MaskGrowPass,
     MorphismPass,
     PruneDormantPass,
     Refusal,
     ShallowerPass,
+    SparsifyPass,
     WiderPass,
 )
 from morphir.plan import plan
@@ -38,6 +40,7 @@ __all__ = [
     "Inspection",
     "Lineage",
     "MorphirError",
+    "MaskGrowPass",
     "MorphismPass",
     "OnnxReport",
     "Plan",
@@ -47,6 +50,7 @@ __all__ = [
     "RefusalError",
     "Report",
     "ShallowerPass",
+    "SparsifyPass",
     "StorageError",
     "TransformResult",
     "VerificationError",

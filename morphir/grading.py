@@ -48,6 +48,8 @@ def verdict(checks: Sequence[Check]) -> Grade:
         return Grade.REFUTED
     if "finite" in grades:
         return Grade.UNKNOWN
+    if "drift" in grades and grades.get("certificate") is Grade.UNKNOWN:
+        return grades["drift"]
     if "data" in grades and grades.get("certificate") is Grade.UNKNOWN:
         return grades["data"]
     differs = any("differs" in check.figures for check in checks)

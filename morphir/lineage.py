@@ -15,11 +15,11 @@ from typing import Any, Final, final
 from torch import nn
 
 from morphir.errors import StorageError
-from morphir.ir import AttributeChange, Edit, Fold, Removal, Resize
+from morphir.ir import AttributeChange, Edit, Fold, Masking, Removal, Resize
 from morphir.ir.change import tensors_from_json, tensors_to_json
 
 _ATTRIBUTE: Final = "_morphir_lineage"
-_VERSION: Final = 3
+_VERSION: Final = 4
 
 
 @final
@@ -145,15 +145,47 @@ class ResizeStep:
         return f"{self.at}: {sizes} units in {count} tensors ({self.law})"
 
 
+@final
+@dataclass(frozen=True)
+class MaskStep:
+    """Parameters that were given masks, or other masks.
+
+    Which numbers are in use is saved with the numbers, and is no part of a lineage.
+
+    Attributes:
+        application: Counts applications; what was checked together shares it.
+        at: What was asked for.
+        law: The law that it followed.
+        spec: How the masks were chosen.
+        parameters: The parameters.
+        structure: `structure_of` the model before the application.
+        before: Hash of the program before the application.
+        after: Hash of the program after it.
+    """
+
+    application: int
+    at: str
+    law: str
+    spec: Mapping[str, Any]
+    parameters: tuple[str, ...]
+    structure: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.at}: masks of {len(self.parameters)} parameters ({self.law})"
+
+
 def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-AnyStep = Step | RemovalStep | ResizeStep
+AnyStep = Step | RemovalStep | ResizeStep | MaskStep
 _KINDS: Final[Mapping[str, type[AnyStep]]] = {
     "insert": Step,
     "remove": RemovalStep,
     "resize": ResizeStep,
+    "mask": MaskStep,
 }
 _TYPES: Final[Mapping[str, type]] = {
     "application": int,
@@ -168,6 +200,7 @@ _TYPES: Final[Mapping[str, type]] = {
     "spec": dict,
     "folds": list,
     "follows": list,
+    "parameters": list,
     "structure": str,
     "before": str,
     "after": str,
@@ -237,6 +270,8 @@ def _step_of(edit: Edit, application: int, about: Mapping[str, str]) -> AnyStep:
         return ResizeStep(
             application, edit.at, edit.law, changes, attributes, spec, edit.inverse, folds, **about
         )
+    if isinstance(edit, Masking):
+        return MaskStep(application, edit.at, edit.law, spec, tuple(edit.masks), **about)
     follows = tuple(edit.follows)
     return Step(application, edit.anchor, edit.name, edit.inside, edit.law, spec, follows, **about)
 
@@ -261,6 +296,8 @@ def _step(data: Mapping[str, Any]) -> AnyStep:
         return Step(**{**given, "follows": tuple(map(str, given["follows"]))})
     if kind is RemovalStep:
         return RemovalStep(**given)
+    if kind is MaskStep:
+        return MaskStep(**{**given, "parameters": tuple(map(str, given["parameters"]))})
     listed = {n: tuple(tuple(map(_hashable, e)) for e in given[n]) for n in ("attributes", "folds")}
     step = ResizeStep(**{**given, **listed})
     assert step.edit is not None  # raises where it is none

@@ -26,6 +26,7 @@ from morphir.checks import (
     check_carried,
     check_certificate,
     check_double,
+    check_drift,
     check_learning,
     check_native,
     check_on_data,
@@ -58,6 +59,7 @@ from morphir.ir import (
     is_inside,
     maps_of,
 )
+from morphir.ir.masks import mask_name
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
 from morphir.ops import DEFAULT_TABLE
 from morphir.recordings import Clock, Traces, Twins
@@ -148,6 +150,7 @@ class Application:
         self._keep_what_changes()
         belonged = self._belongings()
         with self.clock("emit"):
+            old = self._numbers()
             described = _described(self.target)
             for change in self.rewriter.resizes:
                 if self.target is self.original.model:  # nobody else can hold what was just copied
@@ -161,6 +164,7 @@ class Application:
             for change in self.rewriter.resizes:
                 self._transport.apply(change)
             self._carried = self._compared(belonged)
+            self._transport.forget(self._others(old))
             self._join()
             self._leaving.leave(gone)
         with self.clock("trace again"):
@@ -190,14 +194,34 @@ class Application:
         Otherwise they are compared with the new ones while both are there.
         """
         names = [name for edit in self.rewriter.resizes for name in edit.tensors]
+        masked = [name for edit in self.rewriter.maskings for name in edit.masks]
+        masks = self.before.eval.program.masks
+        names += [*masked, *(mask for mask, name in masks.items() if name in masked)]
         is_itself = self.target is self.original.model or self.since is not self.original.inventory
         if not names or not is_itself:
             return
         maps = [m for edit in self.rewriter.resizes for m in maps_of(edit.tensors)]
         removes = any(len({*m.source} - {FRESH}) < m.size for m in maps)
-        removes = removes or any(edit.inverse for edit in self.rewriter.resizes)
+        removes = removes or any(edit.inverse for edit in self.rewriter.resizes) or bool(masked)
         self.before = self.before.keeping(names, copy=removes)
         self.twins = None if self.twins is None else self.twins.apart()
+
+    def _numbers(self) -> dict[str, torch.Tensor]:
+        """The numbers and masks of the parameters that get another mask."""
+        names = [name for edit in self.rewriter.maskings for name in edit.masks]
+        tensors = {**dict(self.target.named_parameters()), **dict(self.target.named_buffers())}
+        wanted = [each for name in names for each in (name, mask_name(name)) if each in tensors]
+        return {name: tensors[name].detach().clone() for name in wanted}
+
+    def _others(self, old: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Where parameters have another number now, or begin or cease to be in use."""
+        parameters = dict(self.target.named_parameters())
+        found = {}
+        for edit in self.rewriter.maskings:
+            for name, mask in edit.masks.items():
+                was = old.get(mask_name(name), torch.ones_like(mask))
+                found[name] = (parameters[name] != old[name]) | (mask != was).to(old[name].device)
+        return found
 
     def _gone(self) -> dict[str, nn.Parameter]:
         """The parameters of the modules that are to be removed."""
@@ -220,7 +244,9 @@ class Application:
             follows = {edit.name: edit.follows for edit in self.rewriter.insertions}
             claims = certificate.insertions
             since = announced(self.since, certificate)
-            checks += self.original.check(self.target, self.optimizers, claims, follows, since)
+            checks += self.original.check(
+                self.target, self.optimizers, claims, follows, since, certificate.masked
+            )
             checks += self._carried
         if self.twins is None:
             why = f"not run: {self._not_run}"
@@ -236,6 +262,9 @@ class Application:
                 with self.clock("float64"):
                     both = self.twins.double, twins.double
                     return [*checks, check_within(*both, inputs, _bounds(old, edit.box))]
+        if not all(edit.keeps for edit in self.rewriter.maskings):
+            with self.clock("float64"):
+                return [*checks, check_drift(self.twins.double, twins.double, inputs)]
         exact = self._surgery.exact
         if exact:
             with self.clock("rounding"):
@@ -317,6 +346,7 @@ class Application:
             box=next((edit.box for edit in rewriter.resizes), None),
             removals=tuple(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.removals),
             attributes=tuple(dict.fromkeys((*known, *self._followed))),
+            masked=tuple(name for edit in rewriter.maskings for name in edit.masks),
         )
 
     def _report(self, certificate: Certificate, checks: Sequence[Check]) -> Report:

@@ -214,7 +214,8 @@ class _Pair:
         steps = () if given is None else given.steps or (given,)
         expected = reduce(announced, steps, Inventory.of(self._before))
         claims = [claim for step in steps for claim in step.insertions]
-        return check_kept(expected, Inventory.of(self._after), claims)
+        masked = [name for step in steps for name in step.masked]
+        return check_kept(expected, Inventory.of(self._after), claims, masked=masked)
 
     def _field(self) -> Check:
         longer = self._extended.inputs_of(self._after, self._inputs)

@@ -23,9 +23,10 @@ from morphir.backend.hosting import (
     remember,
     remove_guest,
 )
+from morphir.backend.masking import put_masks
 from morphir.backend.resizing import Watch, resize
 from morphir.errors import RefusalError
-from morphir.ir import Edit, Insertion, Removal, Resize
+from morphir.ir import Edit, Insertion, Masking, Removal, Resize
 
 
 @final
@@ -72,6 +73,8 @@ class Surgery:
                     self._insert(edit)
                 elif isinstance(edit, Removal):
                     self._remove(edit)
+                elif isinstance(edit, Masking):
+                    self._mask(edit)
                 else:
                     self._resize(edit)
         except BaseException:
@@ -85,6 +88,10 @@ class Surgery:
 
     def _resize(self, edit: Resize) -> None:
         for undo in resize(self._model, edit, self._given, self._watch, self.exact):
+            self._undo.append(undo)
+
+    def _mask(self, edit: Masking) -> None:
+        for undo in put_masks(self._model, edit):
             self._undo.append(undo)
 
     def _remove(self, edit: Removal) -> None:

@@ -11,7 +11,7 @@ from morphir.checks.gradients import check_gradients
 from morphir.checks.inventory import Inventory
 from morphir.checks.kept import Original, check_kept
 from morphir.checks.learning import check_learning
-from morphir.checks.measured import check_on_data, check_within
+from morphir.checks.measured import check_drift, check_on_data, check_within
 from morphir.checks.native import check_native
 from morphir.checks.round_trip import check_round_trip
 from morphir.checks.rounding import check_rounding, holding
@@ -33,6 +33,7 @@ __all__ = [
     "check_gradients",
     "check_kept",
     "check_learning",
+    "check_drift",
     "check_native",
     "check_on_data",
     "check_round_trip",

@@ -3,6 +3,8 @@
 KEPT-6   of a tensor whose axes change nothing else does but its numbers; of a module nothing but
          the attributes that follow; of an optimizer nothing but the shapes of what it keeps per
          element
+KEPT-8   of a parameter whose mask changes nothing else does but its numbers, and what an optimizer
+         keeps of them
 SHALLOWER-4   what goes leaves its optimizer groups with its state, and all else is as it was
 """
 
@@ -14,6 +16,7 @@ from typing import final
 
 from morphir.checks.inventory import NUMBERS, Facts, Group, Inventory
 from morphir.ir import AttributeChange, Certificate, is_inside
+from morphir.ir.masks import mask_name
 
 
 def announced(before: Inventory, certificate: Certificate) -> Inventory:
@@ -24,6 +27,7 @@ def announced(before: Inventory, certificate: Certificate) -> Inventory:
         certificate: Of one step.
     """
     resized = _resized(before, _shapes(certificate), certificate.attributes)
+    resized = _masked(resized, certificate.masked)
     return _without(resized, [claim.module for claim in certificate.removals])
 
 
@@ -48,6 +52,18 @@ def _resized(
     return replace(
         before,
         modules=modules,
+        tensors={name: _tensor(facts, shapes.get(name)) for name, facts in before.tensors.items()},
+        groups=tuple(_group(group, before, shapes) for group in before.groups),
+    )
+
+
+def _masked(before: Inventory, parameters: Sequence[str]) -> Inventory:
+    """What it should be with other masks: of the tensors only the numbers are others (KEPT-8)."""
+    names = {*parameters, *map(mask_name, parameters)}
+    every = {n for name in names & before.shared.keys() for n in before.shared[name][0]}
+    shapes = {name: before.tensors[name]["shape"] for name in every}
+    return replace(
+        before,
         tensors={name: _tensor(facts, shapes.get(name)) for name, facts in before.tensors.items()},
         groups=tuple(_group(group, before, shapes) for group in before.groups),
     )
@@ -81,14 +97,14 @@ def _without(before: Inventory, removed: Sequence[str]) -> Inventory:
     )
 
 
-def _tensor(facts: Facts, shape: tuple[int, ...] | None) -> Facts:
+def _tensor(facts: Facts, shape: object) -> Facts:
     if shape is None:
         return facts
     # Strides and numbers are others; whether they are right is a matter of the certificate.
     return {k: v for k, v in facts.items() if k not in NUMBERS} | {"shape": shape}
 
 
-def _group(group: Group, before: Inventory, shapes: Mapping[str, tuple[int, ...]]) -> Group:
+def _group(group: Group, before: Inventory, shapes: Mapping[str, object]) -> Group:
     options, held = group
     return options, {
         name: _state(state, before.tensors[name]["shape"], shapes[name])
@@ -98,13 +114,13 @@ def _group(group: Group, before: Inventory, shapes: Mapping[str, tuple[int, ...]
     }
 
 
-def _state(state: object, old: object, new: tuple[int, ...]) -> object:
+def _state(state: object, old: object, new: object) -> object:
     """Of an entry with a number for each of the parameter's only the shape is known beforehand."""
     assert isinstance(state, tuple)
     return tuple((key, _entry(value, old, new)) for key, value in state)
 
 
-def _entry(value: object, old: object, new: tuple[int, ...]) -> object:
+def _entry(value: object, old: object, new: object) -> object:
     if isinstance(value, tuple) and len(value) > 2 and value[2] == old:
         return (*value[:2], new, *[_Any()] * (len(value) - 3))
     return value

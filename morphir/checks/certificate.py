@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, final
 
@@ -257,7 +258,8 @@ def _check_state(
     missing = sorted(claimed.keys() - before.state.keys())
     if missing:
         raise Rejection("CERT-10: a tensor is claimed to change that there is not", missing[0])
-    check_masked(before, after, {*claimed})
+    others = set() if certificate is None else {*certificate.masked}
+    check_masked(before, after, {*claimed, *others})
     changed: dict[str, Axes] = {}
     biases: dict[str, torch.Tensor] = {}
     for name, entry in before.state.items():
@@ -275,16 +277,24 @@ def _check_state(
             elif problem:
                 raise Rejection(f"CERT-10: {problem}", f"@{name}")
             continue
-        if entry != other:
-            found, expected = (f"{e.kind} {e.type} {e.aliases}" for e in (other, entry))
-            raise Rejection(
-                f"CERT-5: another kind, type or other names: {found}, expected {expected}",
-                f"@{name}",
-            )
-        same = equal_bits if commits is None else commits.equal_bits
-        if not same(entry.tensor, other.tensor):
-            raise Rejection("CERT-5: a tensor that should be untouched differs", f"@{name}")
+        if before.masks.get(name) not in others:  # else no entry point reads it
+            _check_untouched(entry, other, commits, may_be_masked=name in others)
     return changed, biases
+
+
+def _check_untouched(
+    entry: StateEntry, other: StateEntry, commits: Commits | None, *, may_be_masked: bool
+) -> None:
+    """Checks the state of CERT-5 that no claim is about, but perhaps that it has another mask."""
+    where = f"@{entry.name}"
+    if replace(entry, mask=other.mask if may_be_masked else entry.mask) != other:
+        found, expected = (f"{e.kind} {e.type} {e.aliases}" for e in (other, entry))
+        raise Rejection(
+            f"CERT-5: another kind, type or other names: {found}, expected {expected}", where
+        )
+    same = equal_bits if commits is None else commits.equal_bits
+    if not same(entry.tensor, other.tensor):
+        raise Rejection("CERT-5: a tensor that should be untouched differs", where)
 
 
 def _relate(
@@ -323,6 +333,8 @@ def _new_state(
         if entry.kind == "constant" or name in before.state:
             continue
         claimed = [] if certificate is None else [c.module for c in certificate.insertions]
+        if certificate is not None and after.masks.get(name) in certificate.masked:
+            continue
         if certificate is not None and not is_inside(name, claimed):
             raise Rejection("CERT-6: there is new state that no claim covers", f"@{name}")
         if entry.tensor is None:

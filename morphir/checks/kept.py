@@ -38,6 +38,7 @@ from morphir.checks.inventory import (
     memories,
     random_state,
 )
+from morphir.ir.masks import mask_name
 from morphir.ir.report import Check, Grade, InsertionClaim, counted
 
 Follows = Mapping[str, Sequence[str]]
@@ -76,6 +77,7 @@ class Original:
         insertions: Sequence[InsertionClaim] = (),
         follows: Follows = _NOTHING,
         since: Inventory | None = None,
+        masked: Sequence[str] = (),
     ) -> list[Check]:
         """Checks what became of it: `kept` about the target, and `original` if that is a copy.
 
@@ -85,9 +87,10 @@ class Original:
             insertions: What was inserted where.
             follows: New module to the parameters of the layers that it follows, the nearest first.
             since: What the target should be like but for the insertions; by default the original.
+            masked: Parameters that may have a new mask.
         """
         now = Inventory.of(target, optimizers)
-        kept = check_kept(since or self.inventory, now, insertions, follows)
+        kept = check_kept(since or self.inventory, now, insertions, follows, masked)
         if random_state() != self.random_state and kept.grade is not Grade.REFUTED:
             what = "KEPT-5: random numbers were drawn from it"
             kept = replace(kept, grade=Grade.REFUTED, summary=what, where="the random state")
@@ -107,6 +110,7 @@ def check_kept(
     after: Inventory,
     insertions: Sequence[InsertionClaim] = (),
     follows: Follows = _NOTHING,
+    masked: Sequence[str] = (),
 ) -> Check:
     """Checks KEPT-1 to KEPT-4.
 
@@ -115,8 +119,10 @@ def check_kept(
         after: Taken now.
         insertions: What was inserted where.
         follows: New module to the parameters of the layers that it follows, the nearest first.
+        masked: Parameters that may have a new mask.
     """
-    new = tuple(_places(after, insertions))
+    masks = [mask for mask in map(mask_name, masked) if mask not in before.tensors]
+    new = tuple(_places(after, [*(claim.module for claim in insertions), *masks]))
     complaints = [
         *_compare(before.modules, after.modules, new, "module"),
         *_compare(before.tensors, after.tensors, new, "tensor"),
@@ -139,10 +145,10 @@ def check_kept(
     return Check("kept", Grade.TESTED, summary, "", figures)
 
 
-def _places(after: Inventory, insertions: Sequence[InsertionClaim]) -> Iterator[str]:
+def _places(after: Inventory, names: Sequence[str]) -> Iterator[str]:
     """Prefixes of what is new: where a module has several names, so has what is put into it."""
-    for claim in insertions:
-        home, _, key = claim.module.rpartition(".")
+    for name in names:
+        home, _, key = name.rpartition(".")
         for place in (home, *after.aliases.get(home, ())):
             yield f"{place}.{key}.".removeprefix(".")
 
@@ -203,7 +209,7 @@ def _listed(names: frozenset[str], own: str) -> str:
 
 
 def _compare_keys(before: Inventory, after: Inventory, new: tuple[str, ...]) -> Complaints:
-    left = tuple(key for key in after.keys if not key.startswith(new or ("\0",)))
+    left = tuple(key for key in after.keys if not f"{key}.".startswith(new or ("\0",)))
     if left != before.keys:
         moved = next((a for a, b in zip(before.keys, left, strict=False) if a != b), "")
         yield moved or "the model", "KEPT-1: the keys of the state_dict or their order changed"

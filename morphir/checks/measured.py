@@ -1,6 +1,7 @@
 """How far two models differ on data: for a change that does not claim to keep the function.
 
 RUN-3    on the data given, no output differs by more than the bound that is reported
+RUN-10   a change that is meant to change the function says by how much it does on the inputs given
 """
 
 from __future__ import annotations
@@ -52,6 +53,19 @@ def check_on_data(before: nn.Module, after: nn.Module, data: Mapping[str, Argume
     share = f", {worst / largest:.2g} of the largest output" if largest else ""
     summary = f"no output differs by more than {worst:.2g}{share}, on {counted(rows, 'row')}"
     return Check("data", Grade.EMPIRICAL, summary, "", {"bound": worst, "largest output": largest})
+
+
+def check_drift(before: nn.Module, after: nn.Module, inputs: Mapping[str, Arguments]) -> Check:
+    """Measures a change of the function that is meant (RUN-10).
+
+    Args:
+        before: The old model in float64, private.
+        after: The new one.
+        inputs: Entry point to arguments.
+    """
+    found = check_on_data(before, after, inputs)
+    grade = Grade.NOT_PRESERVING if found.grade is Grade.EMPIRICAL else found.grade
+    return replace(found, name="drift", grade=grade)
 
 
 def check_within(

@@ -28,6 +28,7 @@ from morphir.ir.graph import (
     values_in,
     whole_number,
 )
+from morphir.ir.masking import Masking
 from morphir.ir.modes import both_modes, in_eval_mode, is_of_train_mode
 from morphir.ir.parser import parse_program
 from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
@@ -51,6 +52,7 @@ __all__ = [
     "AxisMap",
     "Extension",
     "Mapped",
+    "Masking",
     "Multiplied",
     "Polarity",
     "Relation",

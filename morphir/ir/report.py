@@ -107,6 +107,7 @@ class Certificate:
         box: Bounds of inputs by name, if it is only about inputs within them.
         removals: One claim per removed module: what its insertion into the new program would be.
         attributes: The attributes of modules that follow the tensors.
+        masked: The parameters that have another mask, or had none before.
     """
 
     before: str
@@ -117,6 +118,7 @@ class Certificate:
     box: Mapping[str, tuple[float, float]] | None = None
     removals: tuple[InsertionClaim, ...] = ()
     attributes: tuple[AttributeChange, ...] = ()
+    masked: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> Mapping[str, TensorChange]:
@@ -175,6 +177,7 @@ class Certificate:
             ],
             "steps": [step._plain() for step in self.steps],
             "attributes": [asdict(each) for each in self.attributes],
+            "masked": [*self.masked],
             "box": None if self.box is None else {k: [*v] for k, v in self.box.items()},
         }
 
@@ -204,6 +207,7 @@ class Certificate:
             None if data["box"] is None else {k: (v[0], v[1]) for k, v in data["box"].items()},
             tuple(InsertionClaim(**claim) for claim in data.get("removals", ())),
             tuple(map(_attribute, data.get("attributes", ()))),
+            tuple(data.get("masked", ())),
         )
 
 

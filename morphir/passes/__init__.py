@@ -4,8 +4,10 @@ from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.compact import CompactPass
 from morphir.passes.deeper import DeeperPass
 from morphir.passes.extend import ExtendInputPass, ExtendOutputPass
+from morphir.passes.mask_grow import MaskGrowPass
 from morphir.passes.prune import PruneDormantPass
 from morphir.passes.shallower import ShallowerPass
+from morphir.passes.sparsify import SparsifyPass
 from morphir.passes.wider import WiderPass
 
 __all__ = [
@@ -13,9 +15,11 @@ __all__ = [
     "DeeperPass",
     "ExtendInputPass",
     "ExtendOutputPass",
+    "MaskGrowPass",
     "MorphismPass",
     "PruneDormantPass",
     "Refusal",
     "ShallowerPass",
+    "SparsifyPass",
     "WiderPass",
 ]

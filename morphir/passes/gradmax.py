@@ -17,7 +17,7 @@ weights are singular vectors and the incoming ones zero, where a ReLU passes no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -36,10 +36,9 @@ from morphir.ir import (
 from morphir.ops import DEFAULT_TABLE
 from morphir.ops.replay import evaluate
 from morphir.passes.chains import Chains
-from morphir.passes.data import run_on
+from morphir.passes.data import Loss, run_on, total_of
 from morphir.randomness import derive_seed
 
-Loss = Callable[[Any], torch.Tensor]
 Tensors = Mapping[str, torch.Tensor]
 
 _ROUNDING: Final = 1e-6  # singular values that are smaller, relative to the largest, are rounding
@@ -155,7 +154,7 @@ class Search:
             read = [c.last.results[0] for c in self._chains.all if c.graph is graph]
             with torch.enable_grad():
                 done = run_on(graph, state, arguments)
-                total = _total(loss, done.outputs, name)
+                total = total_of(loss, done.outputs, name)
             tensors = [done.values[value] for value in read]
             slopes = torch.autograd.grad(total, tensors, allow_unused=True) if read else ()
             found[name] = _Run(
@@ -254,28 +253,6 @@ def _computed(node: Node, values: Mapping[Value, torch.Tensor], state: Tensors) 
     result = op.execute(arguments)
     assert isinstance(result, torch.Tensor)
     return result
-
-
-def _total(loss: Loss, outputs: Sequence[torch.Tensor], name: str) -> torch.Tensor:
-    try:
-        total = loss(outputs[0] if len(outputs) == 1 else tuple(outputs))
-    except Exception as error:
-        raise RefusalError(
-            f"loss= raised {type(error).__name__} on what {name!r} returns: {error}",
-            suggestions=["loss=lambda output: torch.nn.functional.mse_loss(output, targets)"],
-        ) from error
-    if not isinstance(total, torch.Tensor) or total.numel() != 1 or not total.requires_grad:
-        found = tuple(total.shape) if isinstance(total, torch.Tensor) else type(total).__name__
-        raise RefusalError(
-            f"loss= returned {found} for {name!r}, expected one number that depends on the output",
-            suggestions=["loss=lambda output: torch.nn.functional.mse_loss(output, targets)"],
-        )
-    if not total.isfinite().all():
-        raise RefusalError(
-            f"loss= returned {total.item()} for {name!r}, expected a finite number",
-            suggestions=["loss=lambda output: torch.nn.functional.mse_loss(output, targets)"],
-        )
-    return total.sum()
 
 
 def _drawn(shape: tuple[int, ...], seed: int) -> torch.Tensor:

@@ -26,8 +26,9 @@ from morphir.ops.forms import Atom, atoms_in
 from morphir.passes.anew import biases_in
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.chains import Chains
+from morphir.passes.data import Loss
 from morphir.passes.extend import ExtendOutputPass
-from morphir.passes.gradmax import Loss, Search
+from morphir.passes.gradmax import Search
 from morphir.passes.refusals import about
 from morphir.passes.sites import resolve, unprovable
 from morphir.passes.sizes import SIZES, is_size

@@ -22,10 +22,11 @@ from morphir.backend.surgery import Surgery
 from morphir.blocks import BlockSpec
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
-from morphir.ir import Edit, Insertion, Removal, Resize, is_inside
+from morphir.ir import Edit, Insertion, Masking, Removal, Resize, is_inside
 from morphir.lineage import (
     AnyStep,
     Lineage,
+    MaskStep,
     RemovalStep,
     ResizeStep,
     Step,
@@ -33,6 +34,7 @@ from morphir.lineage import (
     set_lineage,
     structure_of,
 )
+from morphir.masks import Masks
 from morphir.ops import DEFAULT_TABLE
 from morphir.state.leaving import Leaving
 from morphir.state.optimizer import Joining, optimizers_over
@@ -100,14 +102,18 @@ def _check_structure(step: AnyStep, model: nn.Module) -> None:
         return
     held = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     named: Sequence[str] = ()
-    if not isinstance(step, RemovalStep):
-        named = [*step.changes["tensors"]] if isinstance(step, ResizeStep) else step.follows
+    if isinstance(step, ResizeStep):
+        named = [*step.changes["tensors"]]
+    elif isinstance(step, MaskStep):
+        named = step.parameters
+    elif isinstance(step, Step):
+        named = step.follows
     missing = [name for name in named if name not in held]
     first = f": it has no {missing[0]!r}" if missing else ""
     raise RefusalError(
         f"the parameters of this {type(model).__name__} have other names or shapes than those of "
         f"the model that the lineage was made on{first}",
-        nodes=[step.at if isinstance(step, ResizeStep) else step.anchor],
+        nodes=[step.at if isinstance(step, ResizeStep | MaskStep) else step.anchor],
         suggestions=["a model made by the same code with the same settings"],
     )
 
@@ -133,6 +139,8 @@ class _Replaying:
             self._resize(step.edit)
         elif isinstance(step, RemovalStep):
             self._remove(step.edit)
+        elif isinstance(step, MaskStep):
+            self._mask(step)
         else:
             self._insert(step)
 
@@ -152,6 +160,13 @@ class _Replaying:
         self._operate(edit)
         self._done.append(transport)
         transport.apply(edit)
+
+    def _mask(self, step: MaskStep) -> None:
+        parameters = dict(self._model.named_parameters(remove_duplicate=False))
+        masked = Masks(self._model).masks
+        new = [name for name in step.parameters if name in parameters and name not in masked]
+        ones = {name: torch.ones_like(parameters[name]) for name in new}
+        self._operate(Masking(step.at, step.law, ones, step.spec))
 
     def _remove(self, edit: Removal) -> None:
         parameters = self._model.named_parameters()

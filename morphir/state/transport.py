@@ -4,6 +4,8 @@
               square or size, an update or the size of one, a value, or a scalar that is kept
     STATE-12  what is not declared is refused by name, never reset
     STATE-13  `undo` puts back the very tensors that were there
+    STATE-19  where a number begins or ceases to be in use, what an optimizer keeps of it is what a
+              fresh one would
 
 What is what stands in a table for each optimizer of torch. A subclass has what its base has.
 """
@@ -130,8 +132,24 @@ class Transport:
             self._old.append((state, entry, old))
             state[entry] = new
 
+    def forget(self, changed: Mapping[str, torch.Tensor]) -> None:
+        """Starts what is kept of some numbers of parameters anew (STATE-19).
+
+        Args:
+            changed: Parameter to where its numbers are others now, or are in use or not.
+
+        Raises:
+            RefusalError: What the state of an optimizer means is not known; nothing has changed.
+        """
+        shapes = {name: tuple(places.shape) for name, places in changed.items()}
+        for state, entry, parameter, name, kind, start in [*self._kept(shapes)]:
+            old = state[entry]
+            begin = parameter.detach().to(old) if kind == "value" else old.new_tensor(start)
+            self._old.append((state, entry, old))
+            state[entry] = torch.where(changed[name], begin, old)
+
     def undo(self) -> None:
-        """Puts back what `apply` replaced (STATE-13)."""
+        """Puts back what `apply` and `forget` replaced (STATE-13)."""
         while self._old:
             state, entry, old = self._old.pop()
             state[entry] = old
@@ -140,8 +158,16 @@ class Transport:
         self, edit: Resize
     ) -> Iterator[tuple[dict[str, Any], str, torch.Tensor, TensorChange, StateKind, float]]:
         """What is to be carried: state, entry, parameter, its change, the kind, its start."""
+        shapes = {name: edit.old_shape(name) for name in edit.tensors}
+        for state, entry, parameter, name, kind, start in self._kept(shapes):
+            yield state, entry, parameter, edit.tensors[name], kind, start
+
+    def _kept(
+        self, shapes: Mapping[str, tuple[int, ...]]
+    ) -> Iterator[tuple[dict[str, Any], str, torch.Tensor, str, StateKind, float]]:
+        """What is kept of parameters: state, entry, parameter, its name, the kind, its start."""
         parameters = dict(self._model.named_parameters(remove_duplicate=False))
-        for name, change in edit.tensors.items():
+        for name, shape in shapes.items():
             parameter = parameters.get(name)
             if parameter is None:  # a buffer
                 continue
@@ -153,11 +179,11 @@ class Transport:
                     kind = self._kind(optimizer, base, entry)
                     if kind == "scalar" or value is None:
                         continue
-                    _check_shape(optimizer, entry, value, name, edit.old_shape(name))
+                    _check_shape(optimizer, entry, value, name, shape)
                     _check_dtype(optimizer, entry, value, name, kind)
                     option = _STARTS_AT.get((base, entry))
                     start = 0.0 if option is None else float(group[option])
-                    yield state, entry, parameter, change, kind, start
+                    yield state, entry, parameter, name, kind, start
 
     def _holding(self, parameter: torch.Tensor) -> Iterator[tuple[Optimizer, dict[str, Any]]]:
         for optimizer in self._optimizers:
