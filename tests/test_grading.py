@@ -7,8 +7,9 @@ from torch import nn
 from morphir.grading import check_finite, unexercised, verdict
 from morphir.ir import Check, Grade
 
-P, B, T, E, U, R = (
-    Grade.PROVED, Grade.PROVED_ON_BOX, Grade.TESTED, Grade.EMPIRICAL, Grade.UNKNOWN, Grade.REFUTED,
+P, B, T, E, N, U, R = (
+    Grade.PROVED, Grade.PROVED_ON_BOX, Grade.TESTED, Grade.EMPIRICAL, Grade.NOT_PRESERVING,
+    Grade.UNKNOWN, Grade.REFUTED,
 )  # fmt: skip
 
 
@@ -29,6 +30,10 @@ P, B, T, E, U, R = (
         ({"certificate": P, "data": E}, P),
         ({"certificate": U, "data": R}, R),
         ({"finite": U, "certificate": P, "float64": T}, U),
+        ({"certificate": U, "drift": N}, N),
+        ({"certificate": P, "drift": N}, P),
+        ({"certificate": U, "drift": N, "kept": R}, R),
+        ({"certificate": U, "drift": U}, U),
         ({"finite": U, "certificate": U, "data": E}, U),
         ({"finite": U, "certificate": P, "kept": R}, R),
     ],

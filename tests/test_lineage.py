@@ -16,6 +16,7 @@ from morphir.ir import AttributeChange, AxisMap, Mapped
 from morphir.ir.change import tensors_to_json
 from morphir.lineage import (
     Lineage,
+    MaskStep,
     RemovalStep,
     ResizeStep,
     Step,
@@ -25,12 +26,16 @@ from morphir.lineage import (
     structure_of,
 )
 from tests.ir.changes import axes
+from tests.passes.widenings import mlp
 from tests.specimens import Net
 
 STEP = Step(
     1, "a", "a_deeper1", False, "DEEPER-1", {"kind": "identity"}, ("a.weight",), "s", "b", "c"
 )
 WIDER = Mapped(2, AxisMap.copies(2, (0, 1, 1)), "copy")
+MASKED = MaskStep(
+    1, "the model", "MASK-7", {"density": 0.5}, ("0.weight", "2.weight"), "c", "a", "b"
+)
 RESIZED = ResizeStep(
     1, "a", "WIDER-1", tensors_to_json({"a.weight": (WIDER, Mapped(3))}), (("a", "heads", 2, 3),),
     {"init": "copy"}, False, (("b.weight", "b.bias", (0.0, 0.5, 0.0)),), "s", "b", "c",
@@ -148,6 +153,20 @@ def test_a_removal_is_a_step_too():
     )
 
 
+def test_a_change_of_masks_is_a_step_too():
+    """STATE-3: which numbers are in use is not part of it"""
+    lineage = Lineage((MASKED,))
+    assert Lineage.from_json(lineage.to_json()) == lineage
+    assert str(lineage) == "1.  the model: masks of 2 parameters (MASK-7)"
+    found = lineage_of(
+        morphir.apply(mlp(), morphir.SparsifyPass(0.5), example_inputs=(torch.randn(2, 4),))
+    )
+    assert Lineage.from_json(found.to_json()) == found
+    (step,) = found.steps
+    assert step.spec["density"] == 0.5
+    assert len(found.to_json()) < 2000
+
+
 def test_lineages_without_kinds_are_read():
     """Those of version 1 have insertions only."""
     data = json.loads(Lineage((STEP,)).to_json())
@@ -186,6 +205,12 @@ def broken(**changes) -> str:
     return json.dumps(data)
 
 
+def masked(**changes) -> str:
+    data = json.loads(Lineage((MASKED,)).to_json())
+    data["steps"][0].update(changes)
+    return json.dumps(data)
+
+
 def no_change(**changes) -> str:
     data = json.loads(Lineage((RESIZED,)).to_json())
     data["steps"][0].update(changes)
@@ -201,7 +226,9 @@ def no_change(**changes) -> str:
         ('{"version": "1", "steps": []}', "not a lineage"),
         ('{"version": 1, "steps": [{}]}', "not a lineage: a step has the fields"),
         ('{"version": 1, "steps": [3]}', "not a lineage"),
-        ('{"version": 4, "steps": []}', "the lineage has version 4, this morphir reads up to 3"),
+        ('{"version": 5, "steps": []}', "the lineage has version 5, this morphir reads up to 4"),
+        (masked(parameters="abc"), "parameters is 'abc', expected list"),
+        (masked(spec=1), "spec is 1, expected dict"),
         (broken(kind="swap"), "a step is of kind 'swap', expected one of"),
         (broken(kind="resize"), "a step has the fields"),
         (no_change(changes={}), "not a change of axes"),

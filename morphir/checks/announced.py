@@ -3,7 +3,7 @@
 KEPT-6   of a tensor whose axes change nothing else does but its numbers; of a module nothing but
          the attributes that follow; of an optimizer nothing but the shapes of what it keeps per
          element
-KEPT-8   of a parameter whose mask changes nothing else does but its numbers, and what an optimizer
+KEPT-9   of a parameter whose mask changes nothing else does but its numbers, and what an optimizer
          keeps of them
 SHALLOWER-4   what goes leaves its optimizer groups with its state, and all else is as it was
 """
@@ -58,7 +58,7 @@ def _resized(
 
 
 def _masked(before: Inventory, parameters: Sequence[str]) -> Inventory:
-    """What it should be with other masks: of the tensors only the numbers are others (KEPT-8)."""
+    """What it should be with other masks: of the tensors only the numbers are others (KEPT-9)."""
     names = {*parameters, *map(mask_name, parameters)}
     every = {n for name in names & before.shared.keys() for n in before.shared[name][0]}
     shapes = {name: before.tensors[name]["shape"] for name in every}

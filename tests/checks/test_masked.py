@@ -1,5 +1,7 @@
 """MASK-3: what a certificate says of masks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,3 +34,75 @@ def test_mask_3_the_certificate_is_rejected_where_a_mask_is_wrong(broken: str):
     assert found.grade is Grade.UNKNOWN
     assert found.summary.startswith("CERT-10" if broken == "opened" else "MASK-3")
     assert found.where in ("@2.weight", "@2.weight_mask")
+
+
+def remasked() -> tuple[torch.nn.Module, morphir.TransformResult]:
+    model = masked(mlp(), density=0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    return model, morphir.transform(model, morphir.MaskGrowPass(count=5), example_inputs=(X,))
+
+
+def test_mask_3_masks_that_are_claimed_to_change_may():
+    """MASK-3, CERT-5"""
+    model, grown = remasked()
+    before, after = (morphir.trace(each, example_inputs=(X,)) for each in (model, grown.module))
+    proof = check_certificate(before, after, grown.certificate, DEFAULT_TABLE)
+    assert proof.grade is Grade.PROVED, proof
+    silent = replace(grown.certificate, masked=())
+    found = check_certificate(before, after, silent, DEFAULT_TABLE)
+    assert found.grade is Grade.UNKNOWN
+    assert found.where in {f"@{name}_mask" for name in grown.certificate.masked}
+    assert morphir.Certificate.from_json(grown.certificate.to_json()) == grown.certificate
+
+
+@pytest.mark.parametrize("broken", ["weight", "behind", "bias"])
+def test_mask_3_and_nothing_else_may(broken: str):
+    """MASK-3, CERT-5"""
+    model, grown = remasked()
+    name = grown.certificate.masked[0]
+    layer = grown.module.get_submodule(name.partition(".")[0])
+    with torch.no_grad():
+        if broken == "weight":
+            layer.weight[*layer.weight.nonzero()[0]] += 1
+        elif broken == "behind":
+            layer.weight[*(layer.weight_mask == 0).nonzero()[0]] = 1
+        else:
+            layer.bias[0] += 1
+    before, after = (morphir.trace(each, example_inputs=(X,)) for each in (model, grown.module))
+    found = check_certificate(before, after, grown.certificate, DEFAULT_TABLE)
+    assert found.grade is Grade.UNKNOWN
+    assert found.where == (f"@{name}".replace("weight", "bias") if broken == "bias" else f"@{name}")
+    assert found.summary.startswith("MASK-3" if broken == "behind" else "CERT-5")
+
+
+def test_mask_3_new_masks_are_of_parameters_that_are_claimed_to_have_one():
+    """MASK-3, CERT-6"""
+    model = mlp()
+    dense = morphir.transform(model, morphir.SparsifyPass(1.0), example_inputs=(X,))
+    before, after = (morphir.trace(each, example_inputs=(X,)) for each in (model, dense.module))
+    assert check_certificate(before, after, dense.certificate, DEFAULT_TABLE).grade is Grade.PROVED
+    fewer = replace(dense.certificate, masked=("0.weight", "2.weight"))
+    found = check_certificate(before, after, fewer, DEFAULT_TABLE)
+    assert found.grade is Grade.UNKNOWN
+    assert found.where in ("@4.weight", "@4.weight_mask")
+
+
+def test_kept_9_only_numbers_and_what_optimizers_keep_of_them_may_differ():
+    """KEPT-9"""
+    model = mlp()
+    sparse = morphir.transform(model, morphir.SparsifyPass(0.5), example_inputs=(X,))
+
+    def kept() -> tuple[Grade, str]:
+        found = morphir.verify(
+            model, sparse.module, example_inputs=(X,), certificate=sparse.certificate,
+            checks=("kept",),
+        ).check("kept")  # fmt: skip
+        return found.grade, found.where
+
+    assert kept() == (Grade.TESTED, "")
+    sparse.module[2].register_buffer("other", torch.zeros(1))
+    assert kept() == (Grade.REFUTED, "2.other")
+    del sparse.module[2].other
+    sparse.module[2].weight.requires_grad_(False)
+    assert kept() == (Grade.REFUTED, "2.weight")

@@ -1,11 +1,11 @@
-"""RUN-3 and RUN-4: what is measured on data, and what is run within bounds."""
+"""RUN-3, RUN-4, RUN-10: what is measured on data, and what is run within bounds."""
 
 import copy
 
 import torch
 from torch import nn
 
-from morphir.checks import check_on_data, check_within
+from morphir.checks import check_drift, check_on_data, check_within
 from morphir.ir import Grade
 
 
@@ -24,6 +24,16 @@ def test_run_3_the_bound_is_the_worst_difference():
     assert found.grade is Grade.EMPIRICAL
     assert abs(found.figures["bound"] - 0.25) < 1e-12
     assert "on 7 rows" in found.summary
+
+
+def test_run_10_a_change_that_is_meant_is_measured_in_the_same_way():
+    """RUN-10"""
+    x = {"forward": ((torch.randn(7, 3),), {})}
+    found, measured = check_drift(*pair(0.25), x), check_on_data(*pair(0.25), x)
+    assert (found.name, found.grade) == ("drift", Grade.NOT_PRESERVING)
+    assert (found.summary, found.figures) == (measured.summary, measured.figures)
+    infinite = {"forward": ((torch.full((1, 3), torch.inf),), {})}
+    assert check_drift(*pair(0.25), infinite).grade is Grade.UNKNOWN
 
 
 def test_run_3_what_cant_be_measured_is_unknown():

@@ -168,6 +168,44 @@ def test_state_13_undo_puts_back_the_very_tensors(name):
     assert fingerprint(net, [optimizer]) == before
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_19_what_is_kept_of_some_numbers_starts_anew(name: str):
+    """STATE-13, STATE-19"""
+    net = nn.Linear(4, 3)
+    optimizer = getattr(torch.optim, name)(net.parameters(), **OPTIMIZERS[name])
+    for _ in range(3):
+        net(torch.randn(5, 4)).square().sum().backward()
+        optimizer.step()
+    state = optimizer.state[net.weight]
+    before = {entry: value for entry, value in state.items() if torch.is_tensor(value)}
+    old = {entry: value.clone() for entry, value in before.items()}
+    places = torch.eye(3, 4, dtype=torch.bool)
+    transport = Transport([optimizer], net)
+    transport.forget({"weight": places})
+    for entry, was in old.items():
+        now = state[entry]
+        if was.shape != net.weight.shape:
+            assert torch.equal(now, was), entry
+            continue
+        option = _STARTS_AT.get((type(optimizer), entry))
+        start = 0.0 if option is None else optimizer.param_groups[0][option]
+        begins = net.weight[places] if entry == "ax" else torch.tensor(start)
+        assert (now[places] == begins).all(), entry
+        assert torch.equal(now[~places], was[~places]), entry
+    transport.undo()
+    assert all(state[entry] is value for entry, value in before.items())
+    assert all(torch.equal(state[entry], value) for entry, value in old.items())
+
+
+def test_state_19_what_is_not_declared_is_refused():
+    """STATE-12, STATE-19"""
+    net = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(net.parameters(), momentum=0.9)
+    optimizer.state[net.weight]["odd"] = torch.zeros(3, 4)
+    with pytest.raises(RefusalError, match="'odd'"):
+        Transport([optimizer], net).forget({"weight": torch.eye(3, 4, dtype=torch.bool)})
+
+
 def test_tied_parameters_buffers_and_other_models_are_carried_once():
     net, other = conv(), nn.Linear(2, 2)
     net[3].tied = net[5]

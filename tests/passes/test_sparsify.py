@@ -1,0 +1,165 @@
+"""MASK-7: what SparsifyPass keeps."""
+
+import copy
+from math import prod
+
+import pytest
+import torch
+from torch import nn
+
+import morphir
+from morphir import Grade, RefusalError, SparsifyPass
+from tests.passes.masked import assert_masked, masks_of
+from tests.passes.test_wider import IMAGE, X
+from tests.passes.widenings import Images, Tied, mlp
+
+
+def sparse(model: nn.Module, *inputs: torch.Tensor, **options) -> morphir.TransformResult:
+    result = morphir.transform(model, SparsifyPass(**options), example_inputs=inputs)
+    assert result.report.grade is Grade.NOT_PRESERVING, result.report
+    assert_masked(result.module)
+    return result
+
+
+@pytest.mark.parametrize("distribution", ["erdos_renyi", "uniform"])
+@pytest.mark.parametrize("keep", ["magnitude", "random"])
+@pytest.mark.parametrize(("make", "x"), [(mlp, X), (Images, IMAGE), (Tied, X)])
+def test_mask_7_all_but_the_floor_of_the_rest_are_kept(make, x, keep: str, distribution: str):
+    """MASK-6, MASK-7"""
+    model = make()
+    result = sparse(model, x, density=0.3, keep=keep, distribution=distribution)
+    masks, parameters = masks_of(result.module), dict(model.named_parameters())
+    assert set(masks) == {n for n, p in parameters.items() if p.dim() > 1}
+    total = sum(mask.numel() for mask in masks.values())
+    assert 0.3 * total <= sum(int(mask.sum()) for mask in masks.values()) < 0.3 * total + len(masks)
+    for name, mask in masks.items():
+        numbers = parameters[name]
+        if distribution == "uniform":
+            assert int(mask.sum()) == mask.numel() - int(0.7 * mask.numel())
+        assert torch.equal(result.module.get_parameter(name), numbers * mask)
+        if keep == "magnitude" and 0 < mask.sum() < mask.numel():
+            assert numbers.abs()[mask == 1].min() >= numbers.abs()[mask == 0].max()
+
+
+def test_mask_7_random_ones_are_random_and_the_same_for_a_seed():
+    """MASK-7"""
+    model = mlp()
+    first, again, other = (
+        masks_of(sparse(model, X, density=0.5, keep="random", seed=seed).module)
+        for seed in (0, 0, 1)
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_mask_7_dense_ends_stay():
+    """MASK-6, MASK-7"""
+    found = masks_of(sparse(mlp(), X, density=0.8, dense_ends=True).module)
+    assert found["0.weight"].all()
+    assert found["4.weight"].all()
+    assert not found["2.weight"].all()
+    with pytest.raises(RefusalError, match="39 weights are in dense layers") as refused:
+        sparse(mlp(), X, density=0.3, dense_ends=True)
+    assert refused.value.nodes == ("0.weight", "4.weight")
+
+
+def test_each_network_has_its_own_density():
+    class Agent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.actor, self.critic = mlp(hidden=9), mlp(hidden=20)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.actor(x), self.critic(x)
+
+    both = [SparsifyPass(0.5, at="actor"), SparsifyPass(0.25, at="critic")]
+    model = Agent()
+    result = morphir.transform(model, both, example_inputs=(X,))
+    assert result.report.grade is Grade.NOT_PRESERVING
+    for net, density in (("actor", 0.5), ("critic", 0.25)):
+        masks = [mask for name, mask in masks_of(result.module).items() if name.startswith(net)]
+        total = sum(prod(mask.shape) for mask in masks)
+        used = sum(int(mask.sum()) for mask in masks)
+        assert density * total <= used < density * total + 3
+    given = {"example_inputs": (X,), "certificate": result.certificate, "checks": ("kept",)}
+    assert morphir.verify(model, result.module, **given).check("kept").grade is Grade.TESTED
+    result.module.critic[0].bias.data[0] += 1
+    found = morphir.verify(model, result.module, **given).check("kept")
+    assert (found.grade, found.where) == (Grade.REFUTED, "critic.0.bias")
+
+
+def test_what_was_masked_and_is_kept_stays_zero():
+    """MASK-7"""
+    first = sparse(mlp(), X, density=0.5).module
+    again = sparse(first, X, density=0.25)
+    for name, mask in masks_of(again.module).items():
+        assert not (again.module.get_parameter(name)[masks_of(first)[name] == 0]).any()
+        assert mask.sum() <= masks_of(first)[name].sum()
+    same = morphir.transform(first, SparsifyPass(1.0), example_inputs=(X,))
+    assert same.report.grade is Grade.PROVED, "nothing but masks changed"
+    assert all(mask.all() for mask in masks_of(same.module).values())
+
+
+def test_the_report_says_how_dense_each_layer_is_and_how_far_outputs_move():
+    """RUN-10"""
+    model = mlp()
+    result = sparse(model, X, density=0.5)
+    total = sum(p.numel() for p in model.parameters() if p.dim() > 1)
+    used = sum(int(mask.sum()) for mask in masks_of(result.module).values())
+    assert f"{used} of {total} weights stay in use" in str(result.report)
+    moved = (model.double()(X.double()) - result.module.double()(X.double())).abs().max()
+    drift = result.report.check("drift")
+    assert drift.figures["bound"] == pytest.approx(float(moved.detach()))
+    assert f"no output differs by more than {moved:.2g}" in drift.summary
+
+
+def test_in_place_it_is_all_or_nothing_and_the_optimizer_starts_anew_there(monkeypatch):
+    """BACK-19, STATE-19"""
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters())
+    model(X).sum().backward()
+    optimizer.step()
+    before = copy.deepcopy(model.state_dict())
+    moments = {p: copy.copy(state) for p, state in optimizer.state.items()}
+    with pytest.raises(morphir.VerificationError, match="expected PROVED"):
+        morphir.transform(
+            model, SparsifyPass(0.5), optimizer=optimizer, example_inputs=(X,), inplace=True,
+            min_grade=Grade.PROVED,
+        )  # fmt: skip
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(
+        tensor is moments[p][key] for p, s in optimizer.state.items() for key, tensor in s.items()
+    )
+    weight = model[2].weight
+    morphir.apply(model, SparsifyPass(0.5), optimizer=optimizer, example_inputs=(X,), inplace=True)
+    assert model[2].weight is weight
+    mask = model[2].weight_mask
+    for key in ("exp_avg", "exp_avg_sq"):
+        now, was = optimizer.state[weight][key], moments[weight][key]
+        assert not now[mask == 0].any()
+        assert torch.equal(now[mask == 1], was[mask == 1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"density": 0}, {"density": 1.5}, {"density": "0.5"},
+        {"density": 0.5, "distribution": "er"}, {"density": 0.5, "at": [1]},
+        {"density": 0.5, "keep": "largest"}, {"density": 0.5, "dense_ends": 1},
+        {"density": 0.5, "seed": 0.5},
+    ],
+)  # fmt: skip
+def test_options_that_fit_no_model_are_refused(options):
+    with pytest.raises(RefusalError, match="expected"):
+        SparsifyPass(**options)
+
+
+def test_a_name_that_is_taken_is_refused():
+    """BACK-19"""
+    model = mlp()
+    model[0].weight_mask = "mine"
+    with pytest.raises(RefusalError, match=r"would be '0\.weight_mask', which is something else"):
+        morphir.apply(model, SparsifyPass(0.5), example_inputs=(X,), inplace=True)
+    assert model[0].weight_mask == "mine"
+    assert "weight_mask" not in model[2]._buffers
