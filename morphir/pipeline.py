@@ -168,16 +168,7 @@ class Application:
             self._join()
             self._leaving.leave(gone)
         with self.clock("trace again"):
-            known = dict(self.before.eval.inputs)
-            for name, arguments in known.items():
-                known[name] = self._extended.arguments(self.target, name, arguments)
-            given = known if known.keys() == set(entry_points) else example_inputs
-            try:
-                self.after = Traces.of(self.target, given, entry_points)
-            except RefusalError as refusal:
-                check_fits(self.target, self.rewriter, self.before.eval.program, known)
-                raise of_the_change(refusal, self.rewriter) from refusal.__cause__
-            check_emission(self.target, self.rewriter, self.after.eval.program)
+            self.after = self._recorded_again(example_inputs, entry_points)
         certificate = self._certificate(self.before.eval, self.after.eval)
         report = self._report(certificate, self._checks(certificate, self.after))
         _check_grade(report, least, entry_points)
@@ -186,6 +177,26 @@ class Application:
             lineage = lineage.extended(edits, structure, certificate.before, certificate.after)
         set_lineage(self.target, lineage)
         return report, certificate, lineage
+
+    def _recorded_again(self, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
+        """The recordings of the target as it is now."""
+        state = self.before.eval.program.state
+        masked = [name for edit in self.rewriter.maskings for name in edit.masks]
+        if masked and all(state[name].mask for name in masked):  # no module has anything new
+            refreshed = self.before.refreshed(self.target)
+            if refreshed is not None:
+                return refreshed
+        known = dict(self.before.eval.inputs)
+        for name, arguments in known.items():
+            known[name] = self._extended.arguments(self.target, name, arguments)
+        given = known if known.keys() == set(entry_points) else example_inputs
+        try:
+            after = Traces.of(self.target, given, entry_points)
+        except RefusalError as refusal:
+            check_fits(self.target, self.rewriter, self.before.eval.program, known)
+            raise of_the_change(refusal, self.rewriter) from refusal.__cause__
+        check_emission(self.target, self.rewriter, after.eval.program)
+        return after
 
     def _keep_what_changes(self) -> None:
         """Copies the old numbers where the model that was recorded is the one that changes.

@@ -14,7 +14,7 @@ from torch import nn
 from morphir.checks.calling import double_copy, private_copy
 from morphir.cloning import replica
 from morphir.errors import RefusalError
-from morphir.frontend import Trace, record
+from morphir.frontend import Trace, record, refreshed
 from morphir.tensors import tensors_in
 
 
@@ -73,6 +73,13 @@ class Traces:
         except RefusalError as refusal:
             return cls(first, None, refusal.reason)
         return cls(first, second)
+
+    def refreshed(self, model: nn.Module) -> Traces | None:
+        """The same of a model with other numbers and masks, None where Python saw numbers."""
+        both = refreshed(self.eval, model), self.train and refreshed(self.train, model)
+        if both[0] is None or (self.train is not None and both[1] is None):
+            return None
+        return replace(self, eval=both[0], train=both[1])
 
     def keeping(self, names: Collection[str], *, copy: bool) -> Traces:
         """The same, with copies of some tensors that are about to change, or without these."""

@@ -10,7 +10,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 from torch import fx, nn
@@ -38,6 +38,9 @@ from morphir.ir import Graph, Mode, Program, StateEntry, TensorType, check_struc
 from morphir.ir.masks import with_masks
 from morphir.ops import DEFAULT_TABLE, OpTable
 from morphir.randomness import kept_random_state
+
+# Marks for what left torch: an `if`, a number that was read, a call that nobody looked into.
+_SEEN_BY_PYTHON: Final = ("escape", "python", "scripted")
 
 
 @final
@@ -92,6 +95,25 @@ def record(
     """Does what `trace` does, in either mode, and keeps the inputs."""
     with _without_autocast(), _without_collection(), kept_random_state():
         return _record(model, example_inputs, entry_points, mode, table)
+
+
+def refreshed(trace: Trace, model: nn.Module) -> Trace | None:
+    """The recording of a model of which nothing but numbers and masks has changed since (MASK-10).
+
+    Args:
+        trace: The recording of what it was.
+        model: The model, or a copy of it, as it is.
+
+    Returns:
+        The recording with the state of the model; None where Python may have seen its numbers.
+    """
+    graphs = trace.program.graphs.values()
+    if any(node.op in _SEEN_BY_PYTHON for graph in graphs for node in graph.nodes):
+        return None
+    entries = trace.program.state.values()
+    constants = {e.name: e.tensor for e in entries if e.kind == "constant" and e.tensor is not None}
+    state = with_masks(_state(model, constants), graphs)
+    return replace(trace, program=replace(trace.program, state=state))
 
 
 @contextmanager

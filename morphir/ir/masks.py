@@ -6,6 +6,8 @@
     MASK-2  where axes change, so does the mask: a copy has the mask of its unit, whether the
             parameter is copied or split there, copies that are merged have a 1 where one of them
             had, and what is free has ones
+    MASK-10 where masks that are there change, and no number left torch, the recording of the old
+            model is that of the new one
 
 Nothing multiplies by a mask in a forward: whoever trains the parameter keeps it 0 behind its mask.
 So a mask is no part of the function, and passes that grow or shrink it need not look at the graphs.

@@ -11,6 +11,7 @@ from torch import nn
 
 import morphir
 from morphir import Grade, MaskGrowPass, RefusalError, SparsifyPass
+from morphir.recordings import Traces
 from tests.passes.masked import assert_masked, masked, masks_of
 from tests.passes.test_wider import X
 from tests.passes.widenings import assert_same, mlp
@@ -207,3 +208,33 @@ def test_nothing_to_do_is_said():
 def test_options_that_fit_no_model_are_refused(options):
     with pytest.raises(RefusalError, match="expected"):
         MaskGrowPass(**options)
+
+
+class Looking(nn.Module):
+    """A model in which Python looks at a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(self.a(x))
+        return self.b(h) if self.a.weight.sum() > 100 else self.b(h * 2)
+
+
+@pytest.mark.parametrize("make", [mlp, Looking])
+def test_mask_10_a_model_is_recorded_again_only_where_python_saw_numbers(make, monkeypatch):
+    """MASK-10"""
+    model = with_gradients(masked(make(), 0.5))
+    recorded = []
+    of = Traces.of.__func__
+    monkeypatch.setattr(
+        Traces, "of", classmethod(lambda *given: recorded.append(given) or of(*given))
+    )
+    result = grown(model, count=5, init="random", seed=3)
+    assert len(recorded) == (1 if make is mlp else 2)
+    result = grown(model, count=5)
+    assert result.report.grade is Grade.PROVED
+    after = morphir.trace(result.module, example_inputs=(X,))
+    assert result.certificate.after == after.hash
+    assert_same(model, result.module, X)
