@@ -55,6 +55,8 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
         )
     for policy, colour, marker in (("deterministic", "#c44e52", "o"), ("sampling", "#8172b3", "s")):
         points = [row for row in rows["evaluations"] if row["policy"] == policy]
+        if not points:
+            continue
         axes.plot(
             [row["step"] for row in points],
             [row[evaluated] for row in points],
