@@ -32,7 +32,7 @@ morphir-agents: reinforcement learning with networks that grow while they learn.
   morphir-agents run grownn-minihack-room --growth both        grows wider as well as deeper
   morphir-agents run grownn-minihack-room --growth.depths 2 3 --growth.steps 50000 100000
   morphir-agents run grownn-minihack-room --growth wider --growth.widths 192 256 512
-  morphir-agents run td3-pendulum                              continuous actions, in a minute
+  morphir-agents run td3-pendulum                              continuous actions, in half a minute
   morphir-agents run td3-halfcheetah --network.widths 256 128 --td3.total-steps 300000
   morphir-agents run td3-halfcheetah --help                    every setting, with its meaning
 

@@ -120,13 +120,18 @@ _ANT = Recipe(
 )
 
 _PENDULUM = Recipe(
-    "TD3 swings the pendulum up and holds it there, in about a minute.",
+    "TD3 swings the pendulum up and holds it there, in half a minute.",
     TD3RunConfig(
         name="td3-pendulum",
         env=GymConfig("Pendulum-v1"),
         network=TD3NetworkConfig((64, 64)),
         td3=TD3Config(
-            total_steps=10_000, random_steps=1_000, batch=128, replay=20_000, learning_rate=1e-3
+            total_steps=15_000,
+            random_steps=1_000,
+            batch=128,
+            replay=20_000,
+            learning_rate=1e-3,
+            discount=0.98,
         ),
         checkpoint_every=5_000,
         eval_every=1_000,

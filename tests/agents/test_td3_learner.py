@@ -57,7 +57,7 @@ def draw(replay, generator):
 
 
 def targets_of(agent, kept, noise, config):
-    """TD3-1, written out a second time."""
+    """The right side of the equation, written out a second time."""
     clip = config.target_noise_clip
     smoothing = np.clip(config.target_noise * noise, -clip, clip)
     with torch.no_grad():
@@ -77,6 +77,7 @@ def same(found, expected, name=""):
 def test_td3_1_and_2_the_critics_descend_the_squared_error_to_the_smoothed_smaller_target(
     config, seed
 ):
+    """TD3-1 and TD3-2."""
     agent, learner, _, replay, generator = start(config, seed)
     batch, kept, noise = draw(replay, generator)
     before = copy.deepcopy(agent)
@@ -102,6 +103,7 @@ def test_td3_1_and_2_the_critics_descend_the_squared_error_to_the_smoothed_small
 @settings(deadline=None, max_examples=40)
 @given(configs, st.integers(0, 1000))
 def test_td3_3_actor_and_targets_move_at_every_policy_delay_th_update_only(config, seed):
+    """TD3-3."""
     agent, learner, _, replay, generator = start(config, seed)
     for number in range(1, 2 * config.policy_delay + 1):
         before = copy.deepcopy(agent)
