@@ -34,7 +34,7 @@ class Observer(ABC):  # noqa: B024 - every method has a default, so that an obse
         losses: Mapping[str, float],
         agent: Policy,
     ) -> None:
-        """There is news of learning: of a rollout, or of so many steps."""
+        """Steps were taken and learned from: a rollout, or as many as a row of the log covers."""
 
     def grew(self, record: GrowthRecord) -> None:  # noqa: B027
         """The network grew."""

@@ -10,9 +10,9 @@ Where implementations differ, this one does the following.
    run restarts its environment at a checkpoint, is continued with what it saw last.
 2. Observations are not normalised. Actions are learned in [-1, 1] and scaled at the environment.
 3. The first `random_steps` actions are uniform; one update follows each step after them.
-4. Replay, noise and exploration are drawn in numpy from one generator, which is derived anew from
-   (seed, step) at each checkpoint: a run that was killed and resumed equals one that wasn't, to the
-   bit, on any device.
+4. Transitions, noise and random actions are drawn in numpy, whatever the device, from one generator
+   that is derived anew from (seed, step) at each checkpoint: a run that was killed and resumed
+   equals one that wasn't, to the bit.
 """
 
 from __future__ import annotations
