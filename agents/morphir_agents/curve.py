@@ -87,6 +87,7 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
         axes.set_ylim(-0.03, 1.2)  # room for three lines above the curve
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", fontsize=8)
     with atomic_path(path) as file:
         figure.savefig(file, format="png")
