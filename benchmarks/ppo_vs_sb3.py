@@ -34,7 +34,7 @@ from torch import nn
 
 from morphir_agents import GymConfig, NetworkConfig, PPOConfig, RoomConfig, RunConfig
 from morphir_agents.ppo import Rollout, collect, update
-from morphir_agents.trainer import Trainer
+from morphir_agents.ppo_trainer import PPOTrainer
 
 Work = Callable[[], float]
 """Learns from scratch and returns the CPU seconds it took."""
@@ -99,14 +99,14 @@ def ours(config: RunConfig, steps: int) -> Work:
 
     def work() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            trainer = Trainer.start(config, Path(folder))
+            trainer = PPOTrainer.start(config, Path(folder))
         rollout = Rollout(config.ppo, trainer.vector, trainer.encoding)
         start = time.process_time()
         for _ in range(steps // config.ppo.batch):
             collect(trainer.agent, trainer.vector, trainer.encoding, rollout, trainer.generator)
             update(trainer.agent, trainer.optimizer, rollout, config.ppo, 0, trainer.generator)
         seconds = time.process_time() - start
-        trainer.vector.close()
+        trainer.close()
         return seconds
 
     return work

@@ -1,8 +1,9 @@
 """Checkpoints: written whole or not at all, and never a pickle.
 
 A checkpoint is a folder `checkpoints/<step>` with two safetensors files: `agent` (weights,
-optimizer and lineage, written by `morphir.save`) and `state` (counters and running moments). It is
-written under another name and renamed, so a folder with the right name is complete.
+optimizer and lineage, written by `morphir.save`) and `state` (counters, and what the algorithm
+keeps: running moments, a replay buffer). It is written under another name and renamed, so a folder
+with the right name is complete.
 
 No generator state is stored: at every grid point all randomness is derived anew from (seed, step),
 in killed and unkilled runs alike.
@@ -18,22 +19,24 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, final
+from typing import Any, TypeVar, cast, final
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from torch import nn
 
 import morphir
 from morphir_agents.errors import CheckpointError
-from morphir_agents.networks import Agent
 
 __all__ = ["Progress", "crosses_grid", "latest", "load", "save"]
 
 _AGENT, _STATE = "agent.safetensors", "state.safetensors"
 _FORMAT = 1
 _KEEP = 2
+
+AgentT = TypeVar("AgentT", bound=nn.Module)
+OptimizersT = TypeVar("OptimizersT")
 
 
 @final
@@ -46,7 +49,7 @@ class Progress:
     grown: int
     """Growth events done."""
     arrays: dict[str, np.ndarray]
-    """Running moments, by name."""
+    """What an algorithm keeps, by name: running moments, a replay buffer."""
 
 
 def crosses_grid(before: int, after: int, every: int) -> bool:
@@ -54,7 +57,7 @@ def crosses_grid(before: int, after: int, every: int) -> bool:
     return after // every > before // every
 
 
-def save(folder: Path, agent: Agent, optimizer: torch.optim.Optimizer, progress: Progress) -> Path:
+def save(folder: Path, agent: nn.Module, optimizer: Any, progress: Progress) -> Path:
     """Write a checkpoint and drop all but the newest two."""
     final = folder / f"{progress.step:012d}"
     partial = folder / f".{final.name}.partial"
@@ -92,9 +95,9 @@ def latest(folder: Path) -> Path | None:
 
 def load(
     path: Path,
-    factory: Callable[[], Agent],
-    optimizer: Callable[[torch.nn.Module], torch.optim.Optimizer],
-) -> tuple[Agent, torch.optim.Optimizer, Progress]:
+    factory: Callable[[], AgentT],
+    optimizer: Callable[[nn.Module], OptimizersT],
+) -> tuple[AgentT, OptimizersT, Progress]:
     """Read a checkpoint: the lineage is replayed on a fresh agent, then its weights are filled in.
 
     Raises:
@@ -110,14 +113,14 @@ def load(
                 f"{_FORMAT}."
             )
         progress = Progress(header["step"], header["update"], header["grown"], arrays)
-        agent, restored = morphir.load(path / _AGENT, factory, optimizer=optimizer)
+        agent, restored = morphir.load(path / _AGENT, factory, optimizer=cast(Any, optimizer))
     except (SafetensorError, OSError, KeyError, ValueError, morphir.MorphirError) as error:
         raise CheckpointError(
             f"The checkpoint {path} can't be read: {type(error).__name__}: {error}. Expected the "
             f"files {_AGENT} and {_STATE} as a training run writes them. Remove the folder to "
             "resume from the one before it."
         ) from error
-    return cast(Agent, agent), restored, progress
+    return cast(AgentT, agent), cast(OptimizersT, restored), progress
 
 
 def _complete(folder: Path) -> list[Path]:

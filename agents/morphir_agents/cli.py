@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 import morphir
-from morphir_agents.config import RunConfig
+from morphir_agents.config import RunConfig, TD3RunConfig
 from morphir_agents.errors import AgentsError
 from morphir_agents.folder import RunFolder
 from morphir_agents.recipes import RECIPES
@@ -32,7 +32,9 @@ morphir-agents: reinforcement learning with networks that grow while they learn.
   morphir-agents run grownn-minihack-room --growth both        grows wider as well as deeper
   morphir-agents run grownn-minihack-room --growth.depths 2 3 --growth.steps 50000 100000
   morphir-agents run grownn-minihack-room --growth wider --growth.widths 192 256 512
-  morphir-agents run grownn-minihack-room --help               every setting, with its meaning
+  morphir-agents run td3-pendulum                              continuous actions, in half a minute
+  morphir-agents run td3-halfcheetah --network.widths 256 128 --td3.total-steps 300000
+  morphir-agents run td3-halfcheetah --help                    every setting, with its meaning
 
 Ctrl-C stops a run at its next checkpoint, a second one at once. Either way it can be resumed.
 """
@@ -41,9 +43,9 @@ Ctrl-C stops a run at its next checkpoint, a second one at once. Either way it c
 @final
 @dataclass(frozen=True)
 class _Run:
-    """Train an agent whose network grows, and explain the run on a page."""
+    """Train an agent, and explain the run on a page."""
 
-    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    config: Annotated[RunConfig | TD3RunConfig, tyro.conf.arg(name="")]
     folder: Path | None = None
     """Where to put everything; by default runs/<recipe>-seed<seed>."""
 

@@ -6,24 +6,34 @@ import dataclasses
 import json
 import types
 import typing
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, ClassVar, final
 
-from morphir_agents.envs import EnvConfig, GymConfig, RoomConfig
+import torch
+from typing_extensions import override
+
+from morphir_agents.envs import EnvConfig, GymConfig, RoomConfig, VectorEnv
 from morphir_agents.errors import ConfigError
 from morphir_agents.growth import GrowthConfig
 from morphir_agents.networks import NetworkConfig
 from morphir_agents.ppo import PPOConfig
+from morphir_agents.td3 import TD3Config
+from morphir_agents.td3_networks import TD3NetworkConfig
 
-__all__ = ["RunConfig", "from_json", "to_json"]
+__all__ = ["BaseRunConfig", "RunConfig", "TD3RunConfig", "from_json", "to_json"]
 
 _ENVIRONMENTS = {cls.kind: cls for cls in (RoomConfig, GymConfig)}
 
 
-@final
 @dataclass(frozen=True)
-class RunConfig:
-    """One training run: a task, a network, how it learns and how it grows."""
+class BaseRunConfig(ABC):
+    """What every training run has, whatever it learns with."""
+
+    algorithm: ClassVar[str]
+    """Its name in a configuration file."""
+    forms: ClassVar[tuple[bool, ...]]
+    """Which forms of the policy are evaluated: True the deterministic, False the sampling one."""
 
     name: str = "custom"
     """Name of the recipe; part of the run folder's name."""
@@ -31,12 +41,6 @@ class RunConfig:
     """Fixes everything: weights, levels, actions, minibatches."""
     env: EnvConfig = field(default_factory=RoomConfig)
     """The task."""
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    """The network it starts with."""
-    growth: GrowthConfig = field(default_factory=GrowthConfig)
-    """How the network grows."""
-    ppo: PPOConfig = field(default_factory=PPOConfig)
-    """How it learns."""
     checkpoint_every: int = 16_384
     """Steps between checkpoints; environments start afresh at each: runs can be repeated."""
     eval_every: int = 24_576
@@ -60,6 +64,39 @@ class RunConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more.")
+
+    @property
+    @abstractmethod
+    def last_step(self) -> int:
+        """Where the run ends."""
+
+    @property
+    @abstractmethod
+    def evaluation_environments(self) -> int:
+        """How many environments an evaluation steps together, if it has as many episodes."""
+
+    def judge(self, episodes: int) -> VectorEnv:
+        """The environments for evaluations of so many episodes."""
+        return VectorEnv(self.env.make, min(episodes, self.evaluation_environments))
+
+
+@final
+@dataclass(frozen=True)
+class RunConfig(BaseRunConfig):
+    """One run of PPO: a task, a network, how it learns and how it grows."""
+
+    algorithm: ClassVar[str] = "ppo"
+    forms: ClassVar[tuple[bool, ...]] = (True, False)
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """The network it starts with."""
+    growth: GrowthConfig = field(default_factory=GrowthConfig)
+    """How the network grows."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """How it learns."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.growth.schedule(self.network, self.ppo.total_steps)  # refuses what can't work
         if (
             self.growth.deepens
@@ -73,21 +110,88 @@ class RunConfig:
                 "parametric, or --network.activation relu."
             )
 
+    @property
+    @override
+    def last_step(self) -> int:
+        return self.ppo.last_step
 
-def to_json(config: RunConfig) -> str:
+    @property
+    @override
+    def evaluation_environments(self) -> int:
+        return self.ppo.environments
+
+
+@final
+@dataclass(frozen=True)
+class TD3RunConfig(BaseRunConfig):
+    """One run of TD3: a task with continuous actions, networks, and how they learn."""
+
+    algorithm: ClassVar[str] = "td3"
+    forms: ClassVar[tuple[bool, ...]] = (True,)
+
+    env: GymConfig = field(default_factory=lambda: GymConfig("HalfCheetah-v5"))
+    """The task."""
+    network: TD3NetworkConfig = field(default_factory=TD3NetworkConfig)
+    """The networks it starts with."""
+    td3: TD3Config = field(default_factory=TD3Config)
+    """How it learns."""
+    checkpoint_every: int = 50_000
+    """Steps between checkpoints, which hold the replay buffer; the environment starts afresh at
+    each: runs can be repeated."""
+    eval_every: int = 5_000
+    """Steps between evaluations."""
+    eval_episodes: int = 10
+    """Episodes per evaluation."""
+    final_episodes: int = 100
+    """The same for the evaluation at the end."""
+    device: str = "cpu"
+    """Where networks and replay buffer live, such as cuda; small networks gain nothing there."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.env.normalise_observations:
+            raise ConfigError(
+                "env.normalise_observations is on; TD3 replays observations as they were seen. "
+                "Leave it off."
+            )
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"device is {self.device!r}, which torch can't use here: {reason} Leave it out to "
+                "use the CPU."
+            ) from error
+
+    @property
+    @override
+    def last_step(self) -> int:
+        return self.td3.total_steps
+
+    @property
+    @override
+    def evaluation_environments(self) -> int:
+        return self.eval_episodes
+
+
+_RUNS: dict[str, type[BaseRunConfig]] = {cls.algorithm: cls for cls in (RunConfig, TD3RunConfig)}
+
+
+def to_json(config: BaseRunConfig) -> str:
     """The configuration as JSON, one readable line per field."""
-    tree = dataclasses.asdict(config)
+    tree = {"algorithm": config.algorithm, **dataclasses.asdict(config)}
     tree["env"] = {"kind": config.env.kind, **tree["env"]}
     return json.dumps(tree, indent=2) + "\n"
 
 
-def from_json(text: str) -> RunConfig:
+def from_json(text: str) -> BaseRunConfig:
     """The configuration that `to_json` wrote; what it doesn't know is an error, not a shrug."""
     try:
         tree = json.loads(text)
+        run = _RUNS[tree.pop("algorithm", "ppo")]  # PPO was the only one once
         kind = tree["env"].pop("kind")
         tree["env"] = _build(_ENVIRONMENTS[kind], tree["env"])
-        return typing.cast(RunConfig, _build(RunConfig, tree))
+        return typing.cast(BaseRunConfig, _build(run, tree))
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ConfigError(f"This is not a run configuration: {error!r}.") from error
 

@@ -55,6 +55,8 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
         )
     for policy, colour, marker in (("deterministic", "#c44e52", "o"), ("sampling", "#8172b3", "s")):
         points = [row for row in rows["evaluations"] if row["policy"] == policy]
+        if not points:
+            continue
         axes.plot(
             [row["step"] for row in points],
             [row[evaluated] for row in points],
@@ -85,6 +87,7 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
         axes.set_ylim(-0.03, 1.2)  # room for three lines above the curve
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", fontsize=8)
     with atomic_path(path) as file:
         figure.savefig(file, format="png")

@@ -11,7 +11,7 @@ import torch
 
 from morphir_agents.encoding import Encoding
 from morphir_agents.envs import Episode, VectorEnv
-from morphir_agents.networks import Agent
+from morphir_agents.policy import Policy
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -29,7 +29,7 @@ class Evaluation:
 
 
 def evaluate(
-    agent: Agent,
+    agent: Policy,
     vector: VectorEnv,
     encoding: Encoding,
     episodes: int,
@@ -45,10 +45,11 @@ def evaluate(
     done: dict[int, Episode] = {}
     with torch.inference_mode():
         while len(done) < episodes:
-            observation = torch.tensor(encoding.encode(vector.observations))
-            outputs = agent.policy_and_value(observation)[0].numpy()
-            noise = agent.noise(outputs.shape, generator)
-            vector.step(agent.sample(outputs, 0.0 * noise if deterministic else noise))
+            observation = torch.tensor(encoding.encode(vector.observations), device=agent.device)
+            if deterministic:
+                vector.step(agent.act(observation).cpu().numpy())
+            else:
+                vector.step(agent.draw(observation, generator))
             for episode in vector.take_finished():
                 if episode.index < episodes:
                     done[episode.index] = episode

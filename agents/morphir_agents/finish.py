@@ -12,15 +12,15 @@ from rich.console import Console
 
 import morphir
 from morphir.state.files import atomic_path
-from morphir_agents.config import RunConfig
+from morphir_agents.config import BaseRunConfig
 from morphir_agents.curve import draw_curve
-from morphir_agents.deploy import DeployedPolicy, example_observations
+from morphir_agents.deploy import Deployed, deployed_policy, example_observations
 from morphir_agents.envs import VectorEnv
 from morphir_agents.evaluate import Evaluation, evaluate
 from morphir_agents.folder import RunFolder
 from morphir_agents.logbook import Logbook
 from morphir_agents.page import write_page
-from morphir_agents.ppo import Trained
+from morphir_agents.trainer import Trained
 
 __all__ = ["Summary", "finish"]
 
@@ -45,16 +45,16 @@ class Summary:
 
 
 def finish(
-    config: RunConfig, folder: RunFolder, trained: Trained, logbook: Logbook, console: Console
+    config: BaseRunConfig, folder: RunFolder, trained: Trained, logbook: Logbook, console: Console
 ) -> Summary:
     """Evaluate, export, check and explain; can be repeated on a finished run."""
     agent = trained.agent.eval()
-    judge = VectorEnv(config.env.make, min(config.final_episodes, config.ppo.environments))
+    judge = config.judge(config.final_episodes)
     outcomes = tuple(
         evaluate(
             agent, judge, trained.encoding, config.final_episodes, (config.seed, 3), deterministic
         )
-        for deterministic in (True, False)
+        for deterministic in config.forms
     )
     for outcome in outcomes:
         solved = f"{outcome.success_rate:.0%} solved, " if config.env.kind == "room" else ""
@@ -69,7 +69,7 @@ def finish(
     with atomic_path(folder.lineage) as file:
         file.write_text(lineage.to_json() + "\n")
 
-    deployed = DeployedPolicy(agent, trained.encoding, judge.action_space).eval()
+    deployed = deployed_policy(agent.cpu(), trained.encoding, judge.action_space).eval()
     seen = _observations(judge, config.seed)
     judge.close()
     report = morphir.export_onnx(
@@ -122,7 +122,7 @@ def _observations(judge: VectorEnv, seed: int) -> np.ndarray:
     return stacked[generator.permutation(len(stacked))]
 
 
-def _same_actions(path: Path, deployed: DeployedPolicy, seen: np.ndarray) -> bool:
+def _same_actions(path: Path, deployed: Deployed, seen: np.ndarray) -> bool:
     """Whether onnxruntime chooses the module's actions, on every observation."""
     import onnxruntime
     import torch

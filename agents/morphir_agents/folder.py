@@ -9,7 +9,7 @@ from typing import final
 
 from morphir import StorageError
 from morphir.state.files import atomic_path
-from morphir_agents.config import RunConfig, from_json, to_json
+from morphir_agents.config import BaseRunConfig, from_json, to_json
 from morphir_agents.errors import ConfigError, RunFolderError
 
 __all__ = ["RunFolder"]
@@ -63,7 +63,7 @@ class RunFolder:
         return self.path / "summary.json"
 
     @classmethod
-    def create(cls, path: Path, config: RunConfig) -> RunFolder:
+    def create(cls, path: Path, config: BaseRunConfig) -> RunFolder:
         """Make the folder and note the configuration in it.
 
         Raises:
@@ -87,7 +87,7 @@ class RunFolder:
         return folder
 
     @classmethod
-    def open(cls, path: Path) -> tuple[RunFolder, RunConfig]:
+    def open(cls, path: Path) -> tuple[RunFolder, BaseRunConfig]:
         """An existing run and its configuration.
 
         Raises:

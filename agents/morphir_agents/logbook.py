@@ -33,6 +33,8 @@ _TAGS = {
     "hidden_layers": "charts/hidden_layers",
     "hidden_width": "charts/hidden_width",
     "policy_loss": "losses/policy_loss",
+    "actor_loss": "losses/actor_loss",
+    "critic_loss": "losses/qf_loss",
     "value_loss": "losses/value_loss",
     "entropy": "losses/entropy",
     "approx_kl": "losses/approx_kl",

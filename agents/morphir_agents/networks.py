@@ -29,6 +29,7 @@ from typing_extensions import override
 
 from morphir_agents.encoding import Encoding
 from morphir_agents.errors import ConfigError
+from morphir_agents.policy import Policy
 
 __all__ = [
     "Agent",
@@ -67,7 +68,7 @@ class NetworkConfig:
             )
 
 
-class Agent(nn.Module, ABC):
+class Agent(Policy, ABC):
     """A policy and a value function; how actions are distributed is up to the two subclasses."""
 
     trunks: tuple[str, ...]
@@ -104,9 +105,10 @@ class Agent(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Action (sampled unless given), its log probability, the entropy, and the value."""
 
-    @abstractmethod
-    def act(self, obs: Tensor) -> Tensor:
-        """The deterministic action."""
+    @override
+    def draw(self, obs: Tensor, generator: np.random.Generator) -> np.ndarray:
+        outputs = self.policy_and_value(obs)[0].cpu().numpy()
+        return self.sample(outputs, self.noise(outputs.shape, generator))
 
     @abstractmethod
     def noise(self, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
@@ -121,14 +123,14 @@ class Agent(nn.Module, ABC):
         """Log probability of actions under logits or means."""
 
     @property
+    @override
     def hidden_layers(self) -> int:
-        """Activated layers of the first trunk: the depth that growth changes."""
         trunk = getattr(self, self.trunks[0])
         return sum(isinstance(module, (nn.ReLU, nn.Tanh)) for module in trunk.modules())
 
     @property
+    @override
     def hidden_width(self) -> int:
-        """Units of the widest hidden layer of the first trunk: the width that growth changes."""
         trunk = getattr(self, self.trunks[0])
         return max(m.out_features for m in trunk.modules() if isinstance(m, nn.Linear))
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from morphir_agents.envs import Episode
     from morphir_agents.evaluate import Evaluation
     from morphir_agents.growth import GrowthRecord
-    from morphir_agents.networks import Agent
+    from morphir_agents.policy import Policy
 
 __all__ = ["Observer", "Silent"]
 
@@ -23,7 +23,7 @@ class Observer(ABC):  # noqa: B024 - every method has a default, so that an obse
         """Whether the run should end at this grid point."""
         return False
 
-    def begins(self, step: int, agent: Agent, resumed: bool) -> None:  # noqa: B027
+    def begins(self, step: int, agent: Policy, resumed: bool) -> None:  # noqa: B027
         """The run starts, or continues from the checkpoint of a step."""
 
     def updated(  # noqa: B027
@@ -32,9 +32,9 @@ class Observer(ABC):  # noqa: B024 - every method has a default, so that an obse
         update: int,
         episodes: Sequence[Episode],
         losses: Mapping[str, float],
-        agent: Agent,
+        agent: Policy,
     ) -> None:
-        """A rollout was collected and learned from."""
+        """Steps were taken and learned from: a rollout, or as many as a row of the log covers."""
 
     def grew(self, record: GrowthRecord) -> None:  # noqa: B027
         """The network grew."""

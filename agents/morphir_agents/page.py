@@ -11,7 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from morphir.state.files import atomic_path
-from morphir_agents.config import RunConfig, to_json
+from morphir_agents.config import BaseRunConfig, to_json
 from morphir_agents.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ tensorboard --logdir FOLDER"""
 
 
 def write_page(
-    config: RunConfig, folder: RunFolder, summary: Summary, rows: dict[str, list[Row]]
+    config: BaseRunConfig, folder: RunFolder, summary: Summary, rows: dict[str, list[Row]]
 ) -> None:
     """Write the page; images and data are embedded, it needs no other file and no network."""
     solves = config.env.kind == "room"

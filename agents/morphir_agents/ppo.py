@@ -30,21 +30,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from morphir_agents import checkpoint
 from morphir_agents.encoding import Encoding
 from morphir_agents.envs import Episode, VectorEnv
 from morphir_agents.errors import ConfigError
-from morphir_agents.evaluate import evaluate
 from morphir_agents.growth import GrowthEvent, as_schedule, grow
 from morphir_agents.networks import Agent
+from morphir_agents.ppo_trainer import PPOTrainer
 from morphir_agents.returns import generalised_advantages
-from morphir_agents.trainer import Trainer
+from morphir_agents.trainer import Trained
 
 if TYPE_CHECKING:
     from morphir_agents.config import RunConfig
     from morphir_agents.observer import Observer
 
-__all__ = ["PPOConfig", "Rollout", "Trained", "collect", "train", "update"]
+__all__ = ["PPOConfig", "Rollout", "collect", "train", "update"]
 
 
 @final
@@ -258,25 +257,14 @@ def update(
         "explained_variance": float(
             1.0 - np.var(targets - rollout.values) / (np.var(targets) + 1e-12)
         ),
+        "learning_rate": config.at("learning_rate", step),
+        "entropy_weight": entropy_weight,
     }
 
 
 def _divergence(log_ratio: torch.Tensor) -> float:
     """An unbiased estimate, never negative, of the divergence from the collecting policy."""
     return float((log_ratio.exp() - 1.0 - log_ratio).mean())
-
-
-@final
-@dataclass
-class Trained:
-    """What `train` gives back."""
-
-    agent: Agent
-    optimizer: torch.optim.Optimizer
-    encoding: Encoding
-    step: int
-    finished: bool
-    """False if the run was interrupted; its last checkpoint is at `step`."""
 
 
 def train(
@@ -300,12 +288,10 @@ def train(
         if schedule is None
         else as_schedule(schedule)
     )
-    trainer = Trainer.start(config, folder)
+    trainer = PPOTrainer.start(config, folder)
     rollout = Rollout(ppo, trainer.vector, trainer.encoding)
-    judge = VectorEnv(config.env.make, min(config.eval_episodes, ppo.environments))
-    resumed = checkpoint.latest(folder) is not None
-    observer.begins(trainer.step, trainer.agent, resumed)
-    if not resumed:
+    observer.begins(trainer.step, trainer.agent, trainer.resumed)
+    if not trainer.resumed:
         _grow_if_due(trainer, events, observer)
         observer.settles(trainer.step)
         trainer.save()
@@ -326,29 +312,12 @@ def train(
         trainer.updates += 1
         observer.updated(trainer.step, trainer.updates, episodes, losses, trainer.agent)
         _grow_if_due(trainer, events, observer)
-
-        at_end = trainer.step >= ppo.last_step
-        if at_end or checkpoint.crosses_grid(before, trainer.step, config.eval_every):
-            for deterministic in (True, False):
-                key = (config.seed, 2)
-                outcome = evaluate(
-                    trainer.agent, judge, trainer.encoding, config.eval_episodes, key, deterministic
-                )
-                observer.evaluated(trainer.step, outcome)
-        if at_end or checkpoint.crosses_grid(before, trainer.step, config.checkpoint_every):
-            observer.settles(trainer.step)
-            trainer.save()
-            observer.saved(trainer.step)
-            if observer.stops:
-                break
-
-    trainer.vector.close()
-    judge.close()
-    finished = trainer.step >= ppo.last_step
-    return Trained(trainer.agent, trainer.optimizer, trainer.encoding, trainer.step, finished)
+        if trainer.evaluate_and_save(before, observer):
+            break
+    return trainer.close()
 
 
-def _grow_if_due(trainer: Trainer, events: Sequence[GrowthEvent], observer: Observer) -> None:
+def _grow_if_due(trainer: PPOTrainer, events: Sequence[GrowthEvent], observer: Observer) -> None:
     """Grow before the checkpoint of the same step is written: a resumed run must not grow twice."""
     while trainer.grown < len(events) and events[trainer.grown].step <= trainer.step:
         example = torch.tensor(trainer.encoding.encode(trainer.vector.observations))

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from morphir_agents.config import RunConfig
+from morphir_agents.config import RunConfig, TD3RunConfig
 from morphir_agents.envs import GymConfig, RoomConfig
 from morphir_agents.growth import GrowthConfig
 from morphir_agents.networks import NetworkConfig
 from morphir_agents.ppo import PPOConfig
+from morphir_agents.td3 import TD3Config
+from morphir_agents.td3_networks import TD3NetworkConfig
 
 __all__ = ["RECIPES", "Recipe"]
 
@@ -24,7 +26,7 @@ class Recipe:
     """A run and what it is for."""
 
     description: str
-    config: RunConfig
+    config: RunConfig | TD3RunConfig
 
 
 _ROOM = Recipe(
@@ -117,7 +119,33 @@ _ANT = Recipe(
     ),
 )
 
+_PENDULUM = Recipe(
+    "TD3 swings the pendulum up and holds it there, in half a minute.",
+    TD3RunConfig(
+        name="td3-pendulum",
+        env=GymConfig("Pendulum-v1"),
+        network=TD3NetworkConfig((64, 64)),
+        td3=TD3Config(
+            total_steps=15_000,
+            random_steps=1_000,
+            batch=128,
+            replay=20_000,
+            learning_rate=1e-3,
+            discount=0.98,
+        ),
+        checkpoint_every=5_000,
+        eval_every=1_000,
+    ),
+)
+_HALFCHEETAH = Recipe(
+    "TD3 with the settings of its released code on HalfCheetah-v5, 1 M steps: hours of computing. "
+    "Other MuJoCo tasks with --env.id, the networks of Neuroplastic Expansion with "
+    "--network.widths 256 128.",
+    TD3RunConfig(name="td3-halfcheetah"),
+)
+
 RECIPES: dict[str, Recipe] = {
-    recipe.config.name: recipe for recipe in (_ROOM, _ROOM_PAPER, _ANT, _ANT_PAPER)
+    recipe.config.name: recipe
+    for recipe in (_ROOM, _ROOM_PAPER, _ANT, _ANT_PAPER, _PENDULUM, _HALFCHEETAH)
 }
 """All recipes by name."""

@@ -13,7 +13,8 @@ import numpy as np
 from rich.console import Console
 from typing_extensions import override
 
-from morphir_agents.config import RunConfig
+from morphir_agents import ppo, td3
+from morphir_agents.config import BaseRunConfig, RunConfig, TD3RunConfig
 from morphir_agents.display import Display
 from morphir_agents.envs import Episode
 from morphir_agents.evaluate import Evaluation
@@ -22,9 +23,9 @@ from morphir_agents.folder import RunFolder
 from morphir_agents.growth import GrowthRecord, sizes_changed
 from morphir_agents.interrupt import Interrupt
 from morphir_agents.logbook import Logbook
-from morphir_agents.networks import Agent
 from morphir_agents.observer import Observer
-from morphir_agents.ppo import train
+from morphir_agents.policy import Policy
+from morphir_agents.trainer import Trained
 
 __all__ = ["Recorder", "execute"]
 
@@ -36,7 +37,7 @@ class Recorder(Observer):
     """Writes what happens into the logbook and shows it."""
 
     def __init__(
-        self, config: RunConfig, folder: RunFolder, display: Display, interrupt: Interrupt
+        self, config: BaseRunConfig, folder: RunFolder, display: Display, interrupt: Interrupt
     ) -> None:
         self._config, self._folder = config, folder
         self._display, self._interrupt = display, interrupt
@@ -44,7 +45,7 @@ class Recorder(Observer):
         self._book: Logbook | None = None
         self._seconds_before = 0.0
         self._start = self._mark = time.perf_counter()
-        self._layers = self._width = 0
+        self._step = self._layers = self._width = 0
 
     @property
     def logbook(self) -> Logbook:
@@ -69,7 +70,8 @@ class Recorder(Observer):
         return self._seconds_before + time.perf_counter() - self._start
 
     @override
-    def begins(self, step: int, agent: Agent, resumed: bool) -> None:
+    def begins(self, step: int, agent: Policy, resumed: bool) -> None:
+        self._step = step
         self._layers, self._width = agent.hidden_layers, agent.hidden_width
         self._book = Logbook(self._folder.path, step if resumed else -1)
         timings = self._book.rows["timings"]
@@ -84,13 +86,12 @@ class Recorder(Observer):
         update: int,
         episodes: Sequence[Episode],
         losses: Mapping[str, float],
-        agent: Agent,
+        agent: Policy,
     ) -> None:
         now = time.perf_counter()
-        speed = self._config.ppo.batch / (now - self._mark)
-        self._mark = now
+        speed = (step - self._step) / (now - self._mark)
+        self._step, self._mark = step, now
         self._recent.extend(episodes)
-        ppo, batch = self._config.ppo, self._config.ppo.batch
         self.logbook.add(
             "metrics",
             {
@@ -102,8 +103,6 @@ class Recorder(Observer):
                 "success_rate": _mean([e.success for e in episodes]),
                 "hidden_layers": agent.hidden_layers,
                 "hidden_width": agent.hidden_width,
-                "learning_rate": ppo.at("learning_rate", step - batch),
-                "entropy_weight": ppo.at("entropy", step - batch),
                 **losses,
             },
         )
@@ -150,13 +149,20 @@ class Recorder(Observer):
 
 
 def execute(
-    config: RunConfig,
+    config: BaseRunConfig,
     folder: RunFolder,
     console: Console,
     schedule: Sequence[tuple[int, Any]] | None = None,
 ) -> Summary | None:
-    """Train from the folder's last checkpoint to the end; None if interrupted."""
-    display = Display(console, config.ppo.last_step)
+    """Train from the folder's last checkpoint to the end; None if interrupted.
+
+    Args:
+        config: The run; its class says what learns.
+        folder: Where everything goes.
+        console: Where progress is shown.
+        schedule: (step, pass) pairs instead of a PPO run's `config.growth`.
+    """
+    display = Display(console, config.last_step)
 
     def notify() -> None:
         grid = config.checkpoint_every
@@ -170,7 +176,7 @@ def execute(
     recorder = Recorder(config, folder, display, interrupt)
     try:
         with interrupt:
-            trained = train(config, folder.checkpoints, recorder, schedule)
+            trained = _train(config, folder, recorder, schedule)
         display.stop()
         if not trained.finished:
             console.print(
@@ -184,10 +190,22 @@ def execute(
         recorder.close()
 
 
+def _train(
+    config: BaseRunConfig,
+    folder: RunFolder,
+    recorder: Recorder,
+    schedule: Sequence[tuple[int, Any]] | None,
+) -> Trained:
+    if isinstance(config, TD3RunConfig):
+        return td3.train(config, folder.checkpoints, recorder)
+    assert isinstance(config, RunConfig)
+    return ppo.train(config, folder.checkpoints, recorder, schedule)
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def default_folder(config: RunConfig) -> Path:
+def default_folder(config: BaseRunConfig) -> Path:
     """Where a run goes if nothing else is said."""
     return RunFolder.free(Path("runs"), f"{config.name}-seed{config.seed}")

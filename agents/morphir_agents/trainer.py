@@ -2,100 +2,127 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 import numpy as np
 import torch
 from torch import nn
 
 from morphir_agents import checkpoint
-from morphir_agents.encoding import Encoding, Vector
+from morphir_agents.encoding import Encoding
 from morphir_agents.envs import VectorEnv
-from morphir_agents.networks import Agent, build_agent
-from morphir_agents.normalise import RewardScale
+from morphir_agents.evaluate import evaluate
+from morphir_agents.policy import Policy
 
 if TYPE_CHECKING:
-    from morphir_agents.config import RunConfig
+    from morphir_agents.config import BaseRunConfig
+    from morphir_agents.observer import Observer
 
-__all__ = ["Trainer"]
+__all__ = ["Optimizers", "Trained", "Trainer"]
+
+Optimizers = torch.optim.Optimizer | list[torch.optim.Optimizer]
+
+ConfigT = TypeVar("ConfigT", bound="BaseRunConfig")
+PolicyT = TypeVar("PolicyT", bound=Policy)
+OptimizersT = TypeVar("OptimizersT", bound=Optimizers)
 
 
 @final
 @dataclass
-class Trainer:
-    """The state of a run between updates; `start` reads it from a checkpoint, `save` writes one."""
+class Trained:
+    """What training gives back."""
 
-    config: RunConfig
+    agent: Policy
+    optimizer: Optimizers
+    encoding: Encoding
+    step: int
+    finished: bool
+    """False if the run was interrupted; its last checkpoint is at `step`."""
+
+
+@dataclass(kw_only=True)
+class Trainer(ABC, Generic[ConfigT, PolicyT, OptimizersT]):
+    """The state of a run between updates; `resume` reads it from a checkpoint, `save` writes one.
+
+    What an algorithm learns from, and what of it a checkpoint must keep, is up to its own trainer.
+    """
+
+    config: ConfigT
     folder: Path
     vector: VectorEnv
+    judge: VectorEnv
     encoding: Encoding
-    agent: Agent
-    optimizer: torch.optim.Optimizer
-    rewards: RewardScale
+    agent: PolicyT
+    optimizer: OptimizersT
     step: int = 0
     updates: int = 0
     grown: int = 0
+    resumed: bool = False
+    """Whether the run goes on from a checkpoint."""
     generator: np.random.Generator = field(default_factory=np.random.default_rng)
 
-    @classmethod
-    def start(cls, config: RunConfig, folder: Path) -> Trainer:
-        """A run at its beginning, or at its last checkpoint if it has one."""
-        encoding, ppo = config.env.encoding(), config.ppo
-        vector = VectorEnv(config.env.make, ppo.environments)
+    @abstractmethod
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a checkpoint must keep beside agent and optimizer."""
 
-        def factory() -> Agent:
-            return build_agent(config.network, encoding, vector.action_space, config.seed)
+    @abstractmethod
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Continue from `arrays()`."""
 
-        def make_optimizer(module: nn.Module) -> torch.optim.Optimizer:
-            return torch.optim.Adam(module.parameters(), lr=ppo.learning_rate, eps=1e-5, fused=True)
-
-        agent = factory()
-        trainer = cls(
-            config,
-            folder,
-            vector,
-            encoding,
-            agent,
-            make_optimizer(agent),
-            RewardScale(ppo.environments, ppo.discount),
-        )
-        found = checkpoint.latest(folder)
+    def resume(
+        self, factory: Callable[[], PolicyT], make_optimizer: Callable[[nn.Module], OptimizersT]
+    ) -> None:
+        """Go on from the last checkpoint in the folder, if there is one."""
+        found = checkpoint.latest(self.folder)
         if found is not None:
-            trainer.agent, trainer.optimizer, progress = checkpoint.load(
-                found, factory, make_optimizer
-            )
-            trainer.step, trainer.updates = progress.step, progress.update
-            trainer.grown = progress.grown
-            for name, moments in trainer._moments().items():
-                moments.load(
-                    {k: progress.arrays[f"{name}.{k}"] for k in ("mean", "variance", "count")}
-                )
-        trainer._begin_afresh()
-        return trainer
+            self.agent, self.optimizer, progress = checkpoint.load(found, factory, make_optimizer)
+            self.step, self.updates, self.grown = progress.step, progress.update, progress.grown
+            self.load(progress.arrays)
+            self.resumed = True
+        self.begin_afresh()
 
     def save(self) -> Path:
         """Write a checkpoint, then start environments and randomness afresh from its step."""
-        arrays = {
-            f"{name}.{key}": array
-            for name, moments in self._moments().items()
-            for key, array in moments.state().items()
-        }
-        progress = checkpoint.Progress(self.step, self.updates, self.grown, arrays)
+        progress = checkpoint.Progress(self.step, self.updates, self.grown, self.arrays())
         path = checkpoint.save(self.folder, self.agent, self.optimizer, progress)
-        self._begin_afresh()
+        self.begin_afresh()
         return path
 
-    def _begin_afresh(self) -> None:
+    def begin_afresh(self) -> None:
+        """Derive all randomness anew from (seed, step), and start the environments anew with it."""
         key = (self.config.seed, self.step)
         self.generator = np.random.default_rng(np.random.SeedSequence([*key, 0]))
         torch.manual_seed(int(self.generator.integers(2**63)))
         self.vector.restart((*key, 1))
-        self.rewards.restart()
 
-    def _moments(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"rewards": self.rewards.moments}
-        if isinstance(self.encoding, Vector) and self.encoding.moments is not None:
-            found["observations"] = self.encoding.moments
-        return found
+    def evaluate_and_save(self, before: int, observer: Observer) -> bool:
+        """Do what is due on the grids that were crossed since the step `before`, or at the end.
+
+        Returns:
+            Whether the run was asked to stop; it only is where a checkpoint was written.
+        """
+        config, at_end = self.config, self.step >= self.config.last_step
+        if at_end or checkpoint.crosses_grid(before, self.step, config.eval_every):
+            for deterministic in config.forms:
+                key = (config.seed, 2)
+                outcome = evaluate(
+                    self.agent, self.judge, self.encoding, config.eval_episodes, key, deterministic
+                )
+                observer.evaluated(self.step, outcome)
+        if at_end or checkpoint.crosses_grid(before, self.step, config.checkpoint_every):
+            observer.settles(self.step)
+            self.save()
+            observer.saved(self.step)
+            return observer.stops
+        return False
+
+    def close(self) -> Trained:
+        """Close the environments; the run is over, or was stopped at a checkpoint."""
+        self.vector.close()
+        self.judge.close()
+        finished = self.step >= self.config.last_step
+        return Trained(self.agent, self.optimizer, self.encoding, self.step, finished)

@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from morphir_agents.config import RunConfig
+from morphir_agents.config import RunConfig, TD3RunConfig
 from morphir_agents.envs import GymConfig
 from morphir_agents.networks import NetworkConfig
 from morphir_agents.ppo import PPOConfig
+from morphir_agents.td3 import TD3Config
+from morphir_agents.td3_networks import TD3NetworkConfig
 from tests.agents import tiny
 
 
@@ -42,6 +44,35 @@ def tiny_config() -> Callable[..., RunConfig]:
             ppo=replace(settings, **ppo),
             checkpoint_every=2048,
             eval_every=4096,
+            eval_episodes=4,
+            final_episodes=8,
+        )
+
+    return make
+
+
+@pytest.fixture
+def tiny_td3_config() -> Callable[..., TD3RunConfig]:
+    """The same for TD3; keyword arguments change its settings."""
+    tiny.register()
+
+    def make(name: str, seed: int = 0, **td3: object) -> TD3RunConfig:
+        settings = TD3Config(
+            total_steps=600,
+            random_steps=100,
+            batch=32,
+            replay=2_000,
+            learning_rate=3e-3,
+            log_every=100,
+        )
+        return TD3RunConfig(
+            name="tiny",
+            seed=seed,
+            env=GymConfig(name),
+            network=TD3NetworkConfig((16, 16)),
+            td3=replace(settings, **td3),
+            checkpoint_every=200,
+            eval_every=300,
             eval_episodes=4,
             final_episodes=8,
         )

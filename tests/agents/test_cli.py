@@ -7,6 +7,7 @@ from morphir_agents import cli
 from morphir_agents.cli import main
 from morphir_agents.folder import RunFolder
 from morphir_agents.recipes import RECIPES
+from tests.agents.test_recipes import GROWING
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
@@ -32,8 +33,36 @@ def test_help_of_a_recipe_explains_every_setting(capsys):
         assert text in shown
 
 
+def test_help_of_a_td3_recipe_explains_every_setting_and_none_of_ppo_s(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "td3-pendulum", "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for text in (
+        "--network.widths",
+        "--td3.policy-delay",
+        "--td3.exploration-noise",
+        "Updates of the critics per update of the actor",
+        "--device",
+        "Pendulum-v1",
+    ):
+        assert text in shown
+    assert "--ppo" not in shown
+    assert "--growth" not in shown
+
+
+def test_a_td3_run_keeps_what_the_user_said(tmp_path, monkeypatch):
+    configs = []
+    monkeypatch.setattr(cli, "execute", lambda config, *_: configs.append(config))
+    given = ["--network.widths", "256", "128", "--td3.total-steps", "5000", "--seed", "3"]
+    main(["run", "td3-halfcheetah", *given, "--folder", str(tmp_path / "run")])
+    assert configs == [RunFolder.open(tmp_path / "run")[1]]
+    (config,) = configs
+    assert (config.network.widths, config.td3.total_steps, config.seed) == ((256, 128), 5000, 3)
+
+
 @pytest.mark.parametrize("kind", ["deeper", "wider", "both"])
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", GROWING)
 def test_every_recipe_grows_as_the_user_says(recipe, kind, tmp_path, monkeypatch):
     configs = []
     monkeypatch.setattr(cli, "execute", lambda config, *_: configs.append(config))
@@ -74,6 +103,8 @@ def test_an_unknown_recipe_or_option_ends_before_anything_is_written(tmp_path, c
         (["run", "grownn-minihack-room", "--ppo.total-steps", "50000"], "ends at 75,000, but the"),
         (["run", "grownn-minihack-room", "--folder", "blocked/run"], "can't be written"),
         (["resume", "nowhere"], "not a run folder"),
+        (["run", "td3-pendulum", "--device", "nonsense"], "device is 'nonsense', which torch"),
+        (["run", "td3-pendulum", "--td3.batch", "0"], "td3.batch is 0; expected at least 1"),
     ],
 )
 def test_bad_input_gives_one_clear_error_and_no_traceback(

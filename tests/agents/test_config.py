@@ -3,12 +3,15 @@ import json
 
 import pytest
 
-from morphir_agents.config import RunConfig, from_json, to_json
+from morphir_agents.config import BaseRunConfig, RunConfig, TD3RunConfig, from_json, to_json
 from morphir_agents.envs import GymConfig, RoomConfig
 from morphir_agents.errors import ConfigError
 from morphir_agents.growth import GrowthConfig
 from morphir_agents.networks import NetworkConfig
+from morphir_agents.ppo import PPOConfig
 from morphir_agents.recipes import RECIPES
+from morphir_agents.td3 import TD3Config
+from morphir_agents.td3_networks import TD3NetworkConfig
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -35,7 +38,28 @@ def test_a_configuration_from_before_networks_widened_is_read_as_it_was_meant():
     tree = json.loads(to_json(config))
     for name in ("kind", "widths", "init"):
         del tree["growth"][name]
+    del tree["algorithm"]  # there was only PPO then
     assert from_json(json.dumps(tree)) == config
+
+
+def test_a_td3_run_is_read_as_one():
+    config = TD3RunConfig(network=TD3NetworkConfig((256, 128)), td3=TD3Config(batch=64))
+    back = from_json(to_json(config))
+    assert back == config
+    assert isinstance(back, TD3RunConfig)
+    assert isinstance(back.network.widths, tuple)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "nonsense"}, r"device is 'nonsense', which torch can't use here: .* Leave it"),
+        ({"env": GymConfig("Pendulum-v1", normalise_observations=True)}, "Leave it off"),
+    ],
+)
+def test_what_td3_can_not_do_is_refused_at_once(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        TD3RunConfig(**settings)
 
 
 def test_every_field_of_a_configuration_says_what_it_is():
@@ -43,7 +67,8 @@ def test_every_field_of_a_configuration_says_what_it_is():
 
     def check(cls):
         source = inspect.getsource(cls)
-        for field in dataclasses.fields(cls):
+        own = inspect.get_annotations(cls)
+        for field in (field for field in dataclasses.fields(cls) if field.name in own):
             line = next(
                 k
                 for k, text in enumerate(source.splitlines())
@@ -52,10 +77,9 @@ def test_every_field_of_a_configuration_says_what_it_is():
             following = source.splitlines()[line + 1].strip()
             assert following.startswith('"""'), f"{cls.__name__}.{field.name} has no docstring"
 
-    from morphir_agents.networks import NetworkConfig
-    from morphir_agents.ppo import PPOConfig
-
-    for cls in (RunConfig, RoomConfig, GymConfig, GrowthConfig, NetworkConfig, PPOConfig):
+    for cls in (BaseRunConfig, RunConfig, TD3RunConfig, RoomConfig, GymConfig, GrowthConfig):
+        check(cls)
+    for cls in (NetworkConfig, PPOConfig, TD3NetworkConfig, TD3Config):
         check(cls)
 
 
@@ -63,6 +87,8 @@ def test_every_field_of_a_configuration_says_what_it_is():
     "change",
     [
         lambda tree: tree.update(colour="red"),
+        lambda tree: tree.update(algorithm="td3"),
+        lambda tree: tree.update(algorithm="alchemy"),
         lambda tree: tree["ppo"].update(gamma=0.9),
         lambda tree: tree["env"].update(kind="chess"),
         lambda tree: tree.pop("env"),

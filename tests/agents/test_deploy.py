@@ -2,9 +2,15 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from morphir_agents.deploy import DeployedPolicy, example_observations
+from morphir_agents.deploy import (
+    DeployedActor,
+    DeployedPolicy,
+    deployed_policy,
+    example_observations,
+)
 from morphir_agents.encoding import SymbolPlanes, Vector
 from morphir_agents.networks import NetworkConfig, build_agent
+from morphir_agents.td3_networks import TD3NetworkConfig, build_td3_agent
 
 
 def test_deploy_1_discrete_gives_the_best_action_and_its_logits():
@@ -35,3 +41,19 @@ def test_deploy_1_continuous_clips_to_the_bounds_and_bakes_normalisation_in():
     assert deployed.output_names == ("action", "mean")
     assert (action[:, 0] == 0.2).all()
     assert {"low", "high", "encoder.mean", "encoder.std"} <= set(deployed.state_dict())
+
+
+def test_deploy_2_an_actor_goes_without_critics_and_answers_within_the_bounds_of_the_task():
+    encoding, space = Vector(3, normalise=False), gym.spaces.Box(-0.1, 0.3, (2,))
+    agent = build_td3_agent(TD3NetworkConfig((8,)), 3, space, 0.1, seed=0)
+    with torch.no_grad():
+        agent.actor[-2].bias.copy_(torch.tensor([9.0, 0.0]))
+    raw = np.random.default_rng(1).normal(size=(20, 3))
+    deployed = deployed_policy(agent, encoding, space)
+    assert isinstance(deployed, DeployedActor)
+    assert deployed.output_names == ("action",)
+    (action,) = deployed(example_observations(raw))
+    inside = agent.actor(torch.from_numpy(raw.astype(np.float32)))
+    torch.testing.assert_close(action, 0.1 + 0.2 * inside, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(action[:, 0], torch.full((20,), 0.3), rtol=0.0, atol=1e-6)
+    assert not any("critic" in name for name in deployed.state_dict())

@@ -94,3 +94,25 @@ def test_a_finished_run_does_not_litter_the_console_with_markup(finished):
     assert "[bold" not in text
     assert "grew at step" in text
     assert "of the training time" in text
+
+
+def test_a_td3_run_leaves_the_same_folder_and_an_actor_that_onnxruntime_repeats(
+    tiny_td3_config, tmp_path
+):
+    config = tiny_td3_config("tiny/Aim-v0")
+    folder = RunFolder.create(tmp_path / "run", config)
+    summary = execute(config, folder, Console(quiet=True))
+    assert [e.policy for e in summary.evaluations] == ["deterministic"]
+    assert (summary.steps, summary.growth_events, summary.grades) == (600, 0, ())
+    assert (summary.hidden_layers, summary.hidden_width) == (2, 16)
+    assert summary.onnx_same_actions
+    onnx = json.loads(folder.summary.read_text())["onnx"]
+    assert onnx["inputs"] == {"observation": ["batch", 1]}
+    assert onnx["outputs"] == {"action": ["batch", 1]}
+    assert onnx["max_relative_error"] <= 1e-5
+    page = folder.page.read_text()
+    for text in ("This run kept its network", "deterministic policy", "policy_delay", "tiny/Aim"):
+        assert text in page
+    assert "sampling" not in page
+    assert folder.curve.read_bytes().startswith(b"\x89PNG")
+    assert RunFolder.open(folder.path)[1] == config

@@ -3,13 +3,40 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from morphir_agents.config import RunConfig
 from morphir_agents.folder import RunFolder
 from morphir_agents.networks import build_agent
 from morphir_agents.recipes import RECIPES
 from morphir_agents.runs import execute
+from morphir_agents.td3_networks import TD3NetworkConfig, build_td3_agent
+
+GROWING = [name for name, recipe in RECIPES.items() if isinstance(recipe.config, RunConfig)]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", RECIPES.keys() - GROWING)
+def test_a_td3_recipe_s_networks_fit_its_task(name):
+    config = RECIPES[name].config
+    assert config.name == name == f"td3-{name.removeprefix('td3-')}"
+    env, size = config.env.make(), config.env.encoding().shape[0]
+    agent = build_td3_agent(config.network, size, env.action_space, 0.1, config.seed)
+    env.close()
+    assert agent.actor[0].in_features == size
+    assert config.td3.random_steps < config.td3.total_steps
+    # Whole episodes fit between the checkpoints, at which they are cut.
+    assert config.checkpoint_every % 1_000 == 0
+
+
+def test_halfcheetah_has_the_settings_of_the_released_code():
+    config = RECIPES["td3-halfcheetah"].config
+    td3 = config.td3
+    assert (config.env.id, config.network) == ("HalfCheetah-v5", TD3NetworkConfig((256, 256)))
+    assert (td3.learning_rate, td3.batch, td3.random_steps, td3.replay) == (3e-4, 256, 25e3, 1e6)
+    assert (td3.exploration_noise, td3.target_noise, td3.target_noise_clip) == (0.1, 0.2, 0.5)
+    assert (td3.policy_delay, td3.tau, td3.discount) == (2, 0.005, 0.99)
+    assert (config.eval_every, config.eval_episodes, td3.total_steps) == (5_000, 10, 1_000_000)
+
+
+@pytest.mark.parametrize("name", GROWING)
 def test_a_recipe_s_network_fits_its_task_and_its_growth_its_length(name):
     config = RECIPES[name].config
     assert config.name == name

@@ -149,3 +149,33 @@ def test_resuming_a_finished_run_repeats_its_results(whole):
     before = _results(folder)
     _finish(_start("resume", folder))
     assert _results(folder) == before
+
+
+TD3 = [
+    "--seed", "5", "--td3.total-steps", "1200", "--td3.random-steps", "110", "--td3.batch", "32",
+    "--td3.replay", "500", "--td3.log-every", "20", "--network.widths", "16", "8",
+    "--checkpoint-every", "300", "--eval-every", "600", "--eval-episodes", "2",
+    "--final-episodes", "2",
+]  # fmt: skip
+
+
+def test_ckpt_1_a_td3_run_that_was_interrupted_and_killed_equals_one_that_was_not(tmp_path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    _finish(_start("run", "td3-pendulum", *TD3, "--folder", whole))
+
+    process = _start("run", "td3-pendulum", *TD3, "--folder", folder)
+    _wait_for_lines(folder / "metrics.jsonl", 3, process)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Stopping at the next checkpoint" in " ".join(output.split())
+    saved = sorted(path.name for path in (folder / "checkpoints").iterdir())[-1]
+    assert int(saved) % 300 == 0
+    assert int(saved) < 1200
+
+    process = _start("resume", folder)
+    _wait_for_lines(folder / "metrics.jsonl", int(saved) // 20 + 5, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    _finish(_start("resume", folder))
+    assert _results(folder) == _results(whole)

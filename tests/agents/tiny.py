@@ -73,7 +73,15 @@ class Salary(gym.Env[np.ndarray, Any]):
         return np.ones(1), 1.0, False, self._age == 5, {}
 
 
-NAMES = {"tiny/Echo-v0": Echo, "tiny/Aim-v0": Aim, "tiny/Salary-v0": Salary}
+class Wage(Salary):
+    """The same pay for work of any amount: a salary with continuous actions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (1,))
+
+
+NAMES = {"tiny/Echo-v0": Echo, "tiny/Aim-v0": Aim, "tiny/Salary-v0": Salary, "tiny/Wage-v0": Wage}
 
 
 def register() -> None:

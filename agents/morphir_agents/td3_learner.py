@@ -1,0 +1,111 @@
+"""The update of TD3 (Fujimoto et al. 2018): what a batch of transitions does to the networks.
+
+    TD3-1   y = r + gamma * goes_on * min_i Q_i'(s', clip(pi'(s') + clip(noise, -c, c), -1, 1))
+    TD3-2   both critics descend the mean of (Q_i(s, a) - y)^2, at every update
+    TD3-3   the actor descends -mean Q_1(s, pi(s)), and every target moves by
+            theta' <- theta' + tau * (theta - theta'), at every `policy_delay`-th update only
+
+Both losses are simple enough to write down their gradients, so nothing is recorded and nothing is
+computed that no one needs: the critics' parameters get no gradients in the actor's step, and the
+second critic isn't even asked (`passage.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from morphir_agents.passage import passage_of
+from morphir_agents.replay import Batch
+
+if TYPE_CHECKING:
+    from morphir_agents.td3 import TD3Config
+    from morphir_agents.td3_networks import TD3Agent
+
+__all__ = ["TD3Learner"]
+
+
+@final
+class TD3Learner:
+    """Updates an agent as it is; after its networks were changed, build another.
+
+    Args:
+        agent: What learns.
+        optimizers: Over the actor's parameters, and over those of both critics.
+        config: How it learns.
+    """
+
+    def __init__(
+        self, agent: TD3Agent, optimizers: list[torch.optim.Optimizer], config: TD3Config
+    ) -> None:
+        self._actor_optimizer, self._critic_optimizer = optimizers
+        self._config = config
+        self._actor, self._target_actor, *critics = (
+            passage_of(network, config.batch)
+            for network in (
+                agent.actor,
+                agent.target_actor,
+                *agent.critics,
+                *agent.target_critics,
+            )
+        )
+        self._critics, self._target_critics = critics[:2], critics[2:]
+        trained = (agent.actor, *agent.critics)
+        targets = (agent.target_actor, *agent.target_critics)
+        self._parameters: list[Tensor] = [p for each in trained for p in each.parameters()]
+        self._target_parameters: list[Tensor] = [p for each in targets for p in each.parameters()]
+        self._errors: list[Tensor] = []
+
+    @torch.no_grad()
+    def update(self, batch: Batch, noise: np.ndarray, number: int) -> None:
+        """Learn from a batch; its action columns are used as working space.
+
+        Args:
+            batch: Transitions.
+            noise: Standard normal numbers, (batch, action), for the smoothing of the targets.
+            number: Which update of the run this is, from 1 on.
+        """
+        config = self._config
+        smoothing = torch.from_numpy(noise).to(batch.inputs.device) * config.target_noise
+        smoothing.clamp_(-config.target_noise_clip, config.target_noise_clip)
+        action = smoothing.add_(self._target_actor.forward(batch.next_observations))
+        torch.clamp(action, -1.0, 1.0, out=batch.next_actions)
+        first, second = (critic.forward(batch.next_inputs) for critic in self._target_critics)
+        next_values = torch.minimum(first, second).mul_(batch.continues)
+        targets = torch.add(batch.rewards, next_values, alpha=config.discount)
+
+        self._errors = [critic.forward(batch.inputs) - targets for critic in self._critics]
+        for critic, error in zip(self._critics, self._errors, strict=True):
+            critic.backward(error * (2.0 / config.batch))
+        self._descend(self._critic_optimizer)
+
+        if number % config.policy_delay == 0:
+            self._improve_policy(batch)
+            torch._foreach_lerp_(self._target_parameters, self._parameters, config.tau)
+
+    @torch.no_grad()
+    def losses(self, batch: Batch) -> dict[str, float]:
+        """The critics' loss at the last update, and the actor's on that batch."""
+        return {
+            "critic_loss": sum(float(error.square().mean()) for error in self._errors),
+            "actor_loss": -float(self._policy_values(batch).mean()),
+        }
+
+    def _improve_policy(self, batch: Batch) -> None:
+        critic, values = self._critics[0], self._policy_values(batch)
+        ascent = torch.full_like(values, -1.0 / self._config.batch)
+        actions = batch.actions.shape[1]
+        self._actor.backward(critic.input_gradient(ascent)[:, -actions:])
+        self._descend(self._actor_optimizer)
+
+    def _policy_values(self, batch: Batch) -> Tensor:
+        """The first critic's values of the policy's actions, which overwrite the batch's."""
+        batch.actions.copy_(self._actor.forward(batch.observations))
+        return self._critics[0].forward(batch.inputs)
+
+    def _descend(self, optimizer: torch.optim.Optimizer) -> None:
+        """The only place where gradients change weights."""
+        optimizer.step()
