@@ -133,7 +133,8 @@ class _Comparison:
                 continue
             expected, pulled = self._pulled_back(name, one, other)
             if expected.shape == pulled.shape:
-                own = max(_distance(one, each.parameters[name]) for each in moved)
+                shaken = (self._pulled_back(name, m.parameters[name], other)[0] for m in moved)
+                own = max(_distance(expected, each) for each in shaken)
                 findings.append((_distance(expected, pulled), own, f"{label}: {name}"))
                 self.compared.add(name)
         if not all(math.isfinite(found) for found, _, _ in findings):

@@ -85,6 +85,15 @@ def test_grad_2_a_merger_is_a_widening_read_backwards():
     assert checked(wide, result).grade is Grade.TESTED
 
 
+def test_grad_2_gradients_of_copies_that_cancel_are_compared_as_their_sum():
+    """GRAD-2: what rounding moves is then the sum, which is next to nothing"""
+    one = nn.Sequential(nn.Linear(4, 1), nn.LayerNorm(1), nn.Linear(1, 3))
+    before = morphir.apply(one, WiderPass(at="0", width=2), example_inputs=X)
+    result = morphir.transform(before, CompactPass(merge_copies=True), example_inputs=X)
+    assert result.module[0].out_features == 1
+    assert checked(before, result).grade is Grade.TESTED
+
+
 def test_grad_1_a_gradient_that_is_cut_is_refuted_where_it_is_missing():
     """GRAD-1: the outputs are the same"""
     before = mlp()

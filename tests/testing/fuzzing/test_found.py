@@ -114,6 +114,27 @@ FOUND: Final = {
         ),
         ("widen", "PROVED"),
     ),
+    # "GRAD-2: a gradient differs by 1.0e+00 of its size": those of two copies behind a LayerNorm
+    # cancel, and what is left is rounding of each, not of the sum.
+    "gradients of copies that cancel": (
+        Scenario(
+            Recipe(
+                (
+                    Step("recurrent", number=14),
+                    Step("pool", number=6),
+                    Step("block", number=2),
+                    Step("layer_norm", number=10),
+                ),
+                "sequence",
+                dtype="bfloat16",
+                value=True,
+                seed=2,
+            ),
+            (Action("widen", 6, 18), Action("merge", 18, 39)),
+            "sgd-momentum",
+        ),
+        ("merge", "PROVED"),
+    ),
 }
 
 
