@@ -51,10 +51,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backend": {"errors", "randomness", "tensors", "described", "cloning", "ir", "initial"},
     # What surrounds a model.
     "lineage": {"errors", "ir"},
+    "masks": {"ir"},
     "result": {"ir", "lineage"},
     "state": {
         "errors", "versions", "tensors", "ir", "ops", "frontend", "blocks", "backend", "lineage",
-        "result",
+        "result", "masks",
     },
     # What users call.
     "emission": {"errors", "frontend", "ir", "ops", "randomness", "tensors"},
