@@ -84,9 +84,9 @@ class _Reading:
         parts, first, inverse = np.unique(
             relation.take[taken], return_index=True, return_inverse=True
         )
-        left_out = _others(len(relation.group), parts)
-        units = _others(relation.size, relation.group[left_out])
-        again = _others(len(taken), first)
+        left_out = np.delete(np.arange(len(relation.group)), parts)
+        units = np.delete(np.arange(relation.size), relation.group[left_out])
+        again = np.delete(np.arange(len(taken)), first)
         group = relation.group[parts]
         said = np.isin(group, units)
         positions, number = first[said], np.searchsorted(units, group[said])
@@ -96,12 +96,6 @@ class _Reading:
         order = np.lexsort((number, turn))
         pairs = again, first[inverse[again]]
         return cls(zeros, taken, pairs, units, positions[order], number[order])
-
-
-def _others(count: int, positions: Indices) -> Indices:
-    others = np.ones(count, bool)
-    others[positions] = False
-    return np.flatnonzero(others)
 
 
 def _unrelated(old: torch.Tensor, new: torch.Tensor, changed: Mapping[int, _Reading]) -> str:
