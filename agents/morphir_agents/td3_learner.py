@@ -8,6 +8,9 @@
 Both losses are simple enough to write down their gradients, so nothing is recorded and nothing is
 computed that no one needs: the critics' parameters get no gradients in the actor's step, and the
 second critic isn't even asked (`passage.py`).
+
+    TD3-4   masked weights are 0 after every update, in the targets as well, and no moment of an
+            optimizer is that of a masked weight
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from morphir import Masks
 from morphir_agents.passage import passage_of
 from morphir_agents.replay import Batch
 
@@ -57,6 +61,16 @@ class TD3Learner:
         targets = (agent.target_actor, *agent.target_critics)
         self._parameters: list[Tensor] = [p for each in trained for p in each.parameters()]
         self._target_parameters: list[Tensor] = [p for each in targets for p in each.parameters()]
+        self._actor_masks = Masks(agent.actor)
+        self._critic_masks = Masks(nn.ModuleList(agent.critics))
+        # A target has the weights of its network, a little later: what is masked here is there.
+        masked = [
+            (target.get_parameter(name), mask)
+            for network, target in zip(trained, targets, strict=True)
+            for name, mask in Masks(network).masks.items()
+        ]
+        self._masked_targets: list[Tensor] = [parameter for parameter, _ in masked]
+        self._target_masks = [mask for _, mask in masked]
         self._errors: list[Tensor] = []
 
     @torch.no_grad()
@@ -80,11 +94,13 @@ class TD3Learner:
         self._errors = [critic.forward(batch.inputs) - targets for critic in self._critics]
         for critic, error in zip(self._critics, self._errors, strict=True):
             critic.backward(error * (2.0 / config.batch))
-        self._descend(self._critic_optimizer)
+        _descend(self._critic_optimizer, self._critic_masks)
 
         if number % config.policy_delay == 0:
             self._improve_policy(batch)
             torch._foreach_lerp_(self._target_parameters, self._parameters, config.tau)
+            if self._masked_targets:
+                torch._foreach_mul_(self._masked_targets, self._target_masks)
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, float]:
@@ -99,13 +115,16 @@ class TD3Learner:
         ascent = torch.full_like(values, -1.0 / self._config.batch)
         actions = batch.actions.shape[1]
         self._actor.backward(critic.input_gradient(ascent)[:, -actions:])
-        self._descend(self._actor_optimizer)
+        _descend(self._actor_optimizer, self._actor_masks)
 
     def _policy_values(self, batch: Batch) -> Tensor:
         """The first critic's values of the policy's actions, which overwrite the batch's."""
         batch.actions.copy_(self._actor.forward(batch.observations))
         return self._critics[0].forward(batch.inputs)
 
-    def _descend(self, optimizer: torch.optim.Optimizer) -> None:
-        """The only place where gradients change weights."""
-        optimizer.step()
+
+def _descend(optimizer: torch.optim.Optimizer, masks: Masks) -> None:
+    """The only place where gradients change weights (TD3-4)."""
+    masks.mask_gradients()
+    optimizer.step()
+    masks.mask_parameters()

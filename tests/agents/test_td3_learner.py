@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import morphir
 from morphir_agents.replay import Replay
 from morphir_agents.td3 import TD3Config
 from morphir_agents.td3_learner import TD3Learner
@@ -166,3 +167,64 @@ def test_two_learners_from_the_same_seed_do_the_same_to_the_bit():
         agents.append(agent)
     for a, b in zip(*(agent.parameters() for agent in agents), strict=True):
         assert torch.equal(a, b)
+
+
+ENTRY_POINTS = ("act", "get_values", "get_target_value")
+NETWORKS = ("actor", "critic1", "critic2")
+
+
+def recorded_on():
+    seen, action = torch.randn(3, OBSERVATION), torch.randn(3, ACTION)
+    return {"act": (seen,), "get_values": (seen, action), "get_target_value": (seen, action)}
+
+
+def sparsified(agent, optimizers, density):
+    """The agent with the same masks on what learns as its targets are to have."""
+    passes = [morphir.SparsifyPass(density, at=name) for name in NETWORKS]
+    morphir.transform(
+        agent, passes, optimizer=optimizers, example_inputs=recorded_on(),
+        entry_points=ENTRY_POINTS, inplace=True, checks=("certificate", "runs"),
+    )  # fmt: skip
+
+
+def test_td3_4_masked_weights_stay_zero_in_networks_targets_and_moments():
+    """TD3-4"""
+    config = TD3Config(batch=BATCH, learning_rate=1e-2, tau=0.3)
+    agent, _, optimizers, replay, generator = start(config)
+    sparsified(agent, optimizers, 0.4)
+    masks = {name: morphir.Masks(agent.get_submodule(name)).masks for name in NETWORKS}
+    for grows in range(3):
+        learner = TD3Learner(agent, optimizers, config)
+        for number in range(1, 7):
+            batch, _, noise = draw(replay, generator)
+            learner.update(batch, noise, number)
+        for name in NETWORKS:
+            for weight, mask in masks[name].items():
+                own = agent.get_submodule(name).get_parameter(weight)
+                for tensor in (own, agent.get_submodule(f"target_{name}").get_parameter(weight)):
+                    assert not tensor[mask == 0].any(), (name, weight)
+                    assert tensor[mask == 1].count_nonzero() > 0.5 * mask.sum()
+                state = next(o.state[own] for o in optimizers if own in o.state)
+                assert not state["exp_avg"][mask == 0].any()
+        used = sum(float(mask.sum()) for each in masks.values() for mask in each.values())
+        morphir.apply(
+            agent, morphir.MaskGrowPass(count=5, score="random", seed=grows), optimizer=optimizers,
+            example_inputs=recorded_on(), entry_points=ENTRY_POINTS, inplace=True,
+        )  # fmt: skip
+        assert sum(float(m.sum()) for each in masks.values() for m in each.values()) == used + 5
+
+
+def test_td3_4_masks_of_ones_change_nothing():
+    """TD3-4"""
+    config = TD3Config(batch=BATCH)
+    found = []
+    for is_masked in (False, True):
+        agent, _, optimizers, replay, generator = start(config)
+        if is_masked:
+            sparsified(agent, optimizers, 1.0)
+        learner = TD3Learner(agent, optimizers, config)
+        for number in range(1, 5):
+            batch, _, noise = draw(replay, generator)
+            learner.update(batch, noise, number)
+        found.append(dict(agent.named_parameters()))
+    assert all(torch.equal(parameter, found[1][name]) for name, parameter in found[0].items())
