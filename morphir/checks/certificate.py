@@ -4,7 +4,7 @@
              outputs, the state updates and the values that left torch have equal forms, then the
              programs return the same tensors for all inputs that take the recorded path
     CERT-6   state that only one program has is new state of the second, finite, inside claimed
-             modules
+             modules, or the mask of a parameter that is claimed to have one
     CERT-13  no axis of an input or output changed, but for those that are claimed to be longer and
              are by exactly that; and an update of state changed as that state did
     CERT-8   nothing is proved about programs without entry points, or where no output depends on

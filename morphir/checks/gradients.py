@@ -5,7 +5,7 @@
     GRAD-2  so has every parameter: the old gradient of a unit is at each of its parts the sum of
             the new ones over the positions that take the part (the pull-back law, STATE-15)
 
-Where the old model's own gradients move as far when its parameters move by a few units in the last
+Where the old model's own gradients, summed alike, move as far when its parameters move by a few units in the last
 place, this way or that, a difference is rounding, and not counted.
 """
 
@@ -133,8 +133,8 @@ class _Comparison:
                 continue
             expected, pulled = self._pulled_back(name, one, other)
             if expected.shape == pulled.shape:
-                shaken = (self._pulled_back(name, m.parameters[name], other)[0] for m in moved)
-                own = max(_distance(expected, each) for each in shaken)
+                again = (self._pulled_back(name, m.parameters[name], other)[0] for m in moved)
+                own = max(_distance(expected, each) for each in again)
                 findings.append((_distance(expected, pulled), own, f"{label}: {name}"))
                 self.compared.add(name)
         if not all(math.isfinite(found) for found, _, _ in findings):

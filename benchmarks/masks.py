@@ -1,0 +1,117 @@
+"""What masks cost TD3: updates with and without them, and events in which masks grow.
+
+    python benchmarks/masks.py [--rounds 12]
+
+Networks of 256-256 and batches of 256 on the dimensions of HalfCheetah; a quarter of the weights of
+actor and critics is in use. Updates with and without masks take turns in one process, on one
+thread. An event brings 0.8 % of the unused weights into use, by the size of gradients that are
+there, with its certificate and the optimizers' state. Counted is CPU time. Writes
+`results/masks.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any, Final
+
+import gymnasium as gym
+import numpy as np
+import torch
+from results import write_results
+from torch import nn
+
+import morphir
+from morphir_agents.replay import Replay
+from morphir_agents.td3 import TD3Config
+from morphir_agents.td3_learner import TD3Learner
+from morphir_agents.td3_networks import TD3NetworkConfig, build_td3_agent
+
+_OBSERVATION: Final = 17
+_ACTION: Final = 6
+_UPDATES: Final = 150  # in a round
+_EVENTS: Final = 9
+
+
+class Side:
+    """An agent that learns from random transitions."""
+
+    def __init__(self, *, masked: bool) -> None:
+        config, space = TD3Config(), gym.spaces.Box(-1.0, 1.0, (_ACTION,))
+        self.agent = build_td3_agent(TD3NetworkConfig(), _OBSERVATION, space, 0.1, 0)
+        critics = [p for critic in self.agent.critics for p in critic.parameters()]
+        self.optimizers = [
+            torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+            for parameters in ([*self.agent.actor.parameters()], critics)
+        ]
+        if masked:
+            passes = [morphir.SparsifyPass(0.25, at=at) for at in ("actor", ["critic1", "critic2"])]
+            morphir.transform(
+                self.agent, passes, optimizer=self.optimizers, inplace=True, **recorded_on()
+            )
+        self.learner = TD3Learner(self.agent, self.optimizers, config)
+        self._generator = np.random.default_rng(0)
+        self._replay = Replay(5_000, _OBSERVATION, _ACTION, config.batch)
+        for _ in range(4_000):
+            seen, after = self._generator.normal(size=(2, _OBSERVATION))
+            action = self._generator.uniform(-1, 1, _ACTION)
+            self._replay.add(seen, action, self._generator.normal(), False, after)
+
+    def update(self) -> float:
+        """CPU milliseconds of an update."""
+        start = time.process_time()
+        for number in range(1, _UPDATES + 1):
+            batch = self._replay.sample(self._generator.random(256))
+            noise = self._generator.standard_normal((256, _ACTION), dtype=np.float32)
+            self.learner.update(batch, noise, number)
+        return 1e3 * (time.process_time() - start) / _UPDATES
+
+
+def recorded_on() -> dict[str, Any]:
+    """What the agent is recorded on."""
+    seen, action = torch.randn(3, _OBSERVATION), torch.randn(3, _ACTION)
+    inputs = {"act": (seen,), "get_values": (seen, action), "get_target_value": (seen, action)}
+    return {"example_inputs": inputs, "entry_points": tuple(inputs)}
+
+
+def event(model: nn.Module, optimizers: Any, **given: Any) -> float:
+    """CPU milliseconds of growing the masks of a model in place: the median of some events."""
+    found = []
+    for _ in range(_EVENTS):
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter) if parameter.requires_grad else None
+        start = time.process_time()
+        morphir.transform(
+            model, morphir.MaskGrowPass(fraction=0.008), optimizer=optimizers, inplace=True,
+            checks=("certificate",), **given,
+        )  # fmt: skip
+        found.append(1e3 * (time.process_time() - start))
+    return statistics.median(found)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=12, help="turns of each side")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    sides = Side(masked=False), Side(masked=True)
+    for side in sides:
+        side.update()
+    rounds = [[side.update() for side in sides] for _ in range(options.rounds)]
+    dense, masked = map(statistics.median, zip(*rounds, strict=True))
+    actor, seen = sides[1].agent.actor, torch.randn(3, _OBSERVATION)
+    events = {
+        "actor": event(actor, sides[1].optimizers[0], example_inputs=(seen,)),
+        "agent of six networks": event(sides[1].agent, sides[1].optimizers, **recorded_on()),
+    }
+    print(f"update: {dense:.2f} ms dense, {masked:.2f} ms masked, ratio {dense / masked:.3f}")
+    for name, cost in events.items():
+        print(f"event, {name}: {cost:.1f} ms (target 20)")
+    row = {"dense_ms": dense, "masked_ms": masked, "ratio": dense / masked, "events_ms": events}
+    print("written to", write_results("masks", [{**row, "rounds": rounds}]))
+
+
+if __name__ == "__main__":
+    main()
