@@ -5,8 +5,8 @@
     GRAD-2  so has every parameter: the old gradient of a unit is at each of its parts the sum of
             the new ones over the positions that take the part (the pull-back law, STATE-15)
 
-Where the old model's own gradients, summed alike, move as far when its parameters move by a few units in the last
-place, this way or that, a difference is rounding, and not counted.
+Where the old model's own gradients, summed alike, move as far when its parameters move by a few
+units in the last place, this way or that, a difference is rounding, and not counted.
 """
 
 from __future__ import annotations
