@@ -25,11 +25,11 @@ from morphir.frontend.capture import CallFailedError
 from morphir.ir import (
     Graph,
     Insertion,
-    Masking,
     ModuleAttribute,
     Node,
     Program,
     Removal,
+    Renumbering,
     Resize,
     Rewriter,
     print_program,
@@ -128,8 +128,8 @@ def of_the_change(refusal: RefusalError, rewriter: Rewriter) -> RefusalError:
     )
 
 
-def _place(edit: Insertion | Removal | Resize | Masking) -> str:
-    return edit.at if isinstance(edit, Resize | Masking) else edit.anchor
+def _place(edit: Insertion | Removal | Resize | Renumbering) -> str:
+    return edit.at if isinstance(edit, Resize | Renumbering) else edit.anchor
 
 
 def _number_in(model: nn.Module, attribute: ModuleAttribute) -> int:

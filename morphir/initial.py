@@ -33,6 +33,7 @@ def fill_free(
     name: str,
     spec: Mapping[str, Any],
     given: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
 ) -> None:
     """Puts numbers into the free positions of a changed tensor (BACK-10).
 
@@ -46,6 +47,7 @@ def fill_free(
             `masks`, of those where they are 1 (MASK-2).
         given: The numbers themselves: a tensor like the new one that has only the free positions
             of the one axis that has any.
+        mask: Which of the old numbers are in use: the scale is that of those.
 
     Raises:
         RefusalError: There is no saying what they should be.
@@ -56,6 +58,9 @@ def fill_free(
     elif free and name not in spec.get("masks", ()) and spec.get("init") not in ("fresh", "zero"):
         raise ValueError(f"{name} has free positions, and init={spec.get('init')!r} has none")
     like = _of_those_that_stay(old, change) if free else old
+    if mask is not None and free:
+        used = like[_of_those_that_stay(mask, change) != 0]
+        like = used[None] if len(used) else like
     for axis, positions in free:
         index = torch.tensor(positions, device=new.device)
         shape = [*new.shape[:axis], len(positions), *new.shape[axis + 1 :]]

@@ -15,7 +15,7 @@ from typing import Any, Final, final
 from torch import nn
 
 from morphir.errors import StorageError
-from morphir.ir import AttributeChange, Edit, Fold, Masking, Removal, Resize
+from morphir.ir import AttributeChange, Edit, Fold, Removal, Renumbering, Resize
 from morphir.ir.change import tensors_from_json, tensors_to_json
 
 _ATTRIBUTE: Final = "_morphir_lineage"
@@ -147,17 +147,17 @@ class ResizeStep:
 
 @final
 @dataclass(frozen=True)
-class MaskStep:
-    """Parameters that were given masks, or other masks.
+class NumbersStep:
+    """Other numbers, and masks, of parameters.
 
-    Which numbers are in use is saved with the numbers, and is no part of a lineage.
+    Numbers, and which of them are in use, are saved with the model and are no part of a lineage.
 
     Attributes:
         application: Counts applications; what was checked together shares it.
         at: What was asked for.
         law: The law that it followed.
-        spec: How the masks were chosen.
-        parameters: The parameters.
+        spec: How they were chosen.
+        parameters: The parameters that have masks since then.
         structure: `structure_of` the model before the application.
         before: Hash of the program before the application.
         after: Hash of the program after it.
@@ -173,19 +173,19 @@ class MaskStep:
     after: str
 
     def __str__(self) -> str:
-        return f"{self.at}: masks of {len(self.parameters)} parameters ({self.law})"
+        return f"{self.at}: other numbers or masks ({self.law})"
 
 
 def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-AnyStep = Step | RemovalStep | ResizeStep | MaskStep
+AnyStep = Step | RemovalStep | ResizeStep | NumbersStep
 _KINDS: Final[Mapping[str, type[AnyStep]]] = {
     "insert": Step,
     "remove": RemovalStep,
     "resize": ResizeStep,
-    "mask": MaskStep,
+    "numbers": NumbersStep,
 }
 _TYPES: Final[Mapping[str, type]] = {
     "application": int,
@@ -215,10 +215,15 @@ class Lineage:
     steps: tuple[AnyStep, ...] = ()
 
     def extended(self, edits: Sequence[Edit], structure: str, before: str, after: str) -> Lineage:
-        """This lineage with one more application."""
+        """This lineage with one more application.
+
+        Of several in a row that only gave numbers the last is kept: a replay gives none.
+        """
         number = 1 + max((step.application for step in self.steps), default=0)
         about = {"structure": structure, "before": before, "after": after}
-        return Lineage((*self.steps, *(_step_of(edit, number, about) for edit in edits)))
+        new = [_step_of(edit, number, about) for edit in edits]
+        old = self.steps[:-1] if all(map(_only_numbers, (*self.steps[-1:], *new))) else self.steps
+        return Lineage((*old, *new))
 
     @property
     def hash(self) -> str:
@@ -259,6 +264,10 @@ class Lineage:
         return "\n".join(lines) or "untouched"
 
 
+def _only_numbers(step: AnyStep) -> bool:
+    return isinstance(step, NumbersStep) and not step.parameters
+
+
 def _step_of(edit: Edit, application: int, about: Mapping[str, str]) -> AnyStep:
     if isinstance(edit, Removal):
         return RemovalStep(application, edit.anchor, edit.name, edit.inside, edit.law, **about)
@@ -270,8 +279,8 @@ def _step_of(edit: Edit, application: int, about: Mapping[str, str]) -> AnyStep:
         return ResizeStep(
             application, edit.at, edit.law, changes, attributes, spec, edit.inverse, folds, **about
         )
-    if isinstance(edit, Masking):
-        return MaskStep(application, edit.at, edit.law, spec, tuple(edit.masks), **about)
+    if isinstance(edit, Renumbering):
+        return NumbersStep(application, edit.at, edit.law, spec, edit.first, **about)
     follows = tuple(edit.follows)
     return Step(application, edit.anchor, edit.name, edit.inside, edit.law, spec, follows, **about)
 
@@ -296,8 +305,8 @@ def _step(data: Mapping[str, Any]) -> AnyStep:
         return Step(**{**given, "follows": tuple(map(str, given["follows"]))})
     if kind is RemovalStep:
         return RemovalStep(**given)
-    if kind is MaskStep:
-        return MaskStep(**{**given, "parameters": tuple(map(str, given["parameters"]))})
+    if kind is NumbersStep:
+        return NumbersStep(**{**given, "parameters": tuple(map(str, given["parameters"]))})
     listed = {n: tuple(tuple(map(_hashable, e)) for e in given[n]) for n in ("attributes", "folds")}
     step = ResizeStep(**{**given, **listed})
     assert step.edit is not None  # raises where it is none

@@ -51,6 +51,7 @@ from morphir.ir import (
     Insertion,
     InsertionClaim,
     Program,
+    Renumbering,
     Report,
     Resize,
     ResizeClaim,
@@ -105,6 +106,7 @@ class Application:
         self.target, self.optimizers = target, optimizers
         self.before, self.twins, self.original, self.since = before, twins, original, since
         self.after, self.new_twins = before, twins
+        self.inventory = since
         self._followed: list[AttributeChange] = []
         self._carried: list[Check] = []
         self.rewriter, self.clock = rewriter, clock
@@ -164,7 +166,7 @@ class Application:
             for change in self.rewriter.resizes:
                 self._transport.apply(change)
             self._carried = self._compared(belonged)
-            self._transport.forget(self._others(old))
+            self._transport.forget(self._others(old), self._restarted)
             self._join()
             self._leaving.leave(gone)
         with self.clock("trace again"):
@@ -180,9 +182,8 @@ class Application:
 
     def _recorded_again(self, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
         """The recordings of the target as it is now."""
-        state = self.before.eval.program.state
-        masked = [name for edit in self.rewriter.maskings for name in edit.masks]
-        if masked and all(state[name].mask for name in masked):  # no module has anything new
+        edits = self.rewriter.renumberings
+        if edits and not any(edit.first for edit in edits):  # no module has anything new
             refreshed = self.before.refreshed(self.target)
             if refreshed is not None:
                 return refreshed
@@ -205,21 +206,21 @@ class Application:
         Otherwise they are compared with the new ones while both are there.
         """
         names = [name for edit in self.rewriter.resizes for name in edit.tensors]
-        masked = [name for edit in self.rewriter.maskings for name in edit.masks]
+        renumbered = [name for edit in self.rewriter.renumberings for name in edit.names]
         masks = self.before.eval.program.masks
-        names += [*masked, *(mask for mask, name in masks.items() if name in masked)]
+        names += [*renumbered, *(mask for mask, name in masks.items() if name in renumbered)]
         is_itself = self.target is self.original.model or self.since is not self.original.inventory
         if not names or not is_itself:
             return
         maps = [m for edit in self.rewriter.resizes for m in maps_of(edit.tensors)]
         removes = any(len({*m.source} - {FRESH}) < m.size for m in maps)
-        removes = removes or any(edit.inverse for edit in self.rewriter.resizes) or bool(masked)
+        removes = removes or any(edit.inverse for edit in self.rewriter.resizes) or bool(renumbered)
         self.before = self.before.keeping(names, copy=removes)
         self.twins = None if self.twins is None else self.twins.apart()
 
     def _numbers(self) -> dict[str, torch.Tensor]:
-        """The numbers and masks of the parameters that get another mask."""
-        names = [name for edit in self.rewriter.maskings for name in edit.masks]
+        """The numbers and masks of what gets other numbers or another mask."""
+        names = [name for edit in self.rewriter.renumberings for name in edit.names]
         tensors = {**dict(self.target.named_parameters()), **dict(self.target.named_buffers())}
         wanted = [each for name in names for each in (name, mask_name(name)) if each in tensors]
         return {name: tensors[name].detach().clone() for name in wanted}
@@ -228,11 +229,23 @@ class Application:
         """Where parameters have another number now, or begin or cease to be in use."""
         parameters = dict(self.target.named_parameters())
         found = {}
-        for edit in self.rewriter.maskings:
-            for name, mask in edit.masks.items():
-                was = old.get(mask_name(name), torch.ones_like(mask))
-                found[name] = (parameters[name] != old[name]) | (mask != was).to(old[name].device)
+        for edit in self.rewriter.renumberings:
+            for name in [each for each in edit.names if each in parameters]:
+                found[name] = parameters[name] != old[name]
+                if name in edit.anew:
+                    found[name] |= edit.anew[name]
+                mask = edit.masks.get(name)
+                if mask is not None:
+                    was = old.get(mask_name(name), torch.ones_like(mask))
+                    found[name] |= (mask != was).to(old[name].device)
         return found
+
+    @property
+    def _restarted(self) -> list[str]:
+        """The parameters of which optimizers keep nothing any more."""
+        parameters = dict(self.target.named_parameters())
+        edits = [edit for edit in self.rewriter.renumberings if edit.restarts]
+        return [name for edit in edits for name in edit.names if name in parameters]
 
     def _gone(self) -> dict[str, nn.Parameter]:
         """The parameters of the modules that are to be removed."""
@@ -255,8 +268,10 @@ class Application:
             follows = {edit.name: edit.follows for edit in self.rewriter.insertions}
             claims = certificate.insertions
             since = announced(self.since, certificate)
+            now = self.inventory = Inventory.of(self.target, self.optimizers)
+            names = certificate.renumbered
             checks += self.original.check(
-                self.target, self.optimizers, claims, follows, since, certificate.masked
+                self.target, self.optimizers, claims, follows, since, names, now
             )
             checks += self._carried
         if self.twins is None:
@@ -265,15 +280,17 @@ class Application:
         with self.clock("copy"):
             twins = self.new_twins = Twins.of(self.target)
         inputs = self.before.eval.inputs
-        for edit in self.rewriter.resizes:
+        edits: Sequence[Resize | Renumbering] = self.rewriter.resizes or self.rewriter.renumberings
+        for edit in edits:
             if edit.data is not None:
                 with self.clock("data"):
                     return [*checks, check_on_data(self.twins.double, twins.double, edit.data)]
-            if edit.box is not None:
+        for box in (edit.box for edit in self.rewriter.resizes):
+            if box is not None:
                 with self.clock("float64"):
                     both = self.twins.double, twins.double
-                    return [*checks, check_within(*both, inputs, _bounds(old, edit.box))]
-        if not all(edit.keeps for edit in self.rewriter.maskings):
+                    return [*checks, check_within(*both, inputs, _bounds(old, box))]
+        if not all(edit.keeps for edit in self.rewriter.renumberings):
             with self.clock("float64"):
                 return [*checks, check_drift(self.twins.double, twins.double, inputs)]
         exact = self._surgery.exact
@@ -357,7 +374,8 @@ class Application:
             box=next((edit.box for edit in rewriter.resizes), None),
             removals=tuple(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.removals),
             attributes=tuple(dict.fromkeys((*known, *self._followed))),
-            masked=tuple(name for edit in rewriter.maskings for name in edit.masks),
+            renumbered=tuple(name for edit in rewriter.renumberings for name in edit.names),
+            restarted=tuple(self._restarted),
         )
 
     def _report(self, certificate: Certificate, checks: Sequence[Check]) -> Report:

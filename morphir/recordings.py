@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from morphir.checks import Inventory
 from morphir.checks.calling import double_copy, private_copy
 from morphir.cloning import replica
 from morphir.errors import RefusalError
@@ -96,6 +97,32 @@ class Traces:
 
         train = None if self.train is None else kept(self.train)
         return replace(self, eval=kept(self.eval), train=train)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A model as an application left it, to be recorded no more while only numbers change.
+
+    Attributes:
+        traces: Its recordings.
+        inventory: What else there is to know about it.
+    """
+
+    traces: Traces
+    inventory: Inventory
+
+    def of(self, model: nn.Module, now: Inventory, entry_points: Sequence[str]) -> Traces | None:
+        """The recordings of the model as it is now, None where they may be others (MASK-10).
+
+        Args:
+            model: The model.
+            now: Its inventory.
+            entry_points: What is to be recorded of it.
+        """
+        if {*entry_points} != {*self.traces.eval.program.graphs}:
+            return None
+        return self.traces.refreshed(model) if now.is_structured_as(self.inventory) else None
 
 
 def _check_rows(example_inputs: Any) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from morphir.ir import Certificate, Report
 from morphir.lineage import Lineage
+from morphir.recordings import Recording
 
 
 @final
@@ -23,6 +24,7 @@ class TransformResult:
         report: The graded verdict.
         certificate: What the checker was given.
         lineage: Everything that was ever done to this model.
+        recording: How the model was recorded; `transform(recording=...)` takes it.
     """
 
     module: nn.Module
@@ -30,6 +32,7 @@ class TransformResult:
     report: Report
     certificate: Certificate
     lineage: Lineage
+    recording: Recording
 
     def __str__(self) -> str:
         return str(self.report)

@@ -51,7 +51,7 @@ def stages_of(passes: Sequence[MorphismPass]) -> list[list[MorphismPass]]:
 
     def together(each: tuple[int, MorphismPass]) -> tuple[int, bool]:
         number, pass_ = each
-        return (number if pass_.resizes or pass_.masks else -1), pass_.removes
+        return (number if pass_.resizes or pass_.renumbers else -1), pass_.removes
 
     every = [stage for each in passes for stage in each.stages]
     grouped = groupby(enumerate(every), together)
@@ -70,7 +70,7 @@ def rewrite(passes: Sequence[MorphismPass], before: Traces, clock: Clock) -> tup
     with clock("rewrite"):
         in_eval = before.eval.program
         apart = None if before.are_one or before.train is None else before.train.program
-        if passes[0].resizes or passes[0].masks:
+        if passes[0].resizes or passes[0].renumbers:
             rewriter = Rewriter(in_eval if apart is None else both_modes(in_eval, apart))
             return rewriter, [(each, run_pass(each, rewriter)) for each in passes]
         rewriter, in_train = Rewriter(in_eval), None if apart is None else Rewriter(apart)

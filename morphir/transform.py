@@ -18,7 +18,7 @@ from morphir.ir import Certificate, Grade, Report
 from morphir.lockstep import check_lockstep, check_same_changes, optimizers_by_model
 from morphir.passes.base import MorphismPass
 from morphir.pipeline import Application
-from morphir.recordings import Clock, Traces, Twins
+from morphir.recordings import Clock, Recording, Traces, Twins
 from morphir.result import TransformResult
 from morphir.stages import Passes, Said, as_passes, check_model, next_edits, stages_of, told
 from morphir.state.optimizer import optimizers_over
@@ -35,6 +35,7 @@ class _Options(TypedDict, total=False):
 
 
 class _MoreOptions(_Options, total=False):
+    recording: Recording | None
     min_grade: Grade | None
     checks: Sequence[str] | None
     state_rules: StateRules | None
@@ -125,6 +126,7 @@ def transform(
     example_inputs: Any = None,
     entry_points: Sequence[str] = ("forward",),
     inplace: bool = False,
+    recording: Recording | None = None,
     min_grade: Grade | None = None,
     checks: Sequence[str] | None = None,
     state_rules: StateRules | None = None,
@@ -146,6 +148,9 @@ def transform(
         entry_points: What must keep its function: methods (`get_value`), submodules (`encoder`).
         inplace: Edit the caller's model and optimizers instead of copies. A failure undoes
             everything.
+        recording: `.recording` of an earlier result with this model. While nothing but numbers
+            changes, in training and by passes such as `MaskGrowPass`, the model is not recorded
+            again, and `example_inputs` are those of then (MASK-10).
         min_grade: Raise below this grade; by default below what the passes claim.
         checks: `("certificate",)` leaves out the runs, for which the model is copied in its own
             dtype and in float64; `("certificate", "runs")` makes them. By default they are made,
@@ -167,7 +172,7 @@ def transform(
     _least(min_grade, passes)
     _check_checks(checks)
     settings = _Settings(
-        passes, example_inputs, entry_points, inplace, min_grade, checks, state_rules
+        passes, example_inputs, entry_points, inplace, recording, min_grade, checks, state_rules
     )
     # The caller may be in the middle of acting, where tensors that are made can't be trained.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stages:
@@ -190,9 +195,15 @@ class _Settings:
     example_inputs: Any
     entry_points: Sequence[str]
     inplace: bool
+    recording: Recording | None
     min_grade: Grade | None
     checks: Sequence[str] | None
     state_rules: StateRules | None
+
+    def recorded(self, model: nn.Module, now: Inventory) -> Traces:
+        """The recordings of the model, of which an inventory was just taken."""
+        known = self.recording and self.recording.of(model, now, self.entry_points)
+        return known or Traces.of(model, self.example_inputs, self.entry_points)
 
     def why_not_run(self, model: nn.Module, before: Traces) -> str:
         """Why the model is not run before and after, or ""."""
@@ -218,7 +229,7 @@ def _transform(
     with clock("inventory"):
         original = Original.of(model, optimizers)
     with clock("trace"):
-        before = Traces.of(model, inputs, entry_points)
+        before = settings.recorded(model, original.inventory)
     waiting = stages_of(settings.passes)
     rewriter, idle, said = next_edits(waiting, before, clock)
     with clock("copy"):
@@ -245,8 +256,7 @@ def _transform(
         if not waiting:
             break
         before, twins, notes = application.after, application.new_twins, []
-        with clock("inventory"):
-            since = Inventory.of(target, carried)
+        since = application.inventory
         rewriter, idle, said = next_edits(waiting, before, clock)
         if not rewriter.edits:  # nothing is left to check
             report, certificate = found.pop()
@@ -258,6 +268,7 @@ def _transform(
         _joined([each for each, _ in found], clock),
         _chained([each for _, each in found]),
         lineage,
+        Recording(application.after, application.inventory),
     )
 
 

@@ -16,7 +16,7 @@ from morphir.ir import AttributeChange, AxisMap, Mapped
 from morphir.ir.change import tensors_to_json
 from morphir.lineage import (
     Lineage,
-    MaskStep,
+    NumbersStep,
     RemovalStep,
     ResizeStep,
     Step,
@@ -33,7 +33,7 @@ STEP = Step(
     1, "a", "a_deeper1", False, "DEEPER-1", {"kind": "identity"}, ("a.weight",), "s", "b", "c"
 )
 WIDER = Mapped(2, AxisMap.copies(2, (0, 1, 1)), "copy")
-MASKED = MaskStep(
+MASKED = NumbersStep(
     1, "the model", "MASK-7", {"density": 0.5}, ("0.weight", "2.weight"), "c", "a", "b"
 )
 RESIZED = ResizeStep(
@@ -157,7 +157,7 @@ def test_a_change_of_masks_is_a_step_too():
     """STATE-3: which numbers are in use is not part of it"""
     lineage = Lineage((MASKED,))
     assert Lineage.from_json(lineage.to_json()) == lineage
-    assert str(lineage) == "1.  the model: masks of 2 parameters (MASK-7)"
+    assert str(lineage) == "1.  the model: other numbers or masks (MASK-7)"
     found = lineage_of(
         morphir.apply(mlp(), morphir.SparsifyPass(0.5), example_inputs=(torch.randn(2, 4),))
     )

@@ -23,10 +23,10 @@ from morphir.backend.hosting import (
     remember,
     remove_guest,
 )
-from morphir.backend.masking import put_masks
+from morphir.backend.renumbering import put_numbers
 from morphir.backend.resizing import Watch, resize
 from morphir.errors import RefusalError
-from morphir.ir import Edit, Insertion, Masking, Removal, Resize
+from morphir.ir import Edit, Insertion, Removal, Renumbering, Resize
 
 
 @final
@@ -73,8 +73,8 @@ class Surgery:
                     self._insert(edit)
                 elif isinstance(edit, Removal):
                     self._remove(edit)
-                elif isinstance(edit, Masking):
-                    self._mask(edit)
+                elif isinstance(edit, Renumbering):
+                    self._renumber(edit)
                 else:
                     self._resize(edit)
         except BaseException:
@@ -90,8 +90,8 @@ class Surgery:
         for undo in resize(self._model, edit, self._given, self._watch, self.exact):
             self._undo.append(undo)
 
-    def _mask(self, edit: Masking) -> None:
-        for undo in put_masks(self._model, edit):
+    def _renumber(self, edit: Renumbering) -> None:
+        for undo in put_numbers(self._model, edit):
             self._undo.append(undo)
 
     def _remove(self, edit: Removal) -> None:

@@ -258,7 +258,7 @@ def _check_state(
     missing = sorted(claimed.keys() - before.state.keys())
     if missing:
         raise Rejection("CERT-10: a tensor is claimed to change that there is not", missing[0])
-    others = set() if certificate is None else {*certificate.masked}
+    others = set() if certificate is None else {*certificate.renumbered}
     check_masked(before, after, {*claimed, *others})
     changed: dict[str, Axes] = {}
     biases: dict[str, torch.Tensor] = {}
@@ -333,7 +333,7 @@ def _new_state(
         if entry.kind == "constant" or name in before.state:
             continue
         claimed = [] if certificate is None else [c.module for c in certificate.insertions]
-        if certificate is not None and after.masks.get(name) in certificate.masked:
+        if certificate is not None and after.masks.get(name) in certificate.renumbered:
             continue
         if certificate is not None and not is_inside(name, claimed):
             raise Rejection("CERT-6: there is new state that no claim covers", f"@{name}")

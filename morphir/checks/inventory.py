@@ -95,6 +95,19 @@ class Inventory:
             tuple(_group_facts(optimizers, names, bits=bits)),
         )
 
+    def is_structured_as(self, other: Inventory) -> bool:
+        """Whether two differ in nothing but numbers, gradients and what optimizers keep."""
+        ignored = {*NUMBERS, "gradient"}
+
+        def structure(each: Inventory) -> tuple[object, ...]:
+            tensors = {
+                name: {key: fact for key, fact in facts.items() if key not in ignored}
+                for name, facts in each.tensors.items()
+            }
+            return each.modules, each.aliases, tensors, each.shared, each.keys
+
+        return structure(self) == structure(other)
+
 
 def _recurrent(model: nn.Module) -> dict[str, int]:
     """The weights of recurrent layers, which torch lays into one memory, with their layer."""

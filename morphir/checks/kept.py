@@ -78,6 +78,7 @@ class Original:
         follows: Follows = _NOTHING,
         since: Inventory | None = None,
         masked: Sequence[str] = (),
+        now: Inventory | None = None,
     ) -> list[Check]:
         """Checks what became of it: `kept` about the target, and `original` if that is a copy.
 
@@ -88,8 +89,9 @@ class Original:
             follows: New module to the parameters of the layers that it follows, the nearest first.
             since: What the target should be like but for the insertions; by default the original.
             masked: Parameters that may have a new mask.
+            now: The inventory of the target, if it was taken already.
         """
-        now = Inventory.of(target, optimizers)
+        now = now or Inventory.of(target, optimizers)
         kept = check_kept(since or self.inventory, now, insertions, follows, masked)
         if random_state() != self.random_state and kept.grade is not Grade.REFUTED:
             what = "KEPT-5: random numbers were drawn from it"

@@ -28,13 +28,13 @@ from morphir.ir.graph import (
     values_in,
     whole_number,
 )
-from morphir.ir.masking import Masking
 from morphir.ir.modes import both_modes, in_eval_mode, is_of_train_mode
 from morphir.ir.parser import parse_program
 from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
 from morphir.ir.program import Mode, Program, StateEntry
 from morphir.ir.relation import FREE, ZERO, Relation
 from morphir.ir.removal import Removal, is_inside, names_of, state_within
+from morphir.ir.renumbering import Renumbering
 from morphir.ir.report import Certificate, Check, Grade, InsertionClaim, Report, ResizeClaim
 from morphir.ir.rewriter import Edit, Insertion, Rewriter
 from morphir.ir.structure import check_structure
@@ -52,7 +52,7 @@ __all__ = [
     "AxisMap",
     "Extension",
     "Mapped",
-    "Masking",
+    "Renumbering",
     "Multiplied",
     "Polarity",
     "Relation",

@@ -107,7 +107,8 @@ class Certificate:
         box: Bounds of inputs by name, if it is only about inputs within them.
         removals: One claim per removed module: what its insertion into the new program would be.
         attributes: The attributes of modules that follow the tensors.
-        masked: The parameters that have another mask, or had none before.
+        renumbered: The entries that have other numbers, another mask, or had no mask before.
+        restarted: Those of which optimizers keep nothing any more.
     """
 
     before: str
@@ -118,7 +119,8 @@ class Certificate:
     box: Mapping[str, tuple[float, float]] | None = None
     removals: tuple[InsertionClaim, ...] = ()
     attributes: tuple[AttributeChange, ...] = ()
-    masked: tuple[str, ...] = ()
+    renumbered: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> Mapping[str, TensorChange]:
@@ -177,7 +179,8 @@ class Certificate:
             ],
             "steps": [step._plain() for step in self.steps],
             "attributes": [asdict(each) for each in self.attributes],
-            "masked": [*self.masked],
+            "renumbered": [*self.renumbered],
+            "restarted": [*self.restarted],
             "box": None if self.box is None else {k: [*v] for k, v in self.box.items()},
         }
 
@@ -207,7 +210,8 @@ class Certificate:
             None if data["box"] is None else {k: (v[0], v[1]) for k, v in data["box"].items()},
             tuple(InsertionClaim(**claim) for claim in data.get("removals", ())),
             tuple(map(_attribute, data.get("attributes", ()))),
-            tuple(data.get("masked", ())),
+            tuple(data.get("renumbered", ())),
+            tuple(data.get("restarted", ())),
         )
 
 

@@ -17,10 +17,10 @@ from torch import nn
 from morphir.errors import RefusalError
 from morphir.ir.change import Resize
 from morphir.ir.graph import Argument, Call, Graph, Item, Node, Value, substitute
-from morphir.ir.masking import Masking
 from morphir.ir.masks import complaint, copied, mask_name
 from morphir.ir.program import Program, StateEntry
 from morphir.ir.removal import Removal, removed
+from morphir.ir.renumbering import Renumbering
 from morphir.ir.types import Batch, Dim, TensorType
 
 
@@ -52,7 +52,7 @@ class Insertion:
     assumes: str = ""
 
 
-Edit = Insertion | Removal | Resize | Masking
+Edit = Insertion | Removal | Resize | Renumbering
 
 
 @final
@@ -90,14 +90,14 @@ class Rewriter:
         return tuple(edit for edit in self._edits if isinstance(edit, Resize))
 
     @property
-    def maskings(self) -> tuple[Masking, ...]:
-        """The changes of masks, in order."""
-        return tuple(edit for edit in self._edits if isinstance(edit, Masking))
+    def renumberings(self) -> tuple[Renumbering, ...]:
+        """The changes of numbers and masks, in order."""
+        return tuple(edit for edit in self._edits if isinstance(edit, Renumbering))
 
     @property
     def changed(self) -> bool:
         """Whether anything differs from the start: observed, not declared."""
-        return bool(self.resizes or self.maskings) or self._program != self._before
+        return bool(self.resizes or self.renumberings) or self._program != self._before
 
     def resize(self, edit: Resize) -> None:
         """Changes the sizes of axes; nothing else may be done to the program before or after.
@@ -122,22 +122,22 @@ class Rewriter:
             edit = replace(edit, tensors={**edit.tensors, **masks}, spec=spec)
         self._edits.append(edit)
 
-    def mask(self, edit: Masking) -> None:
-        """Gives parameters new masks; nothing else may be done to the program before or after.
+    def renumber(self, edit: Renumbering) -> None:
+        """Gives state other numbers, and masks; nothing else may be done before or after.
 
         Raises:
             ValueError: There are other edits.
         """
         if self._edits:
-            raise ValueError("a change of masks is an application of its own")
+            raise ValueError("a change of numbers is an application of its own")
         state = dict(self._program.state)
-        for name in edit.masks:
+        first = tuple(name for name in edit.masks if not state[name].mask)
+        for name in first:
             entry, mask = state[name], mask_name(name)
-            if not entry.mask:
-                state[mask] = StateEntry(mask, "buffer", entry.type)
-                state[name] = replace(entry, mask=mask)
+            state[mask] = StateEntry(mask, "buffer", entry.type)
+            state[name] = replace(entry, mask=mask)
         self._program = replace(self._program, state=state)
-        self._edits.append(edit)
+        self._edits.append(replace(edit, first=first))
 
     def _check_mask(self, name: str, mask: str) -> None:
         parameter, numbers = (self._program.state[each].tensor for each in (name, mask))
@@ -176,7 +176,7 @@ class Rewriter:
         Raises:
             RefusalError: Only submodules were recorded, and the anchor is also used outside them.
         """
-        if self.resizes or self.removals or self.maskings:
+        if self.resizes or self.removals or self.renumberings:
             raise ValueError("changes of sizes and removals are applications of their own")
         self._check_held(anchor)
         parent, _, leaf = anchor.rpartition(".")

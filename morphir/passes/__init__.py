@@ -6,6 +6,8 @@ from morphir.passes.deeper import DeeperPass
 from morphir.passes.extend import ExtendInputPass, ExtendOutputPass
 from morphir.passes.mask_grow import MaskGrowPass
 from morphir.passes.prune import PruneDormantPass
+from morphir.passes.recycle import RecycleDormantPass
+from morphir.passes.reset import ResetPass
 from morphir.passes.shallower import ShallowerPass
 from morphir.passes.sparsify import SparsifyPass
 from morphir.passes.wider import WiderPass
@@ -20,6 +22,8 @@ __all__ = [
     "PruneDormantPass",
     "Refusal",
     "ShallowerPass",
+    "RecycleDormantPass",
+    "ResetPass",
     "SparsifyPass",
     "WiderPass",
 ]

@@ -11,15 +11,20 @@ one number that makes a dead unit: it is the mean of those of the units that sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import torch
 
+from morphir.axes import AxisGroups
 from morphir.initial import fill_free
-from morphir.ir import Program, Resize, Value
+from morphir.ir import FRESH, AxisMap, Program, Value
 from morphir.passes.activity import scores_of, values_on
 from morphir.passes.data import Data
 from morphir.passes.units import Units, some
+
+Anew = Sequence[tuple[Units, Sequence[int]]]  # the units of each axis, and which of them
+Tensors = Mapping[str, torch.Tensor]
 
 
 def biases_in(program: Program, names: Iterable[str]) -> list[str]:
@@ -31,29 +36,58 @@ def biases_in(program: Program, names: Iterable[str]) -> list[str]:
     return [name for name in names if name in biases]
 
 
+def numbers_anew(
+    groups: AxisGroups, anew: Anew, masks: Tensors, seed: int
+) -> tuple[Tensors, Tensors]:
+    """The numbers with which units start anew (PRUNE-3): random incoming and zero outgoing ones.
+
+    Args:
+        groups: The axes of the program.
+        anew: The units that start anew.
+        masks: Parameter to its mask, if it is another one from now on; what is not in use is 0.
+        seed: Seed of the draws.
+
+    Returns:
+        The numbers, and where they are those of a unit that starts anew.
+    """
+    program = groups.program
+    maps = {units.leaf: _restarting(units.leaf.size, gone) for units, gone in anew}
+    tensors, _ = groups.resize(maps)
+    spec = {"init": "fresh", "seed": seed, "zero": biases_in(program, tensors)}
+    numbers, places = {}, {}
+    for name, change in tensors.items():
+        old, mask = program.state[name].tensor, masks.get(name, mask_of(program, name))
+        assert old is not None
+        numbers[name] = old.detach().clone()  # the axes are as long as before
+        fill_free(numbers[name], old.detach(), change, name, spec, mask=mask)
+        if mask is not None:
+            numbers[name] *= mask
+        places[name] = torch.zeros_like(old, dtype=torch.bool)
+        for axis, each in enumerate(change):
+            new = torch.from_numpy(each.relation.source < 0).to(old.device)
+            places[name] |= new.view([-1 if d == axis else 1 for d in range(old.dim())])
+    return numbers, places
+
+
+def mask_of(program: Program, name: str) -> torch.Tensor | None:
+    """The mask of a state entry, None where it has none."""
+    mask = program.state[name].mask
+    return program.state[mask].tensor if mask else None
+
+
 def told_dormant(
-    program: Program,
-    edit: Resize,
-    anew: Iterable[tuple[Units, list[int]]],
-    data: Data,
-    threshold: float,
+    program: Program, numbers: Tensors, anew: Anew, data: Data, threshold: float
 ) -> Iterator[str]:
     """Says which of the units that start anew are dormant on the data still (PRUNE-5).
 
     Args:
         program: The program as it is.
-        edit: How they start anew.
+        numbers: What they start with.
         anew: The units of each axis, and which of them start anew.
         data: On which they are measured.
         threshold: The largest score of a unit that is dormant.
     """
-    state = {}
-    for name, change in edit.tensors.items():
-        old = program.state[name].tensor
-        assert old is not None
-        state[name] = old.detach().clone()  # the axes are as long as before
-        fill_free(state[name], old.detach(), change, name, edit.spec)
-    values = values_on(program, data, state)
+    values = values_on(program, data, numbers)
     for units, new in anew:
         dormant = np.intersect1d(np.flatnonzero(scores_of(units, values) <= threshold), new)
         if len(dormant):
@@ -61,3 +95,7 @@ def told_dormant(
                 f"{len(dormant)} of the {len(new)} new units of {units.name} are dormant on the "
                 f"data still: {some(dormant.tolist())}; another seed= draws others"
             )
+
+
+def _restarting(size: int, gone: Sequence[int]) -> AxisMap:
+    return AxisMap.copies(size, [FRESH if unit in gone else unit for unit in range(size)])

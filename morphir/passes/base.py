@@ -44,7 +44,7 @@ class MorphismPass(ABC):
 
     name: ClassVar[str]
     resizes: ClassVar[bool] = False
-    masks: ClassVar[bool] = False
+    renumbers: ClassVar[bool] = False
     removes: ClassVar[bool] = False
 
     @property

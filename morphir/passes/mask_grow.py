@@ -20,7 +20,7 @@ import torch
 
 from morphir.errors import RefusalError
 from morphir.frontend.inputs import given_inputs
-from morphir.ir import Grade, Masking, Program, Rewriter, is_of_train_mode
+from morphir.ir import Grade, Program, Renumbering, Rewriter, is_of_train_mode
 from morphir.passes.base import MorphismPass
 from morphir.passes.data import Loss, run_on, total_of
 from morphir.passes.maskable import maskable
@@ -55,7 +55,7 @@ class MaskGrowPass(MorphismPass):
     """
 
     name: ClassVar[str] = "mask_grow"
-    masks: ClassVar[bool] = True
+    renumbers: ClassVar[bool] = True
 
     at: str | Sequence[str] | None = None
     count: int | Mapping[str, int] | None = None
@@ -118,7 +118,7 @@ class MaskGrowPass(MorphismPass):
         spec = {"score": self.score, "init": self.init, "seed": self.seed, "grown": grown}
         changed = {name: mask for name, mask in new.items() if grown[name]}
         keeps = self.init == "zero"
-        rewriter.mask(Masking(at, "MASK-8", changed, spec, numbers, keeps=keeps))
+        rewriter.renumber(Renumbering(at, "MASK-8", changed, spec, numbers, keeps=keeps))
         return [
             f"{name}: {grown[name]} weights begin to be used, density "
             f"{float(old[name].mean()):.3g} -> {float(new[name].mean()):.3g}"

@@ -6,6 +6,7 @@
     PRUNE-3   a unit that is dormant on data is started anew, with random incoming numbers, zero
               outgoing ones and fresh optimizer state (PRUNE-5: `anew.py`)
     PRUNE-4   a unit that is a constant is removed, and a bias takes the constant over
+    PRUNE-6   weights of dormant units cease to be used (`truncate.py`)
 
 When a unit is dead stands in `units.py`, what dormant is in `activity.py`, and which constants can
 be folded in `constants.py`.
@@ -23,25 +24,25 @@ from morphir.axes import AxisGroups
 from morphir.errors import RefusalError
 from morphir.frontend.inputs import given_inputs
 from morphir.ir import (
-    FRESH,
-    AxisMap,
     Fold,
     Grade,
     Mapped,
     Program,
+    Renumbering,
     Resize,
     Rewriter,
     is_of_train_mode,
 )
 from morphir.ops.forms import Atom, atoms_in
 from morphir.passes.activity import Scores, Values, scores_of, values_on
-from morphir.passes.anew import biases_in, told_dormant
+from morphir.passes.anew import Anew, Tensors, numbers_anew, told_dormant
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.bounds import Bounds, bounds_of, is_box
 from morphir.passes.constants import Constants, together
 from morphir.passes.data import Data
 from morphir.passes.refusals import about
 from morphir.passes.sites import resolve
+from morphir.passes.truncate import told_pruned, truncated
 from morphir.passes.units import Known, Units, some, without
 from morphir.tensors import tensors_in
 
@@ -58,7 +59,10 @@ class PruneDormantPass(MorphismPass):
         data: Inputs, in the form of `example_inputs`, on which units are dormant. The change of the
             function is then measured on them and graded `EMPIRICAL`.
         threshold: With data, the largest score of a unit that is dormant; 0 is silence.
-        mode: `"remove"`, or `"reseed"`: random incoming and zero outgoing numbers (with data).
+        mode: `"remove"`; or with data `"reseed"`: random incoming and zero outgoing numbers; or
+            `"mask"`: weights of dormant units cease to be used, random ones, and the units that
+            lost one are reseeded.
+        weights: With `"mask"`, how many weights may cease to be used, by name; by default all.
         fold: Whether units that are a constant, and not zero, are removed too, and biases take the
             constants over. Where these have to be rounded the change is `TESTED`, and the report
             says by how much, and how far that moves the outputs.
@@ -79,7 +83,8 @@ class PruneDormantPass(MorphismPass):
     units: Sequence[int] | None = None
     data: Any = None
     threshold: float = 0.0
-    mode: Literal["remove", "reseed"] = "remove"
+    mode: Literal["remove", "reseed", "mask"] = "remove"
+    weights: Mapping[str, int] | None = None
     fold: bool = False
     box: Bounds | Mapping[str, Bounds] | None = None
     max_fraction: float = 1.0
@@ -104,12 +109,18 @@ class PruneDormantPass(MorphismPass):
                 and all(type(unit) is int and unit >= 0 for unit in self.units)
             ),
             "threshold": isinstance(self.threshold, int | float) and self.threshold >= 0,
-            "mode": self.mode in ("remove", "reseed"),
+            "mode": self.mode in ("remove", "reseed", "mask"),
+            "weights": self.weights is None
+            or (
+                self.mode == "mask"
+                and isinstance(self.weights, Mapping)
+                and all(type(each) is int and each >= 0 for each in self.weights.values())
+            ),
             "max_fraction": isinstance(self.max_fraction, int | float)
             and 0 < self.max_fraction <= 1,
             "min_width": type(self.min_width) is int and self.min_width > 0,
             "seed": type(self.seed) is int,
-            "fold": type(self.fold) is bool and not (self.fold and self.mode == "reseed"),
+            "fold": type(self.fold) is bool and (not self.fold or self.mode == "remove"),
             "box": self.box is None or is_box(self.box),
             "data": self.data is not None or (self.threshold == 0 and self.mode == "remove"),
         }
@@ -131,54 +142,68 @@ class PruneDormantPass(MorphismPass):
         return Grade.PROVED if self.box is None else Grade.PROVED_ON_BOX
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
-        """Changes the axes."""
+        """Changes the axes, or the numbers."""
         groups, known, sites = self._plan(program)
         if not sites:
             limits = f"max_fraction={self.max_fraction:g}, min_width={self.min_width}"
             return [f"there is no unit that does nothing and may go ({limits})"]
-        maps = {site.units.leaf: self._map(site) for site in sites}
+        at = self.at if isinstance(self.at, str) else ", ".join(self.at or ["the model"])
+        if self.mode != "remove":
+            return self._start_anew(
+                groups, [(site.units, site.gone) for site in sites], at, rewriter
+            )
+        maps = {site.units.leaf: without(site.units.leaf.size, site.gone) for site in sites}
         tensors, attributes = groups.resize(maps)
-        if self.mode == "remove":
-            for site in sites:
-                tensors = site.units.claims(tensors, maps[site.units.leaf], known)
+        for site in sites:
+            tensors = site.units.claims(tensors, maps[site.units.leaf], known)
         folds = together(fold for site in sites for fold in site.folds)
         for fold in folds:
             for name in (fold.weight, fold.bias):
                 same = tuple(map(Mapped, program.state[name].type.sizes(1)))
                 tensors.setdefault(name, same)
-        needs_data = self.mode == "reseed" or any(site.dormant for site in sites)
-        law = (
-            "PRUNE-3" if self.mode == "reseed"
-            else "PRUNE-2" if needs_data
-            else "PRUNE-4" if folds
-            else "PRUNE-1"
-        )  # fmt: skip
-        at = self.at if isinstance(self.at, str) else ", ".join(self.at or ["the model"])
-        data = self._data(program)
-        spec: dict[str, Any] = {"init": "fresh", "seed": self.seed}
-        if self.mode == "reseed":
-            spec["zero"] = biases_in(program, tensors)
-        edit = Resize(
-            at, law, tensors, attributes, spec,
-            box=self._box(program), data=data if needs_data else None, folds=folds,
-        )  # fmt: skip
-        rewriter.resize(edit)
-        verb = "started anew" if self.mode == "reseed" else "removed"
-        notes = [
-            f"{len(each.gone)} of {each.units.leaf.size} units of {each.units.name} {verb}: "
+        needs_data = any(site.dormant for site in sites)
+        law = "PRUNE-2" if needs_data else "PRUNE-4" if folds else "PRUNE-1"
+        spec = {"init": "copy", "seed": self.seed}
+        data = self._data(program) if needs_data else None
+        rewriter.resize(
+            Resize(
+                at, law, tensors, attributes, spec, box=self._box(program), data=data, folds=folds
+            )
+        )
+        return [
+            f"{len(each.gone)} of {each.units.leaf.size} units of {each.units.name} removed: "
             f"{some(each.gone)} ({law})"
             for each in sites
         ]
-        if self.mode == "reseed" and data is not None:
-            anew = [(each.units, each.gone) for each in sites]
-            notes += told_dormant(program, edit, anew, data, self.threshold)
-        return notes
 
-    def _map(self, site: _Site) -> AxisMap:
-        size = site.units.leaf.size
-        if self.mode == "remove":
-            return without(size, site.gone)
-        return AxisMap.copies(size, [FRESH if u in site.gone else u for u in range(size)])
+    def _start_anew(
+        self, groups: AxisGroups, dormant: Anew, at: str, rewriter: Rewriter
+    ) -> Sequence[str]:
+        """Gives dormant units new numbers, and takes weights of theirs out of use."""
+        program = groups.program
+        masks: Tensors = {}
+        anew = dormant
+        if self.mode == "mask":
+            masks, anew = truncated(program, dormant, self.weights, self.seed)
+            if not masks:
+                return ["no weight of a dormant unit may cease to be used"]
+        law = "PRUNE-3" if self.mode == "reseed" else "PRUNE-6"
+        data = self._data(program)
+        assert data is not None
+        numbers, places = numbers_anew(groups, anew, masks, self.seed)
+        spec = {"seed": self.seed, "units": {units.name: [*gone] for units, gone in anew}}
+        rewriter.renumber(
+            Renumbering(at, law, masks, spec, numbers, places, keeps=False, data=data)
+        )
+        return [
+            *(
+                f"{len(gone)} of {units.leaf.size} units of {units.name} started anew: "
+                f"{some(gone)} ({law})"
+                for units, gone in anew
+            ),
+            *told_pruned(program, masks),
+            *told_dormant(program, numbers, anew, data, self.threshold),
+        ]
 
     def _data(self, program: Program) -> Data | None:
         names = [name for name in program.graphs if not is_of_train_mode(name)]
@@ -202,8 +227,6 @@ class PruneDormantPass(MorphismPass):
                 seen.add(units.leaf)
                 site = self._site(program, units, known, values)
                 sites += [site] if site.gone else []
-        if sites:
-            groups.resize({site.units.leaf: self._map(site) for site in sites})
         return groups, known, sites
 
     def _leaves(self, program: Program, groups: AxisGroups) -> Iterator[tuple[str, list[Atom]]]:
@@ -316,19 +339,21 @@ _EXPECTED: Final = {
     "at": "a qualified module name, a glob, a list of them, or None",
     "units": "unit numbers, with at= the name of one module",
     "threshold": "a number that is not negative",
-    "mode": "'remove' or 'reseed'",
-    "fold": "True or False, and False with mode='reseed'",
+    "mode": "'remove', 'reseed' or 'mask'",
+    "weights": "a number for each weight by name, with mode='mask'",
+    "fold": "True or False, and True with mode='remove' only",
     "max_fraction": "a number above 0, at most 1",
     "min_width": "a positive integer",
     "seed": "an integer",
     "box": "(low, high), two numbers for every element of the inputs, or such pairs by name",
-    "data": "inputs, where threshold= or mode='reseed' is given",
+    "data": "inputs, where threshold= is given or mode= is not 'remove'",
 }
 _EXAMPLES: Final = {
     "at": "at='extractor.0'",
     "units": "at='extractor.0', units=[3, 5]",
     "threshold": "threshold=0.025",
     "mode": "mode='remove'",
+    "weights": "mode='mask', weights={'extractor.2.weight': 100}",
     "fold": "fold=True",
     "max_fraction": "max_fraction=0.5",
     "min_width": "min_width=8",

@@ -22,11 +22,11 @@ from morphir.backend.surgery import Surgery
 from morphir.blocks import BlockSpec
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
-from morphir.ir import Edit, Insertion, Masking, Removal, Resize, is_inside
+from morphir.ir import Edit, Insertion, Removal, Renumbering, Resize, is_inside
 from morphir.lineage import (
     AnyStep,
     Lineage,
-    MaskStep,
+    NumbersStep,
     RemovalStep,
     ResizeStep,
     Step,
@@ -104,7 +104,7 @@ def _check_structure(step: AnyStep, model: nn.Module) -> None:
     named: Sequence[str] = ()
     if isinstance(step, ResizeStep):
         named = [*step.changes["tensors"]]
-    elif isinstance(step, MaskStep):
+    elif isinstance(step, NumbersStep):
         named = step.parameters
     elif isinstance(step, Step):
         named = step.follows
@@ -113,7 +113,7 @@ def _check_structure(step: AnyStep, model: nn.Module) -> None:
     raise RefusalError(
         f"the parameters of this {type(model).__name__} have other names or shapes than those of "
         f"the model that the lineage was made on{first}",
-        nodes=[step.at if isinstance(step, ResizeStep | MaskStep) else step.anchor],
+        nodes=[step.at if isinstance(step, ResizeStep | NumbersStep) else step.anchor],
         suggestions=["a model made by the same code with the same settings"],
     )
 
@@ -139,8 +139,8 @@ class _Replaying:
             self._resize(step.edit)
         elif isinstance(step, RemovalStep):
             self._remove(step.edit)
-        elif isinstance(step, MaskStep):
-            self._mask(step)
+        elif isinstance(step, NumbersStep):
+            self._renumber(step)
         else:
             self._insert(step)
 
@@ -161,12 +161,12 @@ class _Replaying:
         self._done.append(transport)
         transport.apply(edit)
 
-    def _mask(self, step: MaskStep) -> None:
+    def _renumber(self, step: NumbersStep) -> None:
         parameters = dict(self._model.named_parameters(remove_duplicate=False))
         masked = Masks(self._model).masks
         new = [name for name in step.parameters if name in parameters and name not in masked]
         ones = {name: torch.ones_like(parameters[name]) for name in new}
-        self._operate(Masking(step.at, step.law, ones, step.spec))
+        self._operate(Renumbering(step.at, step.law, ones, step.spec))
 
     def _remove(self, edit: Removal) -> None:
         parameters = self._model.named_parameters()

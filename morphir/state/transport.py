@@ -12,7 +12,7 @@ What is what stands in a table for each optimizer of torch. A subclass has what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, final, get_args
 
 import torch
@@ -132,21 +132,28 @@ class Transport:
             self._old.append((state, entry, old))
             state[entry] = new
 
-    def forget(self, changed: Mapping[str, torch.Tensor]) -> None:
+    def forget(self, changed: Mapping[str, torch.Tensor], restarted: Collection[str] = ()) -> None:
         """Starts what is kept of some numbers of parameters anew (STATE-19).
 
         Args:
             changed: Parameter to where its numbers are others now, or are in use or not.
+            restarted: The parameters of which nothing is kept at all.
 
         Raises:
             RefusalError: What the state of an optimizer means is not known; nothing has changed.
         """
-        shapes = {name: tuple(places.shape) for name, places in changed.items()}
+        shapes = {n: tuple(places.shape) for n, places in changed.items() if n not in restarted}
         for state, entry, parameter, name, kind, start in [*self._kept(shapes)]:
             old = state[entry]
             begin = parameter.detach().to(old) if kind == "value" else old.new_tensor(start)
             self._old.append((state, entry, old))
             state[entry] = torch.where(changed[name], begin, old)
+        for name in restarted:
+            parameter = self._model.get_parameter(name)
+            for optimizer, _ in self._holding(parameter):
+                _check_history(optimizer, name)
+                state = optimizer.state.get(parameter, {})
+                self._old += [(state, entry, state.pop(entry)) for entry in [*state]]
 
     def undo(self) -> None:
         """Puts back what `apply` and `forget` replaced (STATE-13)."""

@@ -94,12 +94,18 @@ def test_wider_2_a_dead_unit_has_no_say_in_the_biases_of_fresh_ones():
     assert not new[0].bias[16:].any()
 
 
-def test_a_replay_starts_the_same_units_anew_with_the_same_numbers():
+def test_of_a_unit_that_starts_anew_no_lineage_is_longer():
     model, x = asleep(), torch.randn(64, 5)
-    result = reseeded(model, x)
-    again = morphir.replay(morphir.Lineage.from_json(result.lineage.to_json()), asleep())
-    for key, tensor in result.module.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[key])
+    once = reseeded(model, x)
+    with torch.no_grad():
+        once.module[0].bias[DEAD] = -8
+    again = reseeded(once.module, x, seed=1)
+    assert [step.law for step in again.lineage.steps] == ["PRUNE-3"]
+    fresh = asleep()
+    before = {key: tensor.clone() for key, tensor in fresh.state_dict().items()}
+    morphir.replay(morphir.Lineage.from_json(again.lineage.to_json()), fresh)
+    for key, tensor in fresh.state_dict().items():
+        assert torch.equal(tensor, before[key])
 
 
 def test_biases_are_what_calls_take_as_their_bias():

@@ -168,7 +168,7 @@ def test_a_life_of_sparsifying_training_growing_and_saving(tmp_path):
             state = optimizer.state[model.get_parameter(name)]
             assert not state["exp_avg"][new].any()
             assert not state["exp_avg_sq"][new].any()
-    assert [step.law for step in result.lineage.steps] == ["MASK-7", *["MASK-8"] * 4]
+    assert [step.law for step in result.lineage.steps] == ["MASK-7", "MASK-8"]
     morphir.save(result, tmp_path / "model", optimizer=optimizer)
     loaded = morphir.load(tmp_path / "model", lambda: mlp(hidden=12))
     assert loaded.state_dict().keys() == model.state_dict().keys()

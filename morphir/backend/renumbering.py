@@ -1,7 +1,7 @@
-"""Puts masks beside parameters, and can take them away again.
+"""Puts numbers and masks into a model, and can take them away again.
 
 BACK-19  a mask that is there keeps its identity, a new one is a buffer of the module that holds the
-         parameter; the parameter is the same object, with new numbers where these change
+         parameter; parameters and buffers are the same objects, with new numbers where these change
 """
 
 from __future__ import annotations
@@ -12,34 +12,37 @@ import torch
 from torch import nn
 
 from morphir.errors import RefusalError
-from morphir.ir import Masking
+from morphir.ir import Renumbering
 from morphir.ir.masks import mask_name
 
 Undo = Callable[[], None]
 
 
-def put_masks(model: nn.Module, edit: Masking) -> Iterator[Undo]:
+def put_numbers(model: nn.Module, edit: Renumbering) -> Iterator[Undo]:
     """Makes an edit step by step; what undoes a step comes before it.
 
     Raises:
-        RefusalError: The model has no such parameter, or something else by the name of its mask.
+        RefusalError: The model has no such parameter or buffer, or something else by the name of a
+            mask.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name, mask in edit.masks.items():
-        if name not in parameters:
+    tensors = {**dict(model.named_buffers(remove_duplicate=False)), **parameters}
+    for name in edit.names:
+        if name not in (parameters if name in edit.masks else tensors):
             raise RefusalError(f"there is no parameter {name!r}", nodes=[name])
-        parameter = parameters[name]
-        yield from _put_mask(model, name, parameter, mask)
+        tensor = tensors[name]
+        if name in edit.masks:
+            yield from _put_mask(model, name, tensor, edit.masks[name])
         if name in edit.numbers:
-            yield _setter(parameter, parameter.detach().clone())
-            _set(parameter, edit.numbers[name])
-        elif bool(((mask == 0) & (parameter != 0)).any()):
-            yield _setter(parameter, parameter.detach().clone())
-            _set(parameter, parameter.detach() * mask.to(parameter))
+            yield _setter(tensor, tensor.detach().clone())
+            _set(tensor, edit.numbers[name])
+        elif bool(((edit.masks[name] == 0) & (tensor != 0)).any()):
+            yield _setter(tensor, tensor.detach().clone())
+            _set(tensor, tensor.detach() * edit.masks[name].to(tensor))
 
 
 def _put_mask(
-    model: nn.Module, name: str, parameter: nn.Parameter, mask: torch.Tensor
+    model: nn.Module, name: str, parameter: torch.Tensor, mask: torch.Tensor
 ) -> Iterator[Undo]:
     home, _, key = mask_name(name).rpartition(".")
     owner = model.get_submodule(home)

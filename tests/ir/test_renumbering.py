@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import morphir
-from morphir.ir import Masking, Rewriter, check_structure
+from morphir.ir import Renumbering, Rewriter, check_structure
 from tests.passes.masked import masked
 from tests.passes.widenings import mlp
 
@@ -20,11 +20,11 @@ def rewriter(model: nn.Module) -> Rewriter:
 
 def test_the_program_has_the_masks_that_the_module_will_have():
     found = rewriter(mlp())
-    found.mask(Masking("", "MASK-7", {"0.weight": torch.eye(6, 4)}, {}))
+    found.renumber(Renumbering("", "MASK-7", {"0.weight": torch.eye(6, 4)}, {}))
     check_structure(found.program)
     assert found.program.masks == {"0.weight_mask": "0.weight"}
     assert found.changed
-    assert [edit.law for edit in found.maskings] == ["MASK-7"]
+    assert [edit.law for edit in found.renumberings] == ["MASK-7"]
     grown = morphir.apply(mlp(), morphir.SparsifyPass(0.5, at="0"), example_inputs=(X,))
     assert found.program == morphir.trace(grown, example_inputs=(X,))
 
@@ -32,7 +32,7 @@ def test_the_program_has_the_masks_that_the_module_will_have():
 def test_masks_that_are_there_stay_where_they_are():
     found = rewriter(masked(mlp()))
     before = found.program
-    found.mask(Masking("", "MASK-8", {"0.weight": torch.eye(6, 4)}, {}))
+    found.renumber(Renumbering("", "MASK-8", {"0.weight": torch.eye(6, 4)}, {}))
     assert found.program == before
     assert found.changed
 
@@ -40,9 +40,9 @@ def test_masks_that_are_there_stay_where_they_are():
 def test_ir_9_nothing_else_is_done_with_it():
     """IR-9"""
     found = rewriter(mlp())
-    edit = Masking("", "MASK-7", {"0.weight": torch.eye(6, 4)}, {})
-    found.mask(edit)
+    edit = Renumbering("", "MASK-7", {"0.weight": torch.eye(6, 4)}, {})
+    found.renumber(edit)
     with pytest.raises(ValueError, match="of its own"):
-        found.mask(replace(edit))
+        found.renumber(replace(edit))
     with pytest.raises(ValueError, match="of their own"):
         morphir.DeeperPass(at="1").rewrite(found.program, found)

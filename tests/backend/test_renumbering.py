@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from morphir.backend.masking import put_masks
+from morphir.backend.renumbering import put_numbers
 from morphir.backend.surgery import Surgery
 from morphir.errors import RefusalError
-from morphir.ir import Masking
+from morphir.ir import Renumbering
 from tests.passes.masked import masked
 from tests.passes.widenings import mlp
 
 
-def edit(model: nn.Module, *names: str, **numbers: torch.Tensor) -> Masking:
+def edit(model: nn.Module, *names: str, **numbers: torch.Tensor) -> Renumbering:
     masks = {name: torch.eye(*model.get_parameter(name).shape) for name in names}
-    return Masking("the model", "MASK-7", masks, {}, numbers)
+    return Renumbering("the model", "MASK-7", masks, {}, numbers)
 
 
 @pytest.mark.parametrize("has_masks", [False, True])
@@ -52,7 +52,7 @@ def test_back_19_a_mask_is_of_the_parameters_dtype_and_not_the_one_that_was_give
     """BACK-19"""
     model = mlp().double()
     given = edit(model, "0.weight")
-    for _ in put_masks(model, given):
+    for _ in put_numbers(model, given):
         pass
     assert model[0].weight_mask.dtype == torch.float64
     given.masks["0.weight"].zero_()
@@ -62,7 +62,7 @@ def test_back_19_a_mask_is_of_the_parameters_dtype_and_not_the_one_that_was_give
 def test_what_is_not_there_is_refused_and_nothing_stays():
     """BACK-4"""
     model = mlp()
-    broken = Masking("", "MASK-7", {"0.weight": torch.eye(6, 4), "9.weight": torch.eye(2)}, {})
+    broken = Renumbering("", "MASK-7", {"0.weight": torch.eye(6, 4), "9.weight": torch.eye(2)}, {})
     with pytest.raises(RefusalError, match=r"there is no parameter '9\.weight'"):
         Surgery(model).apply([broken])
     assert "0.weight_mask" not in model.state_dict()
