@@ -20,6 +20,7 @@ from morphir_agents.evaluate import Evaluation, evaluate
 from morphir_agents.folder import RunFolder
 from morphir_agents.logbook import Logbook
 from morphir_agents.page import write_page
+from morphir_agents.plasticity_curve import draw_plasticity, measured_networks
 from morphir_agents.trainer import Trained
 
 __all__ = ["Summary", "finish"]
@@ -103,7 +104,10 @@ def finish(
     with atomic_path(folder.summary) as file:
         file.write_text(json.dumps(asdict(summary), indent=2) + "\n")
     solves = config.env.kind == "room"
-    draw_curve(folder.curve, logbook.rows, f"{config.name}: {config.env.title}", solves)
+    title = f"{config.name}: {config.env.title}"
+    draw_curve(folder.curve, logbook.rows, title, solves)
+    if measured_networks(logbook.rows["metrics"]):
+        draw_plasticity(folder.plasticity, logbook.rows, title)
     write_page(config, folder, summary, logbook.rows)
     console.print(f"Everything about this run: [bold]{folder.page}[/]", highlight=False)
     return summary

@@ -53,6 +53,11 @@ class RunFolder:
         return self.path / "learning_curve.png"
 
     @property
+    def plasticity(self) -> Path:
+        """How plastic the networks stayed, where that was measured."""
+        return self.path / "plasticity.png"
+
+    @property
     def page(self) -> Path:
         """The page that shows everything together."""
         return self.path / "index.html"

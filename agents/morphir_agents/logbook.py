@@ -93,7 +93,8 @@ class Logbook:
             if table == "evaluations" and key in ("success_rate", "mean_return", "mean_length"):
                 tag = f"evaluation/{row['policy']}_{key}"
             else:
-                tag = _TAGS.get(key, "")
+                # A measure of plasticity is named like actor/dormant.
+                tag = f"plasticity/{key}" if "/" in key else _TAGS.get(key, "")
             if tag and value is not None:
                 self._board.add_scalar(tag, value, row["step"], walltime=time)
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from html import escape
 from importlib.resources import files as package_files
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +68,10 @@ def write_page(
         cards="".join(
             f'<div class="card"><b>{escape(v)}</b><span>{escape(n)}</span></div>' for v, n in cards
         ),
-        curve=base64.b64encode(folder.curve.read_bytes()).decode(),
+        curve=_embedded(folder.curve),
+        plasticity=_plasticity(folder),
         growth=_growth(rows["growth"]),
-        evaluations=_evaluations(rows["evaluations"], summary),
+        evaluations=_evaluations(rows["evaluations"], summary, solves),
         onnx=escape(str(summary.onnx)),
         same=same,
         usage=escape(_USAGE),
@@ -79,6 +81,19 @@ def write_page(
     )
     with atomic_path(folder.page) as file:
         file.write_text(text, encoding="utf-8")
+
+
+def _embedded(picture: Path) -> str:
+    return base64.b64encode(picture.read_bytes()).decode()
+
+
+def _plasticity(folder: RunFolder) -> str:
+    if not folder.plasticity.exists():
+        return ""
+    return (
+        '<h2>Plasticity</h2><img alt="Dormant and activated units, effective rank and norms" '
+        f'src="data:image/png;base64,{_embedded(folder.plasticity)}">'
+    )
 
 
 def _growth(events: list[Row]) -> str:
@@ -113,16 +128,16 @@ def _sizes(row: Row, name: str) -> str:
     return f"{before}" if before == after else f"{before} → {after}"
 
 
-def _evaluations(rows: list[Row], summary: Summary) -> str:
+def _evaluations(rows: list[Row], summary: Summary, solves: bool) -> str:
     final = [{"step": summary.steps, **dataclasses.asdict(e)} for e in summary.evaluations]
     return _table(
-        ("step", "policy", "episodes", "solved", "return", "length"),
+        ("step", "policy", "episodes", *(["solved"] if solves else []), "return", "length"),
         [
             (
                 f"{row['step']:,}" + (" (final)" if row in final else ""),
                 row["policy"],
                 str(row["episodes"]),
-                f"{row['success_rate']:.0%}",
+                *([f"{row['success_rate']:.0%}"] if solves else []),
                 f"{row['mean_return']:.3f}",
                 f"{row['mean_length']:.1f}",
             )

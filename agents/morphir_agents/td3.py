@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from morphir_agents.errors import ConfigError
+from morphir_agents.measures import measures
 from morphir_agents.replay import Batch
 from morphir_agents.td3_learner import TD3Learner
 from morphir_agents.td3_trainer import TD3Trainer
@@ -138,9 +139,11 @@ def train(config: TD3RunConfig, folder: Path, observer: Observer) -> Trained:
         interact(trainer)
         batch = learn(trainer, learner) if before >= td3.random_steps else None
         if trainer.step % td3.log_every == 0 or trainer.step == td3.total_steps:
-            losses = {} if batch is None else learner.losses(batch)
+            numbers = {}
+            if batch is not None:
+                numbers = {**learner.losses(batch), **measures(trainer.agent, batch)}
             episodes = trainer.vector.take_finished()
-            observer.updated(trainer.step, trainer.updates, episodes, losses, trainer.agent)
+            observer.updated(trainer.step, trainer.updates, episodes, numbers, trainer.agent)
         if trainer.evaluate_and_save(before, observer):
             break
     return trainer.close()

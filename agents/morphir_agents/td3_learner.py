@@ -104,23 +104,29 @@ class TD3Learner:
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, float]:
-        """The critics' loss at the last update, and the actor's on that batch."""
+        """The critics' loss at the last update, and the actor's on that batch.
+
+        The gradients of both are in `.grad` then, and the actions in the batch are the policy's.
+        """
+        values = self._policy_gradients(batch)
+        self._actor_masks.mask_gradients()
         return {
             "critic_loss": sum(float(error.square().mean()) for error in self._errors),
-            "actor_loss": -float(self._policy_values(batch).mean()),
+            "actor_loss": -float(values.mean()),
         }
 
     def _improve_policy(self, batch: Batch) -> None:
-        critic, values = self._critics[0], self._policy_values(batch)
-        ascent = torch.full_like(values, -1.0 / self._config.batch)
-        actions = batch.actions.shape[1]
-        self._actor.backward(critic.input_gradient(ascent)[:, -actions:])
+        self._policy_gradients(batch)
         _descend(self._actor_optimizer, self._actor_masks)
 
-    def _policy_values(self, batch: Batch) -> Tensor:
+    def _policy_gradients(self, batch: Batch) -> Tensor:
         """The first critic's values of the policy's actions, which overwrite the batch's."""
         batch.actions.copy_(self._actor.forward(batch.observations))
-        return self._critics[0].forward(batch.inputs)
+        critic, actions = self._critics[0], batch.actions.shape[1]
+        values = critic.forward(batch.inputs)
+        ascent = torch.full_like(values, -1.0 / self._config.batch)
+        self._actor.backward(critic.input_gradient(ascent)[:, -actions:])
+        return values
 
 
 def _descend(optimizer: torch.optim.Optimizer, masks: Masks) -> None:

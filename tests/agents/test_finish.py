@@ -114,5 +114,8 @@ def test_a_td3_run_leaves_the_same_folder_and_an_actor_that_onnxruntime_repeats(
     for text in ("This run kept its network", "deterministic policy", "policy_delay", "tiny/Aim"):
         assert text in page
     assert "sampling" not in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "<h2>Plasticity</h2>" in page
+    assert folder.plasticity.read_bytes().startswith(b"\x89PNG")
     assert folder.curve.read_bytes().startswith(b"\x89PNG")
     assert RunFolder.open(folder.path)[1] == config

@@ -55,6 +55,16 @@ def test_evaluations_have_their_own_tags(tmp_path):
     assert accumulator.Scalars("evaluation/sampling_success_rate")[0].value == 0.5
 
 
+def test_measures_of_plasticity_have_a_page_of_their_own(tmp_path):
+    book = Logbook(tmp_path, -1)
+    book.add("metrics", {"step": 5, "critic/dormant": 0.25, "critic/dormant/1": 0.5})
+    book.close()
+    accumulator = EventAccumulator(str(tmp_path / "tensorboard"))
+    accumulator.Reload()
+    assert accumulator.Scalars("plasticity/critic/dormant")[0].value == 0.25
+    assert accumulator.Scalars("plasticity/critic/dormant/1")[0].value == 0.5
+
+
 def test_a_last_line_torn_by_a_kill_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"step": 1}) + "\n" + '{"step": 2, "entr')

@@ -1,5 +1,7 @@
 import re
+from dataclasses import replace
 
+from morphir_agents.envs import RoomConfig
 from morphir_agents.logbook import read_rows
 from morphir_agents.page import write_page
 from tests.agents.test_finish import finished  # noqa: F401 - a fixture
@@ -42,6 +44,25 @@ def test_a_run_that_noted_no_widths_still_has_a_page(finished):  # noqa: F811
     found = folder.page.read_text()
     folder.page.write_text(page)
     assert "<td>1 → 2</td><td></td>" in found
+
+
+def test_only_a_room_can_be_solved(finished):  # noqa: F811
+    config, folder, summary = finished
+    page = folder.page.read_text()
+    assert "solved" not in page
+    write_page(
+        replace(config, env=RoomConfig()), folder, summary, {"growth": [], "evaluations": []}
+    )
+    found = folder.page.read_text()
+    folder.page.write_text(page)
+    assert "<th>solved</th>" in found
+    assert "<td>0%</td>" in found
+
+
+def test_a_run_whose_networks_were_not_measured_has_no_such_picture(finished):  # noqa: F811
+    _config, folder, _summary = finished
+    assert not folder.plasticity.exists()
+    assert "Plasticity" not in folder.page.read_text()
 
 
 def test_the_page_needs_no_other_file_and_no_network(finished):  # noqa: F811

@@ -1,0 +1,84 @@
+"""How plastic the networks stayed, as a picture: a column per network, a row per measure.
+
+It is drawn from the columns that `measures.py` logs; runs without them have no such picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from morphir.state.files import atomic_path
+
+__all__ = ["draw_plasticity", "measured_networks"]
+
+Row = dict[str, Any]
+
+_PANELS = {
+    "share": ("dormant", "activated"),
+    "effective rank": ("rank",),
+    "norm of weights": ("weight_norm",),
+    "norm of gradients": ("gradient_norm",),
+}
+_COLOURS = {"dormant": "#c44e52", "activated": "#4878a8"}
+
+
+def measured_networks(metrics: Sequence[Row]) -> list[str]:
+    """The networks whose plasticity was measured, in the order of their columns."""
+    columns = dict.fromkeys(column for row in metrics for column in row)
+    return [column.removesuffix("/dormant") for column in columns if column.endswith("/dormant")]
+
+
+def draw_plasticity(path: Path, rows: dict[str, list[Row]], title: str) -> None:
+    """Write the picture: networks bold, their layers thin, a line at each growth.
+
+    Args:
+        path: The PNG to write.
+        rows: The logbook's tables; some network must have been measured.
+        title: What stands above.
+    """
+    networks = measured_networks(rows["metrics"])
+    figure = Figure(figsize=(9, 9), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(_PANELS), len(networks), sharex=True, squeeze=False)
+    for network, column in zip(networks, grid.T, strict=True):
+        column[0].set_title(network)
+        column[-1].set_xlabel("environment steps")
+        column[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        column[-1].locator_params(axis="x", nbins=5)
+        for axes, measures in zip(column, _PANELS.values(), strict=True):
+            for measure in measures:
+                _draw(axes, rows["metrics"], network, measure)
+            for event in rows["growth"]:
+                axes.axvline(event["step"], color="#55a868", linestyle="--", linewidth=0.8)
+            axes.grid(alpha=0.25)
+            if len(measures) > 1:
+                axes.set_ylim(-0.03, 1.03)
+                axes.legend(fontsize=8)
+            else:
+                axes.set_ylim(bottom=0)
+    for axes, label in zip(grid[:, 0], _PANELS, strict=True):
+        axes.set_ylabel(label)
+    figure.suptitle(title)
+    with atomic_path(path) as file:
+        figure.savefig(file, format="png")
+
+
+def _draw(axes: Axes, metrics: Sequence[Row], network: str, measure: str) -> None:
+    whole = f"{network}/{measure}"
+    columns = dict.fromkeys(column for row in metrics for column in row)
+    for column in columns:
+        if column == whole or column.startswith(f"{whole}/"):
+            points = [(row["step"], row[column]) for row in metrics if column in row]
+            axes.plot(
+                [step for step, _ in points],
+                [value for _, value in points],
+                color=_COLOURS.get(measure, "#555555"),
+                linewidth=1.6 if column == whole else 0.6,
+                label=measure if column == whole else None,
+            )
