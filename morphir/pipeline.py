@@ -182,6 +182,8 @@ class Application:
 
     def _recorded_again(self, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
         """The recordings of the target as it is now."""
+        if not self.rewriter.edits and self.target is self.original.model:
+            return self.before
         edits = self.rewriter.renumberings
         if edits and not any(edit.first for edit in edits):  # no module has anything new
             refreshed = self.before.refreshed(self.target)

@@ -234,7 +234,8 @@ def _transform(
     rewriter, idle, said = next_edits(waiting, before, clock)
     with clock("copy"):
         copied = None if settings.inplace else duplicate(model, optimizers)
-        not_run = settings.why_not_run(model, before)
+        is_idle = settings.inplace and not rewriter.edits
+        not_run = "nothing changes" if is_idle else settings.why_not_run(model, before)
         twins = None if not_run else Twins.of(model)
     target = model if copied is None else copied.model
     carried = optimizers if copied is None else copied.optimizers

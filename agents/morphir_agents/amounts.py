@@ -33,15 +33,17 @@ class Amount:
     """How it changes over time."""
     rate: float = 0.008
     """The largest share."""
-    end: int = 1_000_000
-    """The step from which nothing grows."""
+    end: int = 0
+    """The step from which nothing grows; 0: the end of the run."""
     warm: int = 0
     """With warm_decay, the step until which it rises."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate <= 1.0:
             raise ConfigError(f"amount.rate is {self.rate}; expected between 0 and 1.")
-        if not 0 <= self.warm < self.end:
+        if self.end < 0:
+            raise ConfigError(f"amount.end is {self.end}; expected 0 or more.")
+        if self.warm < 0 or (self.end and self.warm >= self.end):
             raise ConfigError(f"amount.warm is {self.warm}; expected from 0 to amount.end.")
 
     def share(self, step: int) -> float:

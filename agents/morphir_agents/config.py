@@ -16,6 +16,7 @@ from typing_extensions import override
 from morphir_agents.envs import EnvConfig, GymConfig, RoomConfig, VectorEnv
 from morphir_agents.errors import ConfigError
 from morphir_agents.growth import GrowthConfig
+from morphir_agents.methods.config import MethodConfig
 from morphir_agents.networks import NetworkConfig
 from morphir_agents.ppo import PPOConfig
 from morphir_agents.td3 import TD3Config
@@ -135,6 +136,8 @@ class TD3RunConfig(BaseRunConfig):
     """The networks it starts with."""
     td3: TD3Config = field(default_factory=TD3Config)
     """How it learns."""
+    method: MethodConfig = field(default_factory=MethodConfig)
+    """What keeps the networks plastic."""
     checkpoint_every: int = 50_000
     """Steps between checkpoints, which hold the replay buffer; the environment starts afresh at
     each: runs can be repeated."""

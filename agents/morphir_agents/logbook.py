@@ -22,7 +22,7 @@ __all__ = ["TABLES", "Logbook"]
 
 Row = dict[str, Any]
 
-TABLES = ("metrics", "evaluations", "growth", "timings")
+TABLES = ("metrics", "evaluations", "growth", "events", "timings")
 
 _TAGS = {
     "episode_return": "charts/episodic_return",

@@ -10,6 +10,7 @@ Of actor and critic (both critics together) the columns are:
 
     actor/dormant        share of dormant units (PLASTIC-1); actor/dormant/1 is that of layer 1
     actor/activated      share of activations above 0 (PLASTIC-2); actor/activated/1 likewise
+    actor/density        share of the weights in use of layers that have masks
     actor/rank           effective rank of the features (PLASTIC-3), of the critics their mean
     actor/gradient_norm  norm of the gradients that the parameters hold
     actor/weight_norm    norm of the parameters
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+import morphir
 from morphir_agents.plasticity import (
     Activations,
     activated_ratios,
@@ -68,7 +70,10 @@ def hidden_activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 def _columns(name: str, networks: Sequence[nn.Module], inputs: Tensor) -> dict[str, float]:
     layers = [hidden_activations(network, inputs) for network in networks]
     parameters = [parameter for network in networks for parameter in network.parameters()]
+    masks = [mask for network in networks for mask in morphir.Masks(network).masks.values()]
+    used = sum(int(mask.count_nonzero()) for mask in masks)
     return {
+        **({f"{name}/density": used / sum(mask.numel() for mask in masks)} if masks else {}),
         **_ratios(f"{name}/dormant", dormant_ratios, layers),
         **_ratios(f"{name}/activated", activated_ratios, layers),
         f"{name}/rank": fmean(_rank([*each.values()][-1]) for each in layers),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from morphir_agents.envs import Episode
     from morphir_agents.evaluate import Evaluation
     from morphir_agents.growth import GrowthRecord
+    from morphir_agents.methods import MethodEvent
     from morphir_agents.policy import Policy
 
 __all__ = ["Observer", "Silent"]
@@ -38,6 +39,9 @@ class Observer(ABC):  # noqa: B024 - every method has a default, so that an obse
 
     def grew(self, record: GrowthRecord) -> None:  # noqa: B027
         """The network grew."""
+
+    def acted(self, events: Sequence[MethodEvent]) -> None:  # noqa: B027
+        """A method changed the networks."""
 
     def evaluated(self, step: int, outcome: Evaluation) -> None:  # noqa: B027
         """A policy was evaluated."""

@@ -111,6 +111,11 @@ class Replay:
     def __len__(self) -> int:
         return self._held
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers per observation and per action."""
+        return self._observation, self._action
+
     def add(
         self,
         observation: np.ndarray,

@@ -23,6 +23,7 @@ from morphir_agents.folder import RunFolder
 from morphir_agents.growth import GrowthRecord, sizes_changed
 from morphir_agents.interrupt import Interrupt
 from morphir_agents.logbook import Logbook
+from morphir_agents.methods import MethodEvent
 from morphir_agents.observer import Observer
 from morphir_agents.policy import Policy
 from morphir_agents.trainer import Trained
@@ -128,6 +129,11 @@ class Recorder(Observer):
             f"[bold]{record.grade}[/]  {record.milliseconds:.0f} ms",
             highlight=False,
         )
+
+    @override
+    def acted(self, events: Sequence[MethodEvent]) -> None:
+        for event in events:
+            self.logbook.add("events", asdict(event))
 
     @override
     def evaluated(self, step: int, outcome: Evaluation) -> None:

@@ -27,7 +27,7 @@ import torch
 from morphir_agents.errors import ConfigError
 from morphir_agents.measures import measures
 from morphir_agents.replay import Batch
-from morphir_agents.td3_learner import TD3Learner
+from morphir_agents.td3_learner import TD3Learner, noise_for
 from morphir_agents.td3_trainer import TD3Trainer
 from morphir_agents.trainer import Trained
 
@@ -65,6 +65,9 @@ class TD3Config:
     """Where that noise is clipped."""
     policy_delay: int = 2
     """Updates of the critics per update of the actor and of all targets."""
+    weight_clip: float = 0.0
+    """kappa: after each step weights are clipped to kappa / sqrt(fan in); 0: they aren't. The paper
+    on Neuroplastic Expansion takes 3 on MuJoCo, in all methods that it compares."""
     log_every: int = 1_000
     """Steps between two rows of the log."""
 
@@ -72,7 +75,13 @@ class TD3Config:
         for name in ("total_steps", "batch", "policy_delay", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"td3.{name} is {getattr(self, name)}; expected at least 1.")
-        for name in ("random_steps", "exploration_noise", "target_noise", "target_noise_clip"):
+        for name in (
+            "random_steps",
+            "exploration_noise",
+            "target_noise",
+            "target_noise_clip",
+            "weight_clip",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"td3.{name} is {getattr(self, name)}; expected 0 or more.")
         for name in ("discount", "tau"):
@@ -111,12 +120,12 @@ def interact(trainer: TD3Trainer) -> None:
 
 
 def learn(trainer: TD3Trainer, learner: TD3Learner) -> Batch:
-    """Update the networks once, with transitions of the whole buffer, which are returned."""
-    td3, generator = trainer.config.td3, trainer.generator
-    batch = trainer.replay.sample(generator.random(td3.batch))
-    noise = generator.standard_normal(batch.actions.shape, dtype=np.float32)
+    """Update the networks once, with transitions of the buffer, which are returned."""
+    generator = trainer.generator
+    share = trainer.method.share(generator)
+    batch = trainer.replay.sample(generator.random(trainer.config.td3.batch), share)
     trainer.updates += 1
-    learner.update(batch, noise, trainer.updates)
+    learner.update(batch, noise_for(batch, generator), trainer.updates)
     return batch
 
 
@@ -131,8 +140,11 @@ def train(config: TD3RunConfig, folder: Path, observer: Observer) -> Trained:
     torch.set_num_threads(config.threads)
     td3 = config.td3
     trainer = TD3Trainer.start(config, folder)
-    learner = TD3Learner(trainer.agent, trainer.optimizer, td3)
+    method = trainer.method
     observer.begins(trainer.step, trainer.agent, trainer.resumed)
+    if not trainer.resumed:
+        observer.acted(method.begin(trainer))
+    learner = TD3Learner(trainer.agent, trainer.optimizer, td3)
 
     while trainer.step < td3.total_steps:
         before = trainer.step
@@ -144,6 +156,9 @@ def train(config: TD3RunConfig, folder: Path, observer: Observer) -> Trained:
                 numbers = {**learner.losses(batch), **measures(trainer.agent, batch)}
             episodes = trainer.vector.take_finished()
             observer.updated(trainer.step, trainer.updates, episodes, numbers, trainer.agent)
+        if batch is not None and method.is_due(trainer.updates):
+            observer.acted(method.act(trainer, learner))
+            learner = TD3Learner(trainer.agent, trainer.optimizer, td3)
         if trainer.evaluate_and_save(before, observer):
             break
     return trainer.close()

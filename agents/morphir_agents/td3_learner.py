@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from morphir import Masks
 from morphir_agents.passage import passage_of
 from morphir_agents.replay import Batch
+from morphir_agents.weight_clip import WeightClip
 
 if TYPE_CHECKING:
     from morphir_agents.td3 import TD3Config
     from morphir_agents.td3_networks import TD3Agent
 
-__all__ = ["TD3Learner"]
+__all__ = ["TD3Learner", "noise_for"]
 
 
 @final
@@ -63,6 +64,9 @@ class TD3Learner:
         self._target_parameters: list[Tensor] = [p for each in targets for p in each.parameters()]
         self._actor_masks = Masks(agent.actor)
         self._critic_masks = Masks(nn.ModuleList(agent.critics))
+        kappa = config.weight_clip
+        self._actor_clip = WeightClip(agent.actor, kappa) if kappa else None
+        self._critic_clip = WeightClip(nn.ModuleList(agent.critics), kappa) if kappa else None
         # A target has the weights of its network, a little later: what is masked here is there.
         masked = [
             (target.get_parameter(name), mask)
@@ -82,6 +86,29 @@ class TD3Learner:
             noise: Standard normal numbers, (batch, action), for the smoothing of the targets.
             number: Which update of the run this is, from 1 on.
         """
+        self._judge(batch, noise)
+        _descend(self._critic_optimizer, self._critic_masks, self._critic_clip)
+
+        if number % self._config.policy_delay == 0:
+            self._policy_gradients(batch)
+            _descend(self._actor_optimizer, self._actor_masks, self._actor_clip)
+            torch._foreach_lerp_(self._target_parameters, self._parameters, self._config.tau)
+            if self._masked_targets:
+                torch._foreach_mul_(self._masked_targets, self._target_masks)
+
+    @torch.no_grad()
+    def leave_gradients(self, batch: Batch, noise: np.ndarray) -> None:
+        """Leave the gradients of both losses in `.grad`, of masked weights too; nothing is learned.
+
+        Args:
+            batch: Transitions; their action columns are used as working space.
+            noise: As for `update`.
+        """
+        self._judge(batch, noise)
+        self._policy_gradients(batch)
+
+    def _judge(self, batch: Batch, noise: np.ndarray) -> None:
+        """The gradients of the critics' losses (TD3-1, TD3-2)."""
         config = self._config
         smoothing = torch.from_numpy(noise).to(batch.inputs.device) * config.target_noise
         smoothing.clamp_(-config.target_noise_clip, config.target_noise_clip)
@@ -94,13 +121,6 @@ class TD3Learner:
         self._errors = [critic.forward(batch.inputs) - targets for critic in self._critics]
         for critic, error in zip(self._critics, self._errors, strict=True):
             critic.backward(error * (2.0 / config.batch))
-        _descend(self._critic_optimizer, self._critic_masks)
-
-        if number % config.policy_delay == 0:
-            self._improve_policy(batch)
-            torch._foreach_lerp_(self._target_parameters, self._parameters, config.tau)
-            if self._masked_targets:
-                torch._foreach_mul_(self._masked_targets, self._target_masks)
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, float]:
@@ -115,10 +135,6 @@ class TD3Learner:
             "actor_loss": -float(values.mean()),
         }
 
-    def _improve_policy(self, batch: Batch) -> None:
-        self._policy_gradients(batch)
-        _descend(self._actor_optimizer, self._actor_masks)
-
     def _policy_gradients(self, batch: Batch) -> Tensor:
         """The first critic's values of the policy's actions, which overwrite the batch's."""
         batch.actions.copy_(self._actor.forward(batch.observations))
@@ -129,8 +145,15 @@ class TD3Learner:
         return values
 
 
-def _descend(optimizer: torch.optim.Optimizer, masks: Masks) -> None:
+def noise_for(batch: Batch, generator: np.random.Generator) -> np.ndarray:
+    """Standard normal numbers for the smoothing of the targets of a batch."""
+    return generator.standard_normal(batch.actions.shape, dtype=np.float32)
+
+
+def _descend(optimizer: torch.optim.Optimizer, masks: Masks, clip: WeightClip | None) -> None:
     """The only place where gradients change weights (TD3-4)."""
     masks.mask_gradients()
     optimizer.step()
+    if clip is not None:
+        clip.apply()
     masks.mask_parameters()

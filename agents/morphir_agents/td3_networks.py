@@ -35,6 +35,8 @@ class TD3NetworkConfig:
     widths: tuple[int, ...] = (256, 256)
     """Units of the hidden layers, of actor and critics alike: 256 256 as in TD3's released code,
     256 128 as in the paper on Neuroplastic Expansion."""
+    layer_norm: bool = False
+    """Whether a LayerNorm stands behind each hidden Linear layer."""
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1:
@@ -49,7 +51,7 @@ class TD3Agent(Policy):
     """Actor, critics and targets; the targets are no parameters to an optimizer.
 
     Args:
-        widths: Units of the hidden layers.
+        config: Its networks.
         observation: Numbers per observation.
         bounds: The smallest and the largest action of the task.
         exploration_noise: Standard deviation of what `explore` adds to an action in [-1, 1].
@@ -60,7 +62,7 @@ class TD3Agent(Policy):
 
     def __init__(
         self,
-        widths: tuple[int, ...],
+        config: TD3NetworkConfig,
         observation: int,
         bounds: tuple[np.ndarray, np.ndarray],
         exploration_noise: float,
@@ -70,9 +72,9 @@ class TD3Agent(Policy):
         self.register_buffer("centre", (high + low) / 2)
         self.register_buffer("half_range", (high - low) / 2)
         self.exploration_noise = exploration_noise
-        self.actor = _perceptron(observation, widths, len(low)).append(nn.Tanh())
-        self.critic1 = _perceptron(observation + len(low), widths, 1)
-        self.critic2 = _perceptron(observation + len(low), widths, 1)
+        self.actor = _perceptron(observation, config, len(low)).append(nn.Tanh())
+        self.critic1 = _perceptron(observation + len(low), config, 1)
+        self.critic2 = _perceptron(observation + len(low), config, 1)
         self.target_actor, self.target_critic1, self.target_critic2 = (
             copy.deepcopy(network).requires_grad_(False)
             for network in (self.actor, self.critic1, self.critic2)
@@ -87,6 +89,24 @@ class TD3Agent(Policy):
     def target_critics(self) -> tuple[nn.Sequential, nn.Sequential]:
         """The targets of both critics."""
         return self.target_critic1, self.target_critic2
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The layers of actor and critics whose outputs are hidden units."""
+        return self._layers_between(0)
+
+    @property
+    def backbone(self) -> tuple[str, ...]:
+        """All layers of actor and critics but the first and the last one of each."""
+        return self._layers_between(1)
+
+    def renew_targets(self) -> None:
+        """Make the targets equal to their networks."""
+        with torch.no_grad():
+            for name in ("actor", "critic1", "critic2"):
+                network, target = self.get_submodule(name), self.get_submodule(f"target_{name}")
+                for key, parameter in target.named_parameters():
+                    parameter.copy_(network.get_parameter(key))
 
     @property
     @override
@@ -132,6 +152,17 @@ class TD3Agent(Policy):
         inputs = torch.cat([next_obs, action], dim=-1)
         return torch.minimum(self.target_critic1(inputs), self.target_critic2(inputs))
 
+    def _layers_between(self, first: int) -> tuple[str, ...]:
+        return tuple(
+            f"{prefix}.{name}"
+            for prefix in ("actor", "critic1", "critic2")
+            for name in [
+                name
+                for name, module in self.get_submodule(prefix).named_modules()
+                if isinstance(module, nn.Linear)
+            ][first:-1]
+        )
+
     def _linear_layers(self) -> list[nn.Linear]:
         return [module for module in self.actor.modules() if isinstance(module, nn.Linear)]
 
@@ -158,12 +189,12 @@ def build_td3_agent(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TD3Agent(
-            config.widths, observation, (action_space.low, action_space.high), exploration_noise
+            config, observation, (action_space.low, action_space.high), exploration_noise
         )
 
 
-def _perceptron(inputs: int, widths: tuple[int, ...], outputs: int) -> nn.Sequential:
+def _perceptron(inputs: int, config: TD3NetworkConfig, outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in itertools.pairwise([inputs, *widths]):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+    for before, after in itertools.pairwise([inputs, *config.widths]):
+        layers += [nn.Linear(before, after), *[nn.LayerNorm(after)] * config.layer_norm, nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(config.widths[-1], outputs))

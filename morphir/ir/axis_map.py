@@ -45,7 +45,8 @@ class AxisMap:
                 raise ValueError(f"a fresh position has share {share}, expected 0")
             if source != FRESH and not 0 <= source < self.size:
                 raise ValueError(f"source {source} is outside an axis of size {self.size}")
-            totals[source] = totals.get(source, Fraction(0)) + share
+            # Adding fractions costs more than everything else here.
+            totals[source] = totals[source] + share if source in totals else share
         wrong = {i: str(t) for i, t in totals.items() if i != FRESH and t != 1}
         if wrong:
             raise ValueError(f"AXIS-1: the shares of the copies must sum to 1, found {wrong}")
@@ -59,7 +60,8 @@ class AxisMap:
     def copies(cls, size: int, source: Sequence[int]) -> AxisMap:
         """The map with these sources and equal shares."""
         counts = Counter(source)
-        share = tuple(Fraction(0) if i == FRESH else Fraction(1, counts[i]) for i in source)
+        shares = {count: Fraction(1, count) for count in {*counts.values()}}
+        share = tuple(Fraction(0) if i == FRESH else shares[counts[i]] for i in source)
         return cls(size, tuple(source), share)
 
     @property

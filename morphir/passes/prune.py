@@ -258,8 +258,9 @@ class PruneDormantPass(MorphismPass):
     def _site(self, program: Program, units: Units, known: Known, values: Values | None) -> _Site:
         """The units that go, most dormant first where not all may."""
         size = units.leaf.size
-        dead = units.dead(known)
-        score = np.where(dead, -2.0, np.inf)
+        score = np.full(size, np.inf)
+        if self.mode == "remove":  # a unit that nobody reads yet need not be dormant
+            score[units.dead(known)] = -2.0
         constants = Constants(program, units, known) if self.fold else None
         if constants is not None:
             score[[unit for unit, reason in constants.reasons.items() if not reason]] = -1.0

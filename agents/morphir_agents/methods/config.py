@@ -1,0 +1,84 @@
+"""Which method keeps the networks plastic, and its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, final, get_args
+
+import tyro
+
+from morphir_agents.amounts import Amount
+from morphir_agents.errors import ConfigError
+
+__all__ = ["MethodConfig", "MethodKind"]
+
+MethodKind = Literal[
+    "none",
+    "ne",
+    "ne-no-pruning",
+    "ne-no-review",
+    "random-growth",
+    "static-sparse",
+    "rigl",
+    "small-dense",
+    "redo",
+    "reset",
+    "layer-norm",
+    "injection",
+]
+
+
+@final
+@dataclass(frozen=True)
+class MethodConfig:
+    """What is done to the networks while they learn; none is plain TD3."""
+
+    kind: Annotated[MethodKind, tyro.conf.arg(name="")] = "none"
+    """none: plain TD3. ne: Neuroplastic Expansion, which starts sparse, grows where gradients are
+    large, prunes dormant units and reviews old experience; ne-no-pruning and ne-no-review leave one
+    of these out. random-growth grows anywhere, and does neither. static-sparse never grows. rigl
+    moves a share of the weights where gradients are large. small-dense has as many weights as a
+    sparse network, in narrower layers. redo: dormant units start anew. reset: all networks do.
+    layer-norm: a LayerNorm behind each hidden layer. injection: Plasticity Injection, once."""
+    every: int = 1_000
+    """Updates from one event to the next, of methods that grow, prune, move or recycle."""
+    density: float = 0.25
+    """The share of the weights of sparse layers that is in use at first: all layers but the first
+    and the last one. Of small-dense, the share of all weights."""
+    amount: Amount = field(default_factory=Amount)
+    """How much a layer grows by; of rigl, the share of its weights that moves."""
+    prune: float = 0.4
+    """omega: how many weights of dormant units a layer loses at most, of those it grows by."""
+    threshold: float = 0.0
+    """The largest score of a dormant unit; redo is often given 0.025 or 0.1."""
+    review_threshold: float = 0.02
+    """The change of the share of activations above 0, between two events, from which on no batch is
+    a review of old experience."""
+    review_share: float = 0.25
+    """The part of the buffer that is reviewed, from its oldest transition on."""
+    adam_steps: Literal["keep", "reset"] = "keep"
+    """What becomes of Adam's count of steps where redo changed a tensor: keep, as in the authors'
+    code, or reset, with which the next steps are small."""
+    reset_every: int = 200_000
+    """Updates from one reset of all networks to the next."""
+    inject_at: int = 500_000
+    """The update at which plasticity is injected."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(MethodKind):
+            raise ConfigError(
+                f"method is {self.kind!r}; expected one of {', '.join(get_args(MethodKind))}."
+            )
+        for name in ("every", "reset_every", "inject_at"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"method.{name} is {getattr(self, name)}; expected at least 1.")
+        if not 0.0 < self.density <= 1.0:
+            raise ConfigError(f"method.density is {self.density}; expected more than 0, at most 1.")
+        if self.prune < 0.0 or self.threshold < 0.0:
+            name = "prune" if self.prune < 0.0 else "threshold"
+            raise ConfigError(f"method.{name} is {getattr(self, name)}; expected 0 or more.")
+        if self.review_threshold <= 0.0 or not 0.0 < self.review_share <= 1.0:
+            raise ConfigError(
+                f"method.review_threshold is {self.review_threshold} and method.review_share "
+                f"{self.review_share}; expected more than 0, and the share at most 1."
+            )

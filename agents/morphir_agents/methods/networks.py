@@ -1,0 +1,50 @@
+"""The networks that a method starts with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from morphir_agents.config import TD3RunConfig
+    from morphir_agents.td3_networks import TD3NetworkConfig
+
+__all__ = ["network_of", "narrowed"]
+
+
+def network_of(config: TD3RunConfig, observation: int, action: int) -> TD3NetworkConfig:
+    """The networks of a run, as its method wants them.
+
+    Args:
+        config: The run.
+        observation: Numbers per observation.
+        action: Numbers per action.
+    """
+    network, method = config.network, config.method
+    if method.kind == "layer-norm":
+        return replace(network, layer_norm=True)
+    if method.kind == "small-dense":
+        widths = narrowed(network.widths, observation + action, method.density)
+        return replace(network, widths=widths)
+    return network
+
+
+def narrowed(widths: tuple[int, ...], inputs: int, density: float) -> tuple[int, ...]:
+    """The widest layers in these proportions whose critic has at most that share of the weights.
+
+    Args:
+        widths: Units of the hidden layers.
+        inputs: Inputs of a critic.
+        density: The share.
+    """
+    limit = density * _weights(widths, inputs)
+    for width in range(max(widths), 1, -1):
+        found = tuple(max(1, each * width // max(widths)) for each in widths)
+        if _weights(found, inputs) <= limit:
+            return found
+    return tuple(1 for _ in widths)
+
+
+def _weights(widths: tuple[int, ...], inputs: int) -> int:
+    return sum(before * after for before, after in pairwise([inputs, *widths, 1]))

@@ -1,0 +1,35 @@
+"""Reset (Nikishin et al. 2022): all networks start anew (RESET-1); the replay buffer is kept."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, final
+
+from typing_extensions import override
+
+import morphir
+from morphir_agents.methods.base import Changing, MethodEvent, sampled
+
+if TYPE_CHECKING:
+    from morphir_agents.td3_learner import TD3Learner
+    from morphir_agents.td3_trainer import TD3Trainer
+
+__all__ = ["Resetting"]
+
+
+@final
+class Resetting(Changing):
+    """Draws actor and critics anew, with fresh optimizers and equal targets."""
+
+    @override
+    def is_due(self, updates: int) -> bool:
+        return updates % self.config.method.reset_every == 0
+
+    @override
+    def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:
+        start = time.perf_counter()
+        _, seen = sampled(trainer)
+        reset = morphir.ResetPass(at=["actor", "critic1", "critic2"], seed=self.seed(trainer))
+        events = self.change(trainer, "reset", [reset], seen, since=start)
+        trainer.agent.renew_targets()
+        return events
