@@ -70,7 +70,7 @@ def shown(value: Any) -> str:
 def _cell(runs: list[ComparedRun], names: Sequence[str], several_recipes: bool) -> Cell:
     recipe, fields = runs[0].recipe, runs[0].fields
     settings = {name: fields[name] for name in names if name in fields}
-    parts = [f"{name} {shown(value)}" for name, value in settings.items()]
+    parts = [f"{n.removesuffix('.kind')} {shown(value)}" for n, value in settings.items()]
     label = ", ".join([recipe, *parts] if several_recipes or not parts else parts)
     if _several(run.environment for run in runs):
         raise ComparisonError(
@@ -106,8 +106,9 @@ def _several(values: Iterable[Any]) -> bool:
 def _field(name: str, runs: Sequence[ComparedRun]) -> str:
     known = {field for run in runs for field in run.fields}
     field = name.replace("-", "_")
-    if field in known and field != "seed":
-        return field
+    for each in (field, f"{field}.kind"):  # as on the command line, where growth is growth.kind
+        if each in known and each != "seed":
+            return each
     near = difflib.get_close_matches(field, known - {"seed"})
     raise ComparisonError(
         f"--by {name}: there is no such field to compare by. "

@@ -90,6 +90,11 @@ def test_fields_may_be_written_as_on_the_command_line():
     runs = [run_of(PENDULUM), run_of(replace(PENDULUM, td3=replace(PENDULUM.td3, policy_delay=3)))]
     labels = [cell.label for cell in sort_into_cells(runs, ["td3.policy-delay"])]
     assert labels == ["td3.policy_delay 2", "td3.policy_delay 3"]
+    room = RECIPES["grownn-minihack-room"].config
+    both = replace(room, growth=replace(room.growth, kind="both"))
+    for by in ([], ["growth"], ["growth.kind"]):
+        cells = sort_into_cells([run_of(room), run_of(both)], by)
+        assert [cell.label for cell in cells] == ["growth deeper", "growth both"]
 
 
 def test_different_tasks_need_to_be_told_apart():
