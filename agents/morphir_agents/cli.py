@@ -1,4 +1,4 @@
-"""The command line: `morphir-agents run RECIPE` and `morphir-agents resume FOLDER`."""
+"""The command line: `morphir-agents run RECIPE`, `resume FOLDER` and `compare FOLDER...`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 
 import morphir
+from morphir_agents.comparison import compare
 from morphir_agents.config import RunConfig, TD3RunConfig
 from morphir_agents.errors import AgentsError
 from morphir_agents.folder import RunFolder
@@ -26,6 +27,7 @@ morphir-agents: reinforcement learning with networks that grow while they learn.
   morphir-agents run RECIPE [options]    train, and leave a folder with curve, policy, ONNX and page
   morphir-agents resume FOLDER           continue a stopped or killed run, as if it had not been
   morphir-agents recipes                 what can be run
+  morphir-agents compare FOLDER...       curves of all seeds, figures with intervals, commands
 
   morphir-agents run grownn-minihack-room                      a room, solved in minutes
   morphir-agents run grownn-minihack-room --seed 3 --env.size 15 --ppo.total-steps 400000
@@ -35,6 +37,7 @@ morphir-agents: reinforcement learning with networks that grow while they learn.
   morphir-agents run td3-pendulum                              continuous actions, in half a minute
   morphir-agents run td3-halfcheetah --network.widths 256 128 --td3.total-steps 300000
   morphir-agents run td3-halfcheetah --help                    every setting, with its meaning
+  morphir-agents compare runs/td3-halfcheetah-* --by network.widths --measures critic/activated
 
 Ctrl-C stops a run at its next checkpoint, a second one at once. Either way it can be resumed.
 """
@@ -59,6 +62,31 @@ class _Resume:
     """The run folder."""
 
 
+@final
+@dataclass(frozen=True)
+class _Compare:
+    """Compare runs, finished or not: every seed, interquartile means, bootstrap intervals.
+
+    Runs are seeds of the same thing if they have the same recipe and the same configuration, and
+    are told apart by the settings in which they differ. It writes comparison.md (a table, and the
+    command that makes each run again), comparison.png (every seed thin, the interquartile mean bold
+    in its band) and comparison.json (all curves and figures).
+
+    For example: morphir-agents compare runs/td3-pendulum-* --measures critic/dormant
+    """
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, and folders that hold some."""
+    by: tuple[str, ...] = ()
+    """What to tell apart, as it is called in a config.json: network.widths, td3.batch, env.id.
+    Without, all in which runs of a recipe differ, but the seed."""
+    measures: tuple[str, ...] = ()
+    """Columns of metrics.jsonl that get a panel below the return, such as critic/activated,
+    critic/dormant/1 or episode_length."""
+    out: Path = Path("comparison")
+    """The folder to write into."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
@@ -71,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "run": _run,
         "resume": _resume,
         "recipes": _list,
+        "compare": _compare,
     }
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         console.print(_HELP, highlight=False, markup=False)
@@ -118,6 +147,12 @@ def _list(arguments: list[str], console: Console) -> int:
     tyro.cli(_Nothing, args=arguments, prog="morphir-agents recipes")
     for name, recipe in RECIPES.items():
         console.print(f"[bold]{name}[/]\n    {recipe.description}", highlight=False)
+    return 0
+
+
+def _compare(arguments: list[str], console: Console) -> int:
+    chosen = tyro.cli(_Compare, args=arguments, prog="morphir-agents compare")
+    compare(chosen.folders, chosen.out, console, chosen.by, chosen.measures)
     return 0
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import final
 
-__all__ = ["AgentsError", "CheckpointError", "ConfigError", "MissingExtraError", "RunFolderError"]
+__all__ = [
+    "AgentsError",
+    "CheckpointError",
+    "ComparisonError",
+    "ConfigError",
+    "MissingExtraError",
+    "RunFolderError",
+]
 
 
 class AgentsError(Exception):
@@ -32,3 +39,8 @@ class CheckpointError(AgentsError):
 @final
 class RunFolderError(AgentsError):
     """A run folder can't be written, or isn't one."""
+
+
+@final
+class ComparisonError(AgentsError):
+    """Runs can't be compared, or not like this."""

@@ -16,6 +16,7 @@ def test_help_teaches_by_example(arguments, capsys):
     shown = capsys.readouterr().out
     assert "morphir-agents run grownn-minihack-room" in shown
     assert "morphir-agents resume FOLDER" in shown
+    assert "morphir-agents compare FOLDER..." in shown
 
 
 def test_help_of_a_recipe_explains_every_setting(capsys):
@@ -82,7 +83,7 @@ def test_the_recipes_are_listed(capsys):
 
 def test_an_unknown_command_names_the_known(capsys):
     assert main(["trian"]) == 2
-    assert "expected one of run, resume, recipes" in capsys.readouterr().err
+    assert "expected one of run, resume, recipes, compare" in capsys.readouterr().err
 
 
 def test_an_unknown_recipe_or_option_ends_before_anything_is_written(tmp_path, capsys, monkeypatch):
