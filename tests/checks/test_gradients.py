@@ -1,4 +1,4 @@
-"""GRAD-1 and GRAD-2: a change that keeps the function keeps its gradients, unit by unit."""
+"""GRAD-1 to GRAD-3: a change that keeps the function keeps its gradients, unit by unit."""
 
 import copy
 from collections import OrderedDict
@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 import morphir
-from morphir import CompactPass, DeeperPass, ExtendInputPass, Grade, WiderPass
+from morphir import (
+    CompactPass,
+    DeeperPass,
+    ExtendInputPass,
+    Grade,
+    PruneDormantPass,
+    WiderPass,
+)
 from morphir.checks.calling import double_copy
 from morphir.checks.differential import TOLERANCE
 from morphir.checks.extended import Extended
@@ -83,6 +90,52 @@ def test_grad_2_a_merger_is_a_widening_read_backwards():
     result = morphir.transform(wide, CompactPass(merge_copies=True))
     assert result.certificate.is_inverse
     assert checked(wide, result).grade is Grade.TESTED
+
+
+class Silent(nn.Module):
+    """All units of `hidden` are 0, and so are those of `behind`, which reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.behind, self.head = (
+            nn.Linear(a, b, bias=False) for a, b in ((4, 3), (3, 6), (6, 2))
+        )
+        with torch.no_grad():
+            self.hidden.weight.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.behind(self.hidden(x)))
+
+
+def test_grad_3_a_way_through_a_unit_that_is_left_out_ends_with_it():
+    """GRAD-3: the unit of `hidden` that stays was read by six units, and is read by one"""
+    torch.manual_seed(0)
+    model = Silent()
+    result = morphir.transform(model, PruneDormantPass(), example_inputs=X)
+    assert [*result.module.behind.weight.shape] == [1, 1]
+    assert result.report.grade is Grade.PROVED
+    for net in (model, result.module):
+        net(X[0]).sum().backward()
+    new = result.module.hidden.weight.grad[0]
+    assert all(not torch.allclose(old, new) for old in model.hidden.weight.grad)
+    assert checked(model, result).grade is Grade.TESTED
+
+
+def test_grad_3_biases_that_take_constants_over_are_those_of_the_new_model():
+    """GRAD-3, PRUNE-4: behind the bias is a tanh, whose slope depends on it"""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2)
+    ).double()
+    with torch.no_grad():
+        model[0].weight[2] = 0
+        model[0].bias[2] = 0.5
+        model[2].weight[:, 2] = torch.tensor([0.5, -0.25, 1.0, 0.125, -2.0])
+        model[2].bias.copy_(torch.tensor([0.25, 0.5, -0.75, 1.0, 0.0]))
+    x = (X[0].double(),)
+    result = morphir.transform(model, PruneDormantPass(fold=True), example_inputs=x)
+    assert result.module[0].out_features == 5
+    assert checked(model, result, x).grade is Grade.TESTED
 
 
 def test_grad_2_gradients_of_copies_that_cancel_are_compared_as_their_sum():

@@ -120,6 +120,7 @@ def gradient_difference(
         tensors: How the axes of parameters changed, by name.
     """
     given, longer = feed(7)
+    old = _reduced(old, new, tensors)
     before, moved = _gradients(old, given), _gradients(_moved(old), given)
     after = _gradients(new, longer, like=outputs(copy.deepcopy(old).double(), _double(given)))
     for name, expected in before.items():
@@ -136,6 +137,21 @@ def gradient_difference(
         ):
             return f"the gradient of {name} is off by {_gap(expected, found):.2g}"
     return ""
+
+
+def _reduced(old: nn.Module, new: nn.Module, tensors: Mapping[str, TensorChange]) -> nn.Module:
+    """The old model without what is left out: its numbers are 0, and constants are in biases."""
+    old = copy.deepcopy(old)
+    entries, others = (
+        {**dict(each.named_parameters()), **dict(each.named_buffers())} for each in (old, new)
+    )
+    with torch.no_grad():
+        for name, change in tensors.items():
+            there = kept(entries[name], change)
+            entries[name].mul_(there)
+            if there.all() and entries[name].shape == others[name].shape:
+                entries[name].copy_(others[name])
+    return old
 
 
 def _gradients(

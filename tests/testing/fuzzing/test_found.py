@@ -135,6 +135,32 @@ FOUND: Final = {
         ),
         ("merge", "PROVED"),
     ),
+    # "the gradient of linear1.weight is off by 8.2": a unit went that is 0, and read. What makes it
+    # 0 stays, since another layer uses it, and lost the gradient that came through that unit.
+    "a row that makes a unit 0 and is used elsewhere": (
+        Scenario(
+            Recipe((Step("tied", number=13),), weights="integers"),
+            (Action("silence", 1, 34), Action("insert", 1, 29), Action("compact", 10, 25)),
+        ),
+        ("compact", "PROVED"),
+    ),
+    # The same of channels that are 0 in all groups of a depthwise convolution.
+    "channels that are 0, read by channels that are 0": (
+        Scenario(
+            Recipe(
+                (
+                    Step("residual", number=12),
+                    Step("depthwise_conv", number=14),
+                    Step("linear", number=12),
+                ),
+                "image",
+                "sparse",
+                value=True,
+            ),
+            (Action("silence", 6, 51), Action("prune", 13, 49)),
+        ),
+        ("prune", "PROVED"),
+    ),
 }
 
 
