@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from rich.console import Console
@@ -40,6 +40,9 @@ class Summary:
     grades: tuple[str, ...]
     growth_share: float
     """Share of the training time that growing took."""
+    method_events: int
+    method_share: float
+    """Share of the training time that the events of a method took."""
     evaluations: tuple[Evaluation, ...]
     onnx: morphir.OnnxReport
     onnx_same_actions: bool
@@ -81,7 +84,7 @@ def finish(
     )
     console.print(str(report), highlight=False, markup=False)
 
-    timings, growth = logbook.rows["timings"], logbook.rows["growth"]
+    timings, growth, events = (logbook.rows[name] for name in ("timings", "growth", "events"))
     seconds = float(timings[-1]["seconds"]) if timings else 0.0
     summary = Summary(
         steps=trained.step,
@@ -91,7 +94,9 @@ def finish(
         parameters=sum(parameter.numel() for parameter in agent.parameters()),
         growth_events=len(growth),
         grades=tuple(row["grade"] for row in growth),
-        growth_share=sum(row["milliseconds"] for row in growth) / 1000 / max(seconds, 1e-9),
+        growth_share=_seconds(growth) / max(seconds, 1e-9),
+        method_events=len(events),
+        method_share=_seconds(events) / max(seconds, 1e-9),
         evaluations=outcomes,
         onnx=report,
         onnx_same_actions=_same_actions(folder.onnx, deployed, seen),
@@ -99,6 +104,12 @@ def finish(
     if growth:
         console.print(
             f"growing took {summary.growth_share:.2%} of the training time ({seconds:,.0f} s)",
+            highlight=False,
+        )
+    if events:
+        console.print(
+            f"{len(events)} events took {summary.method_share:.2%} of the training time "
+            f"({seconds:,.0f} s)",
             highlight=False,
         )
     with atomic_path(folder.summary) as file:
@@ -111,6 +122,10 @@ def finish(
     write_page(config, folder, summary, logbook.rows)
     console.print(f"Everything about this run: [bold]{folder.page}[/]", highlight=False)
     return summary
+
+
+def _seconds(rows: list[dict[str, Any]]) -> float:
+    return float(sum(row["milliseconds"] for row in rows)) / 1000
 
 
 def _observations(judge: VectorEnv, seed: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What happened in a run: one line of JSON per event, mirrored to TensorBoard.
 
-The JSON lines are the truth. Everything in `metrics`, `evaluations` and `growth` but the cost of
-growth repeats to the bit when a run is repeated; what the clock says is in `timings`. TensorBoard's
+The JSON lines are the truth. Everything in `metrics`, `evaluations`, `growth` and `events` but what
+they cost repeats to the bit when a run is repeated; the clock is in `timings`. TensorBoard's
 files are rebuilt from them on resume, so both are cut back to the checkpoint.
 """
 

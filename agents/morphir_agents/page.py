@@ -8,6 +8,7 @@ import json
 from html import escape
 from importlib.resources import files as package_files
 from pathlib import Path
+from statistics import median
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,13 @@ def write_page(
             f"{summary.growth_events} growth events",
             f"{summary.growth_share:.2%} of the training time",
         ),
+        *[
+            (
+                f"{summary.method_events:,} events",
+                f"{summary.method_share:.2%} of the training time",
+            )
+        ]
+        * bool(summary.method_events),
         (f"{summary.steps:,}", f"steps in {summary.seconds:,.0f} s"),
     ]
     lineage = json.dumps(json.loads(folder.lineage.read_text()), indent=2)
@@ -71,6 +79,7 @@ def write_page(
         curve=_embedded(folder.curve),
         plasticity=_plasticity(folder),
         growth=_growth(rows["growth"]),
+        events=_events(rows["events"]),
         evaluations=_evaluations(rows["evaluations"], summary, solves),
         onnx=escape(str(summary.onnx)),
         same=same,
@@ -119,6 +128,38 @@ def _growth(events: list[Row]) -> str:
         for row in events
     )
     return f'<div class="table">{table}</div>{details}'
+
+
+def _events(events: list[Row]) -> str:
+    if not events:
+        return ""
+    kinds = dict.fromkeys((row["kind"], row["grade"]) for row in events)
+    alike = [
+        (kind, grade, [row for row in events if (row["kind"], row["grade"]) == (kind, grade)])
+        for kind, grade in kinds
+    ]
+    table = _table(
+        ("event", "number", "grade", "weights begun", "ceased", "churn of the actor", "cost"),
+        [
+            (
+                kind,
+                f"{len(rows):,}",
+                grade,
+                f"{sum(row['began'] for row in rows):,}",
+                f"{sum(row['ceased'] for row in rows):,}",
+                f"{median(row['actor_churn'] for row in rows):.2g}",
+                f"{median(row['milliseconds'] for row in rows):.1f} ms",
+            )
+            for kind, grade, rows in alike
+        ],
+    )
+    details = "".join(
+        f"<details><summary>{escape(kind)} at step {rows[-1]['step']:,}, the last one: the report"
+        f"</summary><pre>{escape(rows[-1]['report'])}</pre></details>"
+        for kind, _, rows in alike
+    )
+    note = "<p>Churn (PLASTIC-4) and cost are medians.</p>"
+    return f'<h2>Events of the method</h2><div class="table">{table}</div>{note}{details}'
 
 
 def _sizes(row: Row, name: str) -> str:

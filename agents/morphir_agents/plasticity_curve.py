@@ -20,12 +20,12 @@ __all__ = ["draw_plasticity", "measured_networks"]
 Row = dict[str, Any]
 
 _PANELS = {
-    "share": ("dormant", "activated"),
+    "share": ("dormant", "activated", "density"),
     "effective rank": ("rank",),
     "norm of weights": ("weight_norm",),
     "norm of gradients": ("gradient_norm",),
 }
-_COLOURS = {"dormant": "#c44e52", "activated": "#4878a8"}
+_COLOURS = {"dormant": "#c44e52", "activated": "#4878a8", "density": "#55a868"}
 
 
 def measured_networks(metrics: Sequence[Row]) -> list[str]:

@@ -8,6 +8,7 @@ from morphir_agents.methods.base import Method, MethodEvent
 from morphir_agents.methods.config import MethodConfig
 from morphir_agents.methods.neuroplastic import Neuroplastic
 from morphir_agents.methods.recycling import Recycling
+from morphir_agents.methods.released import Released
 from morphir_agents.methods.resetting import Resetting
 from morphir_agents.methods.rigged import Rigged
 
@@ -30,4 +31,6 @@ _KINDS: dict[str, type[Method]] = {
 
 def method_of(config: TD3RunConfig) -> Method:
     """The method of a run; those that only build other networks do nothing while these learn."""
+    if config.method.as_released:
+        return Released(config)
     return _KINDS.get(config.method.kind, Method)(config)

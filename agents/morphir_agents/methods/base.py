@@ -96,6 +96,13 @@ class Changing(Method):
         key = [self.config.seed, 6, trainer.updates]
         return int(np.random.SeedSequence(key).generate_state(1)[0])
 
+    def example(self, trainer: TD3Trainer) -> Seen:
+        """Random observations and actions, for when there are none to sample."""
+        generator = torch.Generator().manual_seed(self.seed(trainer))
+        device = trainer.agent.device
+        seen, done = (torch.randn(32, n, generator=generator) for n in trainer.replay.sizes)
+        return seen.to(device), done.to(device)
+
     def change(
         self,
         trainer: TD3Trainer,

@@ -40,6 +40,9 @@ class MethodConfig:
     moves a share of the weights where gradients are large. small-dense has as many weights as a
     sparse network, in narrower layers. redo: dormant units start anew. reset: all networks do.
     layer-norm: a LayerNorm behind each hidden layer. injection: Plasticity Injection, once."""
+    as_released: bool = False
+    """With ne: what its released code does in place of what the paper says; `every` is 100 there,
+    and the other settings are ignored."""
     every: int = 1_000
     """Updates from one event to the next, of methods that grow, prune, move or recycle."""
     density: float = 0.25
@@ -68,6 +71,10 @@ class MethodConfig:
         if self.kind not in get_args(MethodKind):
             raise ConfigError(
                 f"method is {self.kind!r}; expected one of {', '.join(get_args(MethodKind))}."
+            )
+        if self.as_released and self.kind != "ne":
+            raise ConfigError(
+                f"method.as_released is on and method is {self.kind!r}; expected --method ne."
             )
         for name in ("every", "reset_every", "inject_at"):
             if getattr(self, name) < 1:

@@ -18,7 +18,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
 import numpy as np
-import torch
 from typing_extensions import override
 
 import morphir
@@ -130,10 +129,7 @@ def begin_sparse(method: Changing, trainer: TD3Trainer) -> list[MethodEvent]:
     critics = [name for name in agent.backbone if not name.startswith("actor")]
     density = method.config.method.density
     passes = [morphir.SparsifyPass(density, at=at) for at in (actor, critics)]
-    size = trainer.replay.sizes
-    generator = torch.Generator().manual_seed(method.seed(trainer))
-    seen = [torch.randn(32, each, generator=generator).to(agent.device) for each in size]
-    events = method.change(trainer, "sparsify", passes, (seen[0], seen[1]), since=start)
+    events = method.change(trainer, "sparsify", passes, method.example(trainer), since=start)
     agent.renew_targets()
     return events
 

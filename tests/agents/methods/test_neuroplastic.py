@@ -49,11 +49,9 @@ def dense_gradients(trainer):
     actions = agent.actor(batch.observations)
     actor = -agent.critic1(torch.cat([batch.observations, actions], 1)).mean()
     parameters = {name: agent.get_parameter(name) for name in NAMES}
-    found = dict(
-        zip(
-            NAMES[1:], torch.autograd.grad(critics, [parameters[n] for n in NAMES[1:]]), strict=True
-        )
-    )
+    names = [*NAMES[1:]]
+    each = torch.autograd.grad(critics, [parameters[name] for name in names])
+    found = dict(zip(names, each, strict=True))
     return {NAMES[0]: torch.autograd.grad(actor, parameters[NAMES[0]])[0], **found}
 
 
