@@ -49,7 +49,7 @@ def finish(
 ) -> Summary:
     """Evaluate, export, check and explain; can be repeated on a finished run."""
     agent = trained.agent.eval()
-    judge = config.judge(config.final_episodes)
+    judge = config.judge(config.last_env, config.final_episodes)
     outcomes = tuple(
         evaluate(
             agent, judge, trained.encoding, config.final_episodes, (config.seed, 3), deterministic
@@ -103,7 +103,7 @@ def finish(
     with atomic_path(folder.summary) as file:
         file.write_text(json.dumps(asdict(summary), indent=2) + "\n")
     solves = config.env.kind == "room"
-    draw_curve(folder.curve, logbook.rows, f"{config.name}: {config.env.title}", solves)
+    draw_curve(folder.curve, logbook.rows, f"{config.name}: {config.title}", solves)
     write_page(config, folder, summary, logbook.rows)
     console.print(f"Everything about this run: [bold]{folder.page}[/]", highlight=False)
     return summary

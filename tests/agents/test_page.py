@@ -44,6 +44,20 @@ def test_a_run_that_noted_no_widths_still_has_a_page(finished):  # noqa: F811
     assert "<td>1 → 2</td><td></td>" in found
 
 
+def test_of_several_tasks_evaluations_name_theirs(finished):  # noqa: F811
+    config, folder, summary = finished
+    evaluation = read_rows(folder.path / "evaluations.jsonl")[0]
+    page = folder.page.read_text()
+    rows = [{**evaluation, "task": name} for name in ("Ant-v5", "Hopper-v5")]
+    write_page(config, folder, summary, {"growth": [], "evaluations": rows})
+    found = folder.page.read_text()
+    folder.page.write_text(page)
+    assert "<th>task</th>" in found
+    assert "<th>task</th>" not in page
+    assert found.count("<td>Ant-v5</td>") == 1
+    assert found.count("<td>Hopper-v5</td>") == 3  # the final evaluations are of the last task
+
+
 def test_the_page_needs_no_other_file_and_no_network(finished):  # noqa: F811
     page = finished[1].page.read_text()
     sources = re.findall(r'(?:src|srcset)="([^"]+)"', page)
