@@ -130,7 +130,7 @@ def _run(arguments: list[str], console: Console) -> int:
     )
     folder = RunFolder.create(chosen.folder or default_folder(chosen.config), chosen.config)
     console.print(
-        f"[bold]{chosen.config.name}[/]: {chosen.config.env.title}, seed {chosen.config.seed}, "
+        f"[bold]{chosen.config.name}[/]: {chosen.config.title}, seed {chosen.config.seed}, "
         f"into {folder.path}",
         highlight=False,
     )

@@ -7,12 +7,13 @@ import json
 import types
 import typing
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
 import torch
 from typing_extensions import override
 
+from morphir_agents.cycle import CycleConfig
 from morphir_agents.envs import EnvConfig, GymConfig, RoomConfig, VectorEnv
 from morphir_agents.errors import ConfigError
 from morphir_agents.growth import GrowthConfig
@@ -76,9 +77,19 @@ class BaseRunConfig(ABC):
     def evaluation_environments(self) -> int:
         """How many environments an evaluation steps together, if it has as many episodes."""
 
-    def judge(self, episodes: int) -> VectorEnv:
-        """The environments for evaluations of so many episodes."""
-        return VectorEnv(self.env.make, min(episodes, self.evaluation_environments))
+    @property
+    def last_env(self) -> EnvConfig:
+        """The task at the end of the run."""
+        return self.env
+
+    @property
+    def title(self) -> str:
+        """A short human name of what is learned."""
+        return self.env.title
+
+    def judge(self, env: EnvConfig, episodes: int) -> VectorEnv:
+        """The environments for evaluations of so many episodes of a task."""
+        return VectorEnv(env.make, min(episodes, self.evaluation_environments))
 
 
 @final
@@ -125,13 +136,15 @@ class RunConfig(BaseRunConfig):
 @final
 @dataclass(frozen=True)
 class TD3RunConfig(BaseRunConfig):
-    """One run of TD3: a task with continuous actions, networks, and how they learn."""
+    """One run of TD3: tasks with continuous actions, networks, and how they learn."""
 
     algorithm: ClassVar[str] = "td3"
     forms: ClassVar[tuple[bool, ...]] = (True,)
 
     env: GymConfig = field(default_factory=lambda: GymConfig("HalfCheetah-v5"))
-    """The task."""
+    """The task; of a cycle, the first."""
+    cycle: CycleConfig = field(default_factory=CycleConfig)
+    """Several tasks, one after the other."""
     network: TD3NetworkConfig = field(default_factory=TD3NetworkConfig)
     """The networks it starts with."""
     td3: TD3Config = field(default_factory=TD3Config)
@@ -157,6 +170,14 @@ class TD3RunConfig(BaseRunConfig):
                 "env.normalise_observations is on; TD3 replays observations as they were seen. "
                 "Leave it off."
             )
+        if self.cycle.tasks:
+            object.__setattr__(self, "env", replace(self.env, id=self.cycle.tasks[0]))
+            if len(self.network.widths) < 2:
+                raise ConfigError(
+                    f"network.widths is {self.network.widths}; the tasks of a cycle share the "
+                    "layers between hidden ones. Give two widths or more, such as 256 128."
+                )
+        self.cycle.visit_steps(self.td3.total_steps)  # refuses what can't work
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
@@ -165,6 +186,31 @@ class TD3RunConfig(BaseRunConfig):
                 f"device is {self.device!r}, which torch can't use here: {reason} Leave it out to "
                 "use the CPU."
             ) from error
+
+    @property
+    def tasks(self) -> tuple[GymConfig, ...]:
+        """What is learned, in the order of a round."""
+        return tuple(replace(self.env, id=name) for name in self.cycle.tasks) or (self.env,)
+
+    @property
+    def visit_steps(self) -> int:
+        """How long it learns a task until it goes on to the next one."""
+        return self.cycle.visit_steps(self.td3.total_steps)
+
+    def visit_at(self, step: int) -> int:
+        """The number of the visit that goes on from a step (CYCLE-1); at the end the last one."""
+        return min(step, self.last_step - 1) // self.visit_steps
+
+    @property
+    @override
+    def last_env(self) -> GymConfig:
+        return self.tasks[-1]
+
+    @property
+    @override
+    def title(self) -> str:
+        rounds = f", {self.cycle.rounds} times" if self.cycle.tasks else ""
+        return " → ".join(task.title for task in self.tasks) + rounds
 
     @property
     @override

@@ -1,12 +1,18 @@
-"""The learning curve as a picture, with the growth points marked."""
+"""The learning curve as a picture, with the growth points marked.
+
+Several tasks have a panel each, since their returns have nothing in common; the lines are broken
+where another task was learned in between.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -38,38 +44,74 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
         title: What stands above.
         solves: Whether the task is to be solved (success rate) or scored (return).
     """
+    tasks = [*dict.fromkeys(row.get("task") for row in rows["metrics"])] or [None]
+    figure = Figure(figsize=(9, max(4.5, 2.2 * len(tasks))), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = [*figure.subplots(len(tasks), 1, sharex=True, squeeze=False)[:, 0]]
+    for axes, task in zip(panels, tasks, strict=True):
+        _draw_lines(axes, rows, task, solves)
+        if task is not None:
+            axes.set_title(task, loc="right", fontsize=8, color="#666666")
+            axes.margins(y=0.2)
+    _mark_growth(panels, rows["growth"])
+
+    panels[0].set_title(title)
+    panels[-1].set_xlabel("environment steps")
+    panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if panels[-1].get_legend_handles_labels()[0]:
+        panels[-1].legend(loc="lower right", fontsize=8)
+    with atomic_path(path) as file:
+        figure.savefig(file, format="png")
+
+
+def _draw_lines(axes: Axes, rows: dict[str, list[Row]], task: str | None, solves: bool) -> None:
+    """Training and evaluations of a task, with a line where a visit to it begins."""
     column, evaluated = (
         ("success_rate", "success_rate") if solves else ("episode_return", "mean_return")
     )
-    figure = Figure(figsize=(9, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-
-    training = [row for row in rows["metrics"] if row["episodes"]]
-    if training:
+    label = "training episodes"
+    for visit in _visits(rows["metrics"], task):
+        training = [row for row in visit if row["episodes"]]
         smoothed = smooth(
             [row[column] for row in training], [row["episodes"] for row in training], window=8
         )
-        axes.plot(
-            [row["step"] for row in training], smoothed, color="#4878a8", label="training episodes"
-        )
+        steps = [row["step"] for row in training]
+        axes.plot(steps, smoothed, color="#4878a8", label=label if training else "_")
+        label = "_" if training else label  # once is enough
     for policy, colour, marker in (("deterministic", "#c44e52", "o"), ("sampling", "#8172b3", "s")):
-        points = [row for row in rows["evaluations"] if row["policy"] == policy]
-        if not points:
-            continue
-        axes.plot(
-            [row["step"] for row in points],
-            [row[evaluated] for row in points],
-            color=colour,
-            marker=marker,
-            markersize=4,
-            linewidth=0.8,
-            label=f"evaluation, {policy} policy",
-        )
-    for row in rows["growth"]:
-        axes.axvline(row["step"], color="#55a868", linestyle="--", linewidth=1.2)
+        label = f"evaluation, {policy} policy"
+        for visit in _visits([row for row in rows["evaluations"] if row["policy"] == policy], task):
+            axes.plot(
+                [row["step"] for row in visit],
+                [row[evaluated] for row in visit],
+                color=colour,
+                marker=marker,
+                markersize=4,
+                linewidth=0.8,
+                label=label,
+            )
+            label = "_"
+            if task is not None:
+                axes.axvline(visit[0]["step"], color="#999999", linestyle=":", linewidth=1.0)
+    axes.set_ylabel("share of episodes solved" if solves else "return")
+    if solves:
+        axes.set_ylim(-0.03, 1.2)  # room for three lines above the curve
+    axes.grid(alpha=0.25)
+
+
+def _visits(rows: Sequence[Row], task: str | None) -> list[list[Row]]:
+    """The rows of a task, apart where another one was learned in between."""
+    visits = itertools.groupby(rows, key=lambda row: row.get("task"))
+    return [[*visit] for name, visit in visits if name == task]
+
+
+def _mark_growth(panels: Sequence[Axes], growth: Sequence[Row]) -> None:
+    """A line at each event, and in the first panel what it was."""
+    for row in growth:
+        for axes in panels:
+            axes.axvline(row["step"], color="#55a868", linestyle="--", linewidth=1.2)
         sizes = [f"{old} → {new} {_UNITS[name]}" for name, old, new in sizes_changed(row)]
-        axes.annotate(
+        panels[0].annotate(
             "\n".join([*sizes, row["grade"]]),
             (row["step"], 1.0),
             xycoords=("data", "axes fraction"),
@@ -79,15 +121,3 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
             fontsize=8,
             color="#2f7a46",
         )
-
-    axes.set_title(title)
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel("share of episodes solved" if solves else "return")
-    if solves:
-        axes.set_ylim(-0.03, 1.2)  # room for three lines above the curve
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.grid(alpha=0.25)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", fontsize=8)
-    with atomic_path(path) as file:
-        figure.savefig(file, format="png")

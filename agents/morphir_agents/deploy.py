@@ -74,6 +74,8 @@ class DeployedPolicy(Deployed):
 class DeployedActor(Deployed):
     """TD3's actor without critics and targets; the bounds are baked in.
 
+    Of several tasks it has learned it does the one that is selected, the last.
+
     DEPLOY-2   forward(raw) is (action,) with action = centre + half_range * actor(raw)
     """
 
@@ -84,8 +86,8 @@ class DeployedActor(Deployed):
         super().__init__()
         self.encoder = encoding.module()
         self.actor = agent.actor
-        self.register_buffer("centre", agent.centre)
-        self.register_buffer("half_range", agent.half_range)
+        for name, bound in zip(("centre", "half_range"), agent.bounds, strict=True):
+            self.register_buffer(name, bound)
 
     @property
     @override

@@ -53,7 +53,7 @@ def finish(
 ) -> Summary:
     """Evaluate, export, check and explain; can be repeated on a finished run."""
     agent = trained.agent.eval()
-    judge = config.judge(config.final_episodes)
+    judge = config.judge(config.last_env, config.final_episodes)
     outcomes = tuple(
         evaluate(
             agent, judge, trained.encoding, config.final_episodes, (config.seed, 3), deterministic
@@ -115,7 +115,7 @@ def finish(
     with atomic_path(folder.summary) as file:
         file.write_text(json.dumps(asdict(summary), indent=2) + "\n")
     solves = config.env.kind == "room"
-    title = f"{config.name}: {config.env.title}"
+    title = f"{config.name}: {config.title}"
     draw_curve(folder.curve, logbook.rows, title, solves)
     if measured_networks(logbook.rows["metrics"]):
         draw_plasticity(folder.plasticity, logbook.rows, title)

@@ -27,6 +27,9 @@ class Observer(ABC):  # noqa: B024 - every method has a default, so that an obse
     def begins(self, step: int, agent: Policy, resumed: bool) -> None:  # noqa: B027
         """The run starts, or continues from the checkpoint of a step."""
 
+    def enters(self, step: int, task: str) -> None:  # noqa: B027
+        """Of several tasks this one begins, or is continued."""
+
     def updated(  # noqa: B027
         self,
         step: int,

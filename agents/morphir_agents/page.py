@@ -71,7 +71,7 @@ def write_page(
     template = package_files("morphir_agents").joinpath("page.html").read_text(encoding="utf-8")
     text = Template(template).substitute(
         title=escape(config.name),
-        task=escape(config.env.title),
+        task=escape(config.title),
         seed=config.seed,
         cards="".join(
             f'<div class="card"><b>{escape(v)}</b><span>{escape(n)}</span></div>' for v, n in cards
@@ -170,12 +170,15 @@ def _sizes(row: Row, name: str) -> str:
 
 
 def _evaluations(rows: list[Row], summary: Summary, solves: bool) -> str:
-    final = [{"step": summary.steps, **dataclasses.asdict(e)} for e in summary.evaluations]
+    task = {"task": rows[-1]["task"]} if rows and "task" in rows[-1] else {}
+    final = [{"step": summary.steps, **task, **dataclasses.asdict(e)} for e in summary.evaluations]
+    solved = ["solved"] if solves else []
     return _table(
-        ("step", "policy", "episodes", *(["solved"] if solves else []), "return", "length"),
+        ("step", *task, "policy", "episodes", *solved, "return", "length"),
         [
             (
                 f"{row['step']:,}" + (" (final)" if row in final else ""),
+                *(row[name] for name in task),
                 row["policy"],
                 str(row["episodes"]),
                 *([f"{row['success_rate']:.0%}"] if solves else []),

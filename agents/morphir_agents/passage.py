@@ -10,8 +10,8 @@ network's own parameters, and the caller says which are wanted.
                 returns that of x
 
 A network is plain if it is a Sequential of Linear, ReLU and Tanh layers: the multilayer perceptron,
-also after it was widened, or deepened by identity layers. Everything else goes through autograd
-behind the same methods.
+also after it was widened, or deepened by identity layers; of a first or last layer with heads only
+the part of one task is touched. Everything else goes through autograd behind the same methods.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from morphir_agents.heads import HeadLayer, used
+
 __all__ = ["Passage", "passage_of"]
 
 _ACTIVATIONS = (nn.ReLU, nn.Tanh)
+_LINEAR = (nn.Linear, HeadLayer)
 
 
 class Passage(ABC):
@@ -66,12 +69,12 @@ def _are_plain(layers: list[nn.Module]) -> bool:
     """Whether there is nothing but Linear layers, each with at most one activation."""
     kinds = [type(layer) for layer in layers]
     known = all(
-        kind is nn.Linear or (kind in _ACTIVATIONS and before is nn.Linear)
+        kind in _LINEAR or (kind in _ACTIVATIONS and before in _LINEAR)
         for before, kind in itertools.pairwise([None, *kinds])
     )
     # Each has a weight and a bias of its own: what two share would get the gradient of one.
     parameters = {parameter for layer in layers for parameter in layer.parameters()}
-    return known and len(parameters) == 2 * kinds.count(nn.Linear)
+    return known and len(parameters) == 2 * sum(kind in _LINEAR for kind in kinds)
 
 
 @final
@@ -79,12 +82,14 @@ class _Stage:
     """A Linear layer and its activation, with room for outputs and gradients."""
 
     def __init__(self, layer: nn.Linear, activation: type[nn.Module] | None, batch: int) -> None:
-        self.weight, self.bias, self._activation = layer.weight, layer.bias, activation
-        self._inputs = self._outputs = self.weight.new_empty(batch, layer.out_features)
+        self._layer, self._activation = layer, activation
+        self.weight, self.bias = used(layer, layer.weight, layer.bias)
+        self._inputs = self._outputs = self.weight.new_empty(batch, len(self.bias))
         self.gradient = torch.empty_like(self._outputs)
         """That of the outputs, and after `through_activation` that of the linear part."""
-        self._weight_gradient = torch.empty_like(self.weight)
-        self._bias_gradient = torch.empty_like(self.bias)
+        # Whatever other tasks have of the parameters keeps the gradient 0.
+        self._gradients = torch.zeros_like(layer.weight), torch.zeros_like(layer.bias)
+        self._used_gradients = used(layer, *self._gradients)
 
     def forward(self, inputs: Tensor) -> Tensor:
         self._inputs = inputs
@@ -107,8 +112,10 @@ class _Stage:
             )
 
     def write_gradients(self) -> None:
-        self.weight.grad = torch.mm(self.gradient.t(), self._inputs, out=self._weight_gradient)
-        self.bias.grad = torch.sum(self.gradient, 0, out=self._bias_gradient)
+        weight, bias = self._used_gradients
+        torch.mm(self.gradient.t(), self._inputs, out=weight)
+        torch.sum(self.gradient, 0, out=bias)
+        self._layer.weight.grad, self._layer.bias.grad = self._gradients
 
 
 @final

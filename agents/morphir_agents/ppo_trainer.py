@@ -47,7 +47,7 @@ class PPOTrainer(Trainer["RunConfig", Agent, torch.optim.Optimizer]):
             config=config,
             folder=folder,
             vector=vector,
-            judge=config.judge(config.eval_episodes),
+            judge=config.judge(config.env, config.eval_episodes),
             encoding=encoding,
             agent=agent,
             optimizer=make_optimizer(agent),

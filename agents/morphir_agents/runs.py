@@ -47,6 +47,7 @@ class Recorder(Observer):
         self._seconds_before = 0.0
         self._start = self._mark = time.perf_counter()
         self._step = self._layers = self._width = 0
+        self._task: dict[str, str] = {}
 
     @property
     def logbook(self) -> Logbook:
@@ -81,6 +82,12 @@ class Recorder(Observer):
         self._display.start(step)
 
     @override
+    def enters(self, step: int, task: str) -> None:
+        self._task = {"task": task}
+        self._recent.clear()
+        self._display.console.print(f"[bold]{task}[/] from step {step:,}", highlight=False)
+
+    @override
     def updated(
         self,
         step: int,
@@ -97,6 +104,7 @@ class Recorder(Observer):
             "metrics",
             {
                 "step": step,
+                **self._task,
                 "update": update,
                 "episodes": len(episodes),
                 "episode_return": _mean([e.episode_return for e in episodes]),
@@ -124,6 +132,7 @@ class Recorder(Observer):
         row = asdict(record)
         self.logbook.add("growth", row)
         sizes = [f"{old} -> {new} {_UNITS[name]}" for name, old, new in sizes_changed(row)]
+        sizes = sizes or [f"{record.parameters_before:,} -> {record.parameters_after:,} parameters"]
         self._display.console.print(
             f"[bold green]grew[/] at step {record.step:,}: {', '.join(sizes)}  "
             f"[bold]{record.grade}[/]  {record.milliseconds:.0f} ms",
@@ -137,7 +146,7 @@ class Recorder(Observer):
 
     @override
     def evaluated(self, step: int, outcome: Evaluation) -> None:
-        self.logbook.add("evaluations", {"step": step, **asdict(outcome)})
+        self.logbook.add("evaluations", {"step": step, **self._task, **asdict(outcome)})
         self._mark = time.perf_counter()
 
     @override
@@ -146,7 +155,8 @@ class Recorder(Observer):
 
     def _numbers(self, speed: float) -> str:
         episodes = list(self._recent)
-        parts = [f"layers {self._layers} x {self._width}", f"{speed:,.0f} steps/s"]
+        parts = [*self._task.values(), f"layers {self._layers} x {self._width}"]
+        parts.append(f"{speed:,.0f} steps/s")
         if episodes:
             parts.insert(0, f"return {np.mean([e.episode_return for e in episodes]):.2f}")
             if self._config.env.kind == "room":

@@ -13,6 +13,7 @@ Where implementations differ, this one does the following.
 4. Transitions, noise and random actions are drawn in numpy, whatever the device, from one generator
    that is derived anew from (seed, step) at each checkpoint: a run that was killed and resumed
    equals one that wasn't, to the bit.
+5. Several tasks are learned one after the other as `cycle.py` says.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class TD3Config:
     total_steps: int = 1_000_000
     """Environment steps of the whole run."""
     random_steps: int = 25_000
-    """Steps with uniform actions at the start, before the first update."""
+    """Steps with uniform actions at the start, before the first update; of each task in a cycle."""
     batch: int = 256
     """Transitions per update."""
     replay: int = 1_000_000
@@ -97,8 +98,8 @@ def interact(trainer: TD3Trainer) -> None:
     """Act once in the environment and remember what came of it."""
     vector, td3 = trainer.vector, trainer.config.td3
     observation = trainer.encoding.encode(vector.observations)
-    if trainer.step < td3.random_steps:
-        size = (1, trainer.agent.centre.numel())
+    if trainer.is_new and trainer.age < td3.random_steps:
+        size = (1, trainer.agent.bounds[0].numel())
         action = trainer.generator.uniform(-1.0, 1.0, size).astype(np.float32)
     else:
         with torch.inference_mode():
@@ -145,11 +146,12 @@ def train(config: TD3RunConfig, folder: Path, observer: Observer) -> Trained:
     if not trainer.resumed:
         observer.acted(method.begin(trainer))
     learner = TD3Learner(trainer.agent, trainer.optimizer, td3)
+    trainer.announce(observer)
 
     while trainer.step < td3.total_steps:
-        before = trainer.step
+        before, age = trainer.step, trainer.age
         interact(trainer)
-        batch = learn(trainer, learner) if before >= td3.random_steps else None
+        batch = learn(trainer, learner) if age >= td3.random_steps else None
         if trainer.step % td3.log_every == 0 or trainer.step == td3.total_steps:
             numbers = {}
             if batch is not None:
@@ -159,6 +161,9 @@ def train(config: TD3RunConfig, folder: Path, observer: Observer) -> Trained:
         if batch is not None and method.is_due(trainer.updates):
             observer.acted(method.act(trainer, learner))
             learner = TD3Learner(trainer.agent, trainer.optimizer, td3)
-        if trainer.evaluate_and_save(before, observer):
+        trainer.evaluate_if_due(before, observer)
+        if trainer.moves_on(observer):  # to the next task
+            learner = TD3Learner(trainer.agent, trainer.optimizer, td3)
+        if trainer.save_if_due(before, observer):
             break
     return trainer.close()

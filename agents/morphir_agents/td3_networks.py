@@ -6,12 +6,16 @@ the bounds of the task.
 
 `TD3Agent` has no `forward`. morphir records it as `act(obs)`, `get_values(obs, action)` and
 `get_target_value(next_obs, noise)`, which together reach all six networks.
+
+An agent for several tasks has a head for each that it has met (`heads.py`). All of its methods are
+about the one task that is selected, with observations and actions of its sizes.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -22,9 +26,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from morphir_agents.errors import ConfigError
+from morphir_agents.heads import HeadLayer, heads_of, parts_of
 from morphir_agents.policy import Policy
 
-__all__ = ["TD3Agent", "TD3NetworkConfig", "build_td3_agent"]
+__all__ = ["TD3Agent", "TD3NetworkConfig", "Task", "build_td3_agent"]
+
+Task = tuple[int, tuple[np.ndarray, np.ndarray]]
+"""Numbers per observation, and the smallest and the largest action."""
 
 
 @final
@@ -52,8 +60,8 @@ class TD3Agent(Policy):
 
     Args:
         config: Its networks.
-        observation: Numbers per observation.
-        bounds: The smallest and the largest action of the task.
+        tasks: What it is to learn. It starts with a head for the first, and if there are more,
+            `new_head.add_head` gives it those of the others.
         exploration_noise: Standard deviation of what `explore` adds to an action in [-1, 1].
     """
 
@@ -61,24 +69,44 @@ class TD3Agent(Policy):
     half_range: Tensor
 
     def __init__(
-        self,
-        config: TD3NetworkConfig,
-        observation: int,
-        bounds: tuple[np.ndarray, np.ndarray],
-        exploration_noise: float,
+        self, config: TD3NetworkConfig, tasks: Sequence[Task], exploration_noise: float
     ) -> None:
         super().__init__()
-        low, high = (torch.as_tensor(bound, dtype=torch.float32) for bound in bounds)
+        low, high = (
+            torch.cat([torch.as_tensor(bounds[end], dtype=torch.float32) for _, bounds in tasks])
+            for end in (0, 1)
+        )
         self.register_buffer("centre", (high + low) / 2)
         self.register_buffer("half_range", (high - low) / 2)
         self.exploration_noise = exploration_noise
-        self.actor = _perceptron(observation, config, len(low)).append(nn.Tanh())
-        self.critic1 = _perceptron(observation + len(low), config, 1)
-        self.critic2 = _perceptron(observation + len(low), config, 1)
+        self.parts = parts_of([(observation, len(bounds[0])) for observation, bounds in tasks])
+        first, heads = self.parts[0], len(tasks) > 1
+        self.actor = _perceptron(first.observation.stop, config, first.action.stop, heads)
+        self.actor.append(nn.Tanh())
+        self.critic1 = _perceptron(first.inputs.stop, config, 1, heads)
+        self.critic2 = _perceptron(first.inputs.stop, config, 1, heads)
         self.target_actor, self.target_critic1, self.target_critic2 = (
             copy.deepcopy(network).requires_grad_(False)
             for network in (self.actor, self.critic1, self.critic2)
         )
+        self.select(0)
+
+    def select(self, task: int | None) -> None:
+        """Work on this task from now on, or with None on the inputs of all tasks side by side."""
+        self.task = task
+        part = None if task is None else self.parts[task]
+        for network in (self.actor, self.target_actor):
+            _select(network, part and part.observation, part and part.action)
+        for network in (*self.critics, *self.target_critics):
+            _select(network, part and part.inputs, part and part.value)
+
+    @property
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """The middle and half the range of the actions of the task."""
+        if self.task is None or len(self.parts) == 1:
+            return self.centre, self.half_range
+        own = self.parts[self.task].action
+        return self.centre[own], self.half_range[own]
 
     @property
     def critics(self) -> tuple[nn.Sequential, nn.Sequential]:
@@ -97,7 +125,7 @@ class TD3Agent(Policy):
 
     @property
     def backbone(self) -> tuple[str, ...]:
-        """All layers of actor and critics but the first and the last one of each."""
+        """All layers of actor and critics but the first and the last one of each: what tasks share."""
         return self._layers_between(1)
 
     def renew_targets(self) -> None:
@@ -111,16 +139,17 @@ class TD3Agent(Policy):
     @property
     @override
     def hidden_layers(self) -> int:
-        return len(self._linear_layers()) - 1
+        return len(_linear_layers(self.actor)) - 1
 
     @property
     @override
     def hidden_width(self) -> int:
-        return max(layer.out_features for layer in self._linear_layers()[:-1])
+        return max(layer.out_features for layer in [*_linear_layers(self.actor).values()][:-1])
 
     @override
     def act(self, obs: Tensor) -> Tensor:
-        return self.centre + self.half_range * self.actor(obs)
+        centre, half_range = self.bounds
+        return centre + half_range * self.actor(obs)
 
     @override
     def draw(self, obs: Tensor, generator: np.random.Generator) -> np.ndarray:
@@ -134,7 +163,8 @@ class TD3Agent(Policy):
 
     def to_task(self, actions: np.ndarray) -> np.ndarray:
         """Actions in [-1, 1] in the units of the task."""
-        return self.centre.cpu().numpy() + self.half_range.cpu().numpy() * actions
+        centre, half_range = self.bounds
+        return centre.cpu().numpy() + half_range.cpu().numpy() * actions
 
     def get_values(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """What both critics think of actions in [-1, 1]; each (batch, 1)."""
@@ -152,19 +182,22 @@ class TD3Agent(Policy):
         inputs = torch.cat([next_obs, action], dim=-1)
         return torch.minimum(self.target_critic1(inputs), self.target_critic2(inputs))
 
+    def get_outputs(self, observations: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
+        """What all six networks say; morphir records it, for all tasks, when one more is met.
+
+        Args:
+            observations: Of all tasks that have a head, side by side if none is selected.
+            inputs: An observation and an action of each, in the same way.
+        """
+        actors, critics = (self.actor, self.target_actor), (*self.critics, *self.target_critics)
+        return (*(net(observations) for net in actors), *(net(inputs) for net in critics))
+
     def _layers_between(self, first: int) -> tuple[str, ...]:
         return tuple(
             f"{prefix}.{name}"
             for prefix in ("actor", "critic1", "critic2")
-            for name in [
-                name
-                for name, module in self.get_submodule(prefix).named_modules()
-                if isinstance(module, nn.Linear)
-            ][first:-1]
+            for name in [*_linear_layers(self.get_submodule(prefix))][first:-1]
         )
-
-    def _linear_layers(self) -> list[nn.Linear]:
-        return [module for module in self.actor.modules() if isinstance(module, nn.Linear)]
 
 
 def build_td3_agent(
@@ -173,12 +206,29 @@ def build_td3_agent(
     action_space: gym.Space[object],
     exploration_noise: float,
     seed: int,
+    others: Sequence[tuple[int, gym.Space[object]]] = (),
 ) -> TD3Agent:
     """Build an agent from a seed, with torch's own initialisation as in TD3's released code.
+
+    Args:
+        config: Its networks.
+        observation: Numbers per observation.
+        action_space: What may be done.
+        exploration_noise: As for the agent.
+        seed: Fixes the weights.
+        others: Observation and action of the other tasks that it is to learn.
 
     Raises:
         ConfigError: The actions are not a bounded vector.
     """
+    tasks = [(observation, action_space), *others]
+    bounds = [(size, _bounds(space)) for size, space in tasks]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TD3Agent(config, bounds, exploration_noise)
+
+
+def _bounds(action_space: gym.Space[object]) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(action_space, gym.spaces.Box) or len(action_space.shape) != 1:
         raise ConfigError(
             f"The action space is {action_space}; TD3 needs a vector of numbers, a one-dimensional "
@@ -186,15 +236,27 @@ def build_td3_agent(
         )
     if not action_space.is_bounded():
         raise ConfigError(f"The action space {action_space} has no bounds; TD3 needs them.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return TD3Agent(
-            config, observation, (action_space.low, action_space.high), exploration_noise
-        )
+    return action_space.low, action_space.high
 
 
-def _perceptron(inputs: int, config: TD3NetworkConfig, outputs: int) -> nn.Sequential:
+def _perceptron(inputs: int, config: TD3NetworkConfig, outputs: int, heads: bool) -> nn.Sequential:
+    sizes = [*itertools.pairwise([inputs, *config.widths, outputs])]
     layers: list[nn.Module] = []
-    for before, after in itertools.pairwise([inputs, *config.widths]):
-        layers += [nn.Linear(before, after), *[nn.LayerNorm(after)] * config.layer_norm, nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(config.widths[-1], outputs))
+    for number, (before, after) in enumerate(sizes):
+        is_last = number == len(sizes) - 1
+        if heads and (number == 0 or is_last):
+            layers.append(HeadLayer(before, after, axis=0 if is_last else 1))
+        else:
+            layers.append(nn.Linear(before, after))
+        if not is_last:
+            layers += [*[nn.LayerNorm(after)] * config.layer_norm, nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def _select(network: nn.Module, inputs: slice | None, outputs: slice | None) -> None:
+    for _, layer in heads_of(network):
+        layer.part = inputs if layer.axis == 1 else outputs
+
+
+def _linear_layers(network: nn.Module) -> dict[str, nn.Linear]:
+    return {name: each for name, each in network.named_modules() if isinstance(each, nn.Linear)}

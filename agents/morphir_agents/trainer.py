@@ -100,25 +100,41 @@ class Trainer(ABC, Generic[ConfigT, PolicyT, OptimizersT]):
         self.vector.restart((*key, 1))
 
     def evaluate_and_save(self, before: int, observer: Observer) -> bool:
-        """Do what is due on the grids that were crossed since the step `before`, or at the end.
+        """Do what is due on both grids; returns whether the run was asked to stop."""
+        self.evaluate_if_due(before, observer)
+        return self.save_if_due(before, observer)
+
+    def evaluate_if_due(self, before: int, observer: Observer) -> None:
+        """Evaluate if that grid was crossed since the step `before`, or at the end."""
+        if self._is_due(before, self.config.eval_every):
+            self.evaluate(observer)
+
+    def evaluate(self, observer: Observer) -> None:
+        """Evaluate every form of the policy."""
+        config = self.config
+        for deterministic in config.forms:
+            key = (config.seed, 2)
+            outcome = evaluate(
+                self.agent, self.judge, self.encoding, config.eval_episodes, key, deterministic
+            )
+            observer.evaluated(self.step, outcome)
+
+    def save_if_due(self, before: int, observer: Observer) -> bool:
+        """Write a checkpoint if that grid was crossed since the step `before`, or at the end.
 
         Returns:
             Whether the run was asked to stop; it only is where a checkpoint was written.
         """
-        config, at_end = self.config, self.step >= self.config.last_step
-        if at_end or checkpoint.crosses_grid(before, self.step, config.eval_every):
-            for deterministic in config.forms:
-                key = (config.seed, 2)
-                outcome = evaluate(
-                    self.agent, self.judge, self.encoding, config.eval_episodes, key, deterministic
-                )
-                observer.evaluated(self.step, outcome)
-        if at_end or checkpoint.crosses_grid(before, self.step, config.checkpoint_every):
+        if self._is_due(before, self.config.checkpoint_every):
             observer.settles(self.step)
             self.save()
             observer.saved(self.step)
             return observer.stops
         return False
+
+    def _is_due(self, before: int, every: int) -> bool:
+        at_end = self.step >= self.config.last_step
+        return at_end or checkpoint.crosses_grid(before, self.step, every)
 
     def close(self) -> Trained:
         """Close the environments; the run is over, or was stopped at a checkpoint."""

@@ -15,6 +15,8 @@ from typing import final
 import torch
 from torch import nn
 
+from morphir_agents.heads import HeadLayer
+
 __all__ = ["WeightClip"]
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -25,7 +27,8 @@ class WeightClip:
     """Clips the layers of a network as it is; after it was changed, build another.
 
     Args:
-        network: Its Linear layers and convolutions are clipped.
+        network: Its Linear layers and convolutions are clipped; where tasks have heads, that of the
+            task which is learned.
         kappa: How many times the range of torch's initialisation is allowed.
     """
 
@@ -34,10 +37,12 @@ class WeightClip:
         self._bounds: list[float] = []
         for layer in network.modules():
             if isinstance(layer, _LAYERS):
-                bound = kappa / math.sqrt(layer.weight[0].numel())
-                own = [each for each in (layer.weight, layer.bias) if each is not None]
+                weight, bias = layer.weight, layer.bias
+                if isinstance(layer, HeadLayer):
+                    weight, bias = layer.used(layer.weight, layer.bias)
+                own = [each for each in (weight, bias) if each is not None]
                 self._parameters += own
-                self._bounds += [bound] * len(own)
+                self._bounds += [kappa / math.sqrt(weight[0].numel())] * len(own)
 
     @torch.no_grad()
     def apply(self) -> None:

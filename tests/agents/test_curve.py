@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from morphir_agents.curve import draw_curve, smooth
+from morphir_agents.curve import _draw_lines, draw_curve, smooth
 
 
 def _rows():
@@ -50,3 +51,39 @@ def test_a_run_without_a_finished_episode_still_has_a_picture(tmp_path):
         tmp_path / "curve.png", {"metrics": [], "evaluations": [], "growth": []}, "empty", True
     )
     assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def _tasks():
+    """The rows of a run with three tasks, one of which is visited twice."""
+    names = ["a", "a", "b", "b", "b", "c", "a", "a", "a"]
+    rows = _rows()
+    metrics = [
+        {**row, "task": name, "episodes": 1}
+        for row, name in zip(rows["metrics"], names, strict=True)
+    ]
+    judged = [{**rows["evaluations"][0], "step": 100 * k, "task": names[k - 1]} for k in (1, 3, 7)]
+    return {"metrics": metrics, "evaluations": judged, "growth": []}
+
+
+def test_tasks_have_panels_of_their_own(tmp_path):
+    def picture(rows):
+        draw_curve(tmp_path / "curve.png", rows, "title", False)
+        pixels = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB")).astype(int)
+        blue = (pixels[..., 2] - pixels[..., 0] > 60) & (pixels[..., 2] - pixels[..., 1] > 30)
+        return len(pixels), np.flatnonzero(blue.any(1))
+
+    (one, _), (three, blue) = picture({**_rows(), "growth": []}), picture(_tasks())
+    assert three > one
+    assert (np.diff(blue) > 100).sum() >= 1  # curves in one panel and in another below
+
+
+def test_lines_are_broken_where_another_task_was_learned_and_visits_are_marked():
+    axes = Figure().subplots()
+    _draw_lines(axes, _tasks(), "a", False)
+    found = {
+        kind: [list(line.get_xdata()) for line in axes.lines if line.get_linestyle() == kind]
+        for kind in ("-", ":")
+    }
+    assert found["-"][:2] == [[100, 200], [700, 800, 900]]
+    assert found[":"] == [[100, 100], [700, 700]]
+    assert len(axes.get_legend_handles_labels()[0]) == 2  # training and evaluation, once each

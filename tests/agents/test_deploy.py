@@ -10,7 +10,9 @@ from morphir_agents.deploy import (
 )
 from morphir_agents.encoding import SymbolPlanes, Vector
 from morphir_agents.networks import NetworkConfig, build_agent
+from morphir_agents.new_head import add_head
 from morphir_agents.td3_networks import TD3NetworkConfig, build_td3_agent
+from tests.agents.test_new_head import build, inputs
 
 
 def test_deploy_1_discrete_gives_the_best_action_and_its_logits():
@@ -57,3 +59,13 @@ def test_deploy_2_an_actor_goes_without_critics_and_answers_within_the_bounds_of
     torch.testing.assert_close(action, 0.1 + 0.2 * inside, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(action[:, 0], torch.full((20,), 0.3), rtol=0.0, atol=1e-6)
     assert not any("critic" in name for name in deployed.state_dict())
+
+
+def test_deploy_2_of_several_tasks_the_one_that_is_selected_is_deployed():
+    """DEPLOY-2"""
+    agent, optimizers = build()
+    add_head(agent, optimizers, 1, seed=0, step=0)
+    raw = inputs(1)[0]
+    deployed = deployed_policy(agent, Vector(5, normalise=False), gym.spaces.Box(0.0, 3.0, (1,)))
+    torch.testing.assert_close(deployed(raw)[0], agent.act(raw), rtol=1e-6, atol=1e-6)
+    assert deployed(raw)[0].shape == (6, 1)

@@ -5,6 +5,7 @@ def test_silence_never_stops_a_run_and_hears_everything():
     silent = Silent()
     assert silent.stops is False
     silent.begins(0, None, False)
+    silent.enters(0, "Ant-v5")
     silent.updated(1, 1, [], {}, None)
     silent.grew(None)
     silent.evaluated(1, None)

@@ -51,7 +51,10 @@ def test_only_a_room_can_be_solved(finished):  # noqa: F811
     page = folder.page.read_text()
     assert "solved" not in page
     write_page(
-        replace(config, env=RoomConfig()), folder, summary, {"growth": [], "evaluations": []}
+        replace(config, env=RoomConfig()),
+        folder,
+        summary,
+        {"growth": [], "events": [], "evaluations": []},
     )
     found = folder.page.read_text()
     folder.page.write_text(page)
@@ -63,6 +66,20 @@ def test_a_run_whose_networks_were_not_measured_has_no_such_picture(finished):  
     _config, folder, _summary = finished
     assert not folder.plasticity.exists()
     assert "Plasticity" not in folder.page.read_text()
+
+
+def test_of_several_tasks_evaluations_name_theirs(finished):  # noqa: F811
+    config, folder, summary = finished
+    evaluation = read_rows(folder.path / "evaluations.jsonl")[0]
+    page = folder.page.read_text()
+    rows = [{**evaluation, "task": name} for name in ("Ant-v5", "Hopper-v5")]
+    write_page(config, folder, summary, {"growth": [], "events": [], "evaluations": rows})
+    found = folder.page.read_text()
+    folder.page.write_text(page)
+    assert "<th>task</th>" in found
+    assert "<th>task</th>" not in page
+    assert found.count("<td>Ant-v5</td>") == 1
+    assert found.count("<td>Hopper-v5</td>") == 3  # the final evaluations are of the last task
 
 
 def test_the_page_needs_no_other_file_and_no_network(finished):  # noqa: F811

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import morphir
+from morphir_agents.heads import HeadLayer
 from morphir_agents.passage import _Plain, passage_of
 
 BATCH = 7
@@ -140,3 +141,19 @@ def test_gradients_that_an_optimizer_cleared_come_back():
             passage.backward(torch.ones(BATCH, 2))
         assert all(p.grad is not None for p in network.parameters())
         optimizer.step()
+
+
+def test_cycle_2_a_passage_touches_the_part_of_one_task_and_the_rest_of_the_gradients_is_zero():
+    """CYCLE-2"""
+    torch.manual_seed(0)
+    layers = (HeadLayer(9, 6, axis=1), nn.ReLU(), HeadLayer(6, 5, axis=0), nn.Tanh())
+    network = nn.Sequential(*layers).double()
+    for inputs, outputs in ((slice(0, 4), slice(0, 2)), (slice(4, 9), slice(2, 5))):
+        network[0].part, network[2].part = inputs, outputs
+        x = torch.randn(BATCH, inputs.stop - inputs.start, dtype=torch.float64)
+        gradient = torch.randn(BATCH, outputs.stop - outputs.start, dtype=torch.float64)
+        assert isinstance(check(network, x, gradient), _Plain)
+        others = torch.ones(9, dtype=torch.bool)
+        others[inputs] = False
+        assert not network[0].weight.grad[:, others].any()
+        assert network[0].weight.grad[:, inputs].any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+
+from morphir_agents.logbook import read_rows
 
 pytest.importorskip("minihack")
 
@@ -179,3 +182,30 @@ def test_ckpt_1_a_td3_run_that_was_interrupted_and_killed_equals_one_that_was_no
     process.communicate()
     _finish(_start("resume", folder))
     assert _results(folder) == _results(whole)
+
+
+def test_ckpt_1_a_cycle_that_was_interrupted_and_killed_equals_one_that_was_not(tmp_path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    tasks = ["Pendulum-v1", "InvertedDoublePendulum-v5"]
+    settings = [*TD3, "--cycle.tasks", *tasks, "--cycle.rounds", "2", "--checkpoint-every", "150"]
+    output = _finish(_start("run", "td3-pendulum", *settings, "--folder", whole))
+    assert "Pendulum-v1 → InvertedDoublePendulum-v5, 2 times" in output
+    assert "parameters PROVED" in " ".join(output.split())
+    summary = json.loads((whole / "summary.json").read_text())
+    assert (summary["grades"], summary["onnx_same_actions"]) == (["PROVED"], True)
+
+    process = _start("run", "td3-pendulum", *settings, "--folder", folder)
+    _wait_for_lines(folder / "metrics.jsonl", 9, process)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[0]
+    process = _start("resume", folder)
+    _wait_for_lines(folder / "metrics.jsonl", 35, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    _finish(_start("resume", folder))
+
+    assert _results(folder) == _results(whole)
+    visits = [row["task"] for row in read_rows(folder / "metrics.jsonl")]
+    assert visits == [name for name in tasks for _ in range(15)] * 2
+    judged = [(row["step"], row["task"]) for row in read_rows(folder / "evaluations.jsonl")]
+    assert judged[:3] == [(300, tasks[1]), (600, tasks[1]), (600, tasks[0])]

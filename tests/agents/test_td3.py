@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from morphir_agents.cycle import CycleConfig
 from morphir_agents.envs import VectorEnv
 from morphir_agents.errors import ConfigError
 from morphir_agents.evaluate import evaluate
@@ -19,11 +20,18 @@ class Notes(Observer):
 
     def __init__(self, stop_after=None):
         self.updates, self.evaluations, self.saves = [], [], []
+        self.visits, self.growth = [], []
         self._stop_after = stop_after
 
     @property
     def stops(self):
         return self._stop_after is not None and len(self.saves) >= self._stop_after
+
+    def enters(self, step, task):
+        self.visits.append((step, task))
+
+    def grew(self, record):
+        self.growth.append((record.step, record.grade))
 
     def updated(self, step, update, episodes, losses, agent):
         self.updates.append((step, update, tuple(episodes), tuple(losses.items())))
@@ -127,6 +135,83 @@ def test_random_actions_are_uniform_and_later_ones_the_policy_s(tiny_td3_config,
     interact(trainer)
     newest = trainer.replay.sample(np.full(32, 1 - 1e-9)).actions[0]
     assert torch.equal(newest, trainer.agent.actor(seen)[0])
+
+
+CYCLE = ("tiny/Aim-v0", "tiny/Reach-v0")
+
+
+def in_a_cycle(config, **changes):
+    """Two tasks of other sizes and bounds, two times, for 150 steps each."""
+    return replace(config, cycle=CycleConfig(CYCLE, 2), **changes)
+
+
+def test_cycle_1_a_run_goes_from_task_to_task(tiny_td3_config, tmp_path):
+    """CYCLE-1"""
+    notes = Notes()
+    config = in_a_cycle(tiny_td3_config("tiny/Wage-v0", random_steps=50), eval_every=150)
+    trained = train(config, tmp_path, notes)
+    steps = (0, 150, 300, 450)
+    assert notes.visits == list(zip(steps, CYCLE * 2, strict=True))
+    assert notes.growth == [(150, "PROVED")]
+    # At a switch first the task that ends is judged, then that which begins.
+    assert [step for step, _ in notes.evaluations] == [150, 150, 300, 300, 450, 450, 600]
+    assert trained.agent.task == 1
+    assert trained.encoding.shape == (3,)
+    # 50 steps of each visit fill the buffer; rows of the log are 100 steps apart.
+    assert [update for _, update, *_ in notes.updates] == [50, 100, 200, 250, 300, 400]
+
+
+def test_a_cycle_learns_all_of_its_tasks(tiny_td3_config, tmp_path):
+    config = in_a_cycle(tiny_td3_config("tiny/Aim-v0", total_steps=4_000, discount=0.0))
+    trained = train(config, tmp_path, Silent())
+    assert trained.finished
+    # Doing nothing earns 4 * -0.67 * 4; with noise of 0.1 of half the range -0.3 is what is left.
+    judged = [
+        evaluate(trained.agent, VectorEnv(task.make, 10), task.encoding(), 200, (9,), True)
+        for number, task in enumerate(config.tasks)
+        if trained.agent.select(number) is None
+    ]
+    assert judged[1].mean_return > -1.0
+    assert judged[0].mean_return > -0.33  # learned 1,000 steps ago, on a backbone that went on
+
+
+@pytest.mark.parametrize(("checkpoint_every", "stops"), [(100, (1, 2, 4)), (150, (1, 3))])
+def test_ckpt_1_a_cycle_stopped_and_resumed_equals_one_that_was_not(
+    tiny_td3_config, tmp_path, checkpoint_every, stops
+):
+    # Checkpoints every 150 steps are exactly at the switches.
+    settings = {"random_steps": 31, "replay": 90, "policy_delay": 3, "log_every": 10}
+    config = in_a_cycle(tiny_td3_config(CYCLE[0], **settings), checkpoint_every=checkpoint_every)
+    whole = Notes()
+    expected = train(config, tmp_path / "whole", whole)
+    for stop_after in stops:
+        first, second = Notes(stop_after), Notes()
+        folder = tmp_path / str(stop_after)
+        stopped = train(config, folder, first)
+        assert (stopped.finished, stopped.step) == (False, stop_after * checkpoint_every)
+        resumed = train(config, folder, second)
+
+        assert resumed.finished
+        assert resumed.agent.task == expected.agent.task == 1
+        assert _fingerprint(resumed) == _fingerprint(expected)
+        for name in ("updates", "evaluations", "growth"):
+            assert getattr(first, name) + getattr(second, name) == getattr(whole, name)
+
+
+def test_actions_are_random_at_the_first_visit_to_a_task_only(tiny_td3_config, tmp_path):
+    config = in_a_cycle(tiny_td3_config(CYCLE[0], random_steps=40, exploration_noise=0.0))
+    trainer = TD3Trainer.start(config, tmp_path)
+    for visit in range(4):
+        trainer.step = 150 * visit
+        assert trainer.moves_on(Silent()) == (visit > 0)
+        assert (trainer.visit, trainer.task, trainer.age) == (visit, visit % 2, 0)
+        assert len(trainer.replay) == 0
+        seen = torch.tensor(trainer.vector.observations, dtype=torch.float32)
+        interact(trainer)
+        action = trainer.replay.sample(np.zeros(32)).actions[0]
+        with torch.no_grad():
+            policy = trainer.agent.actor(seen)[0]
+        assert torch.equal(action, policy) == (visit >= 2)
 
 
 @pytest.mark.slow

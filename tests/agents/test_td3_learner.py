@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import morphir
+from morphir_agents.heads import heads_of, used
+from morphir_agents.new_head import add_head
 from morphir_agents.replay import Replay
 from morphir_agents.td3 import TD3Config
 from morphir_agents.td3_learner import TD3Learner
@@ -228,3 +230,54 @@ def test_td3_4_masks_of_ones_change_nothing():
             learner.update(batch, noise, number)
         found.append(dict(agent.named_parameters()))
     assert all(torch.equal(parameter, found[1][name]) for name, parameter in found[0].items())
+
+
+def beside(agent, plain):
+    """What an agent's current task uses, with the same of an ordinary agent."""
+    for name, layer in plain.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+            own = agent.get_submodule(name)
+            yield from zip(used(own, own.weight, own.bias), layer.parameters(), strict=True)
+
+
+def heads_of_task(agent, task):
+    agent.select(task)
+    trained = (agent.get_submodule(name) for name in NETWORKS)
+    layers = [layer for network in trained for _, layer in heads_of(network)]
+    return [
+        layer.part_of(layer.get_parameter(own)).clone() for layer in layers for own in layer.own
+    ]
+
+
+def test_cycle_2_a_head_is_learned_as_an_ordinary_network_is():
+    """CYCLE-2"""
+    config = TD3Config(batch=BATCH, learning_rate=1e-3)
+    plain, alone, _, replay, generator = start(config)
+    sizes = [
+        (seen, gym.spaces.Box(-1.0, 1.0, (act,)))
+        for seen, act in ((3, 3), (OBSERVATION, ACTION), (2, 1))
+    ]
+    agent = build_td3_agent(TD3NetworkConfig((9, 7)), *sizes[0], 0.1, 1, sizes[1:])
+    critics = [p for critic in agent.critics for p in critic.parameters()]
+    optimizers = [
+        torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+        for parameters in ([*agent.actor.parameters()], critics)
+    ]
+    for task in (1, 2):
+        add_head(agent, optimizers, task, seed=0, step=0)
+    others = [heads_of_task(agent, task) for task in (0, 2)]
+    agent.select(1)
+    with torch.no_grad():
+        for part, wanted in beside(agent, plain):
+            part.copy_(wanted)
+    learner = TD3Learner(agent, optimizers, config)
+    for number in range(1, 11):
+        batch, kept, noise = draw(replay, generator)
+        alone.update(batch, noise, number)
+        for name, tensor in kept.items():
+            getattr(batch, name).copy_(tensor)
+        learner.update(batch, noise, number)
+    for part, wanted in beside(agent, plain):
+        same(part, wanted)
+    for task, before in zip((0, 2), others, strict=True):
+        assert all(map(torch.equal, heads_of_task(agent, task), before))

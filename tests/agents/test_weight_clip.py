@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from morphir_agents.heads import HeadLayer
 from morphir_agents.weight_clip import WeightClip
 
 
@@ -44,3 +45,17 @@ def test_ne_1_at_kappa_1_a_new_network_is_as_it_was():
 
 def test_a_network_without_layers_is_left_alone():
     WeightClip(nn.LayerNorm(3), 1.0).apply()
+
+
+def test_ne_1_of_several_heads_that_of_the_task_is_clipped_as_if_it_were_alone():
+    """NE-1"""
+    layer = HeadLayer(12, 5, axis=1)
+    layer.part = slice(2, 6)
+    with torch.no_grad():
+        layer.weight.mul_(10)
+    before = layer.weight.detach().clone()
+    WeightClip(layer, 1.0).apply()
+    wanted = before.clone()
+    wanted[:, 2:6].clamp_(-0.5, 0.5)
+    assert torch.equal(layer.weight, wanted)
+    assert not torch.equal(wanted, before)

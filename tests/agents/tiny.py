@@ -81,7 +81,38 @@ class Wage(Salary):
         self.action_space = gym.spaces.Box(-1.0, 1.0, (1,))
 
 
-NAMES = {"tiny/Echo-v0": Echo, "tiny/Aim-v0": Aim, "tiny/Salary-v0": Salary, "tiny/Wage-v0": Wage}
+class Reach(gym.Env[np.ndarray, np.ndarray]):
+    """Shows three numbers; the reward is minus the squared distance to twice two of them, plus 1.
+
+    Other sizes than Aim's, and other bounds: actions lie in [-1, 3].
+    """
+
+    def __init__(self) -> None:
+        self.observation_space = gym.spaces.Box(-1.0, 1.0, (3,))
+        self.action_space = gym.spaces.Box(-1.0, 3.0, (2,))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self._left = 4
+        return self._show(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        reward = -float(np.square(action - (2 * self._shown[:2] + 1)).sum())
+        self._left -= 1
+        return self._show(), reward, self._left == 0, False, {}
+
+    def _show(self) -> np.ndarray:
+        self._shown = self.np_random.uniform(-1, 1, 3)
+        return self._shown
+
+
+NAMES = {
+    "tiny/Echo-v0": Echo,
+    "tiny/Aim-v0": Aim,
+    "tiny/Salary-v0": Salary,
+    "tiny/Wage-v0": Wage,
+    "tiny/Reach-v0": Reach,
+}
 
 
 def register() -> None:
