@@ -36,6 +36,7 @@ morphir-agents: reinforcement learning with networks that grow while they learn.
   morphir-agents run grownn-minihack-room --growth wider --growth.widths 192 256 512
   morphir-agents run td3-pendulum                              continuous actions, in half a minute
   morphir-agents run td3-halfcheetah --network.widths 256 128 --td3.total-steps 300000
+  morphir-agents run td3-cycle-small --cycle.rounds 2 --td3.total-steps 80000
   morphir-agents run td3-halfcheetah --help                    every setting, with its meaning
   morphir-agents compare runs/td3-halfcheetah-* --by network.widths --measures critic/activated
 

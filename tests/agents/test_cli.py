@@ -62,6 +62,18 @@ def test_a_td3_run_keeps_what_the_user_said(tmp_path, monkeypatch):
     assert (config.network.widths, config.td3.total_steps, config.seed) == ((256, 128), 5000, 3)
 
 
+def test_a_cycle_is_given_by_its_tasks(tmp_path, monkeypatch, capsys):
+    configs = []
+    monkeypatch.setattr(cli, "execute", lambda config, *_: configs.append(config))
+    cycle = ["--cycle.tasks", "Hopper-v5", "Ant-v5", "--cycle.rounds", "2"]
+    given = [*cycle, "--td3.total-steps", "4000", "--folder", str(tmp_path / "run")]
+    assert main(["run", "td3-halfcheetah", *given]) == 130  # nothing was trained
+    assert "Hopper-v5 → Ant-v5, 2 times" in " ".join(capsys.readouterr().out.split())
+    assert configs == [RunFolder.open(tmp_path / "run")[1]]
+    assert [task.id for task in configs[0].tasks] == ["Hopper-v5", "Ant-v5"]
+    assert configs[0].visit_steps == 1_000
+
+
 @pytest.mark.parametrize("kind", ["deeper", "wider", "both"])
 @pytest.mark.parametrize("recipe", GROWING)
 def test_every_recipe_grows_as_the_user_says(recipe, kind, tmp_path, monkeypatch):

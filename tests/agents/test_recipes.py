@@ -5,11 +5,19 @@ from rich.console import Console
 
 from morphir_agents.config import RunConfig
 from morphir_agents.folder import RunFolder
+from morphir_agents.logbook import read_rows
 from morphir_agents.networks import build_agent
 from morphir_agents.recipes import RECIPES
 from morphir_agents.runs import execute
 from morphir_agents.td3_networks import TD3NetworkConfig, build_td3_agent
 
+EXPECTED = {
+    "Pendulum-v1": -400,  # doing nothing, or anything, earns -1,200
+    "InvertedDoublePendulum-v5": 200,  # 70
+    "Reacher-v5": -9,  # -12, and -43
+    "Pusher-v5": -48,  # -57, and -147
+}
+"""What a run of td3-cycle-small must have reached."""
 GROWING = [name for name, recipe in RECIPES.items() if isinstance(recipe.config, RunConfig)]
 
 
@@ -34,6 +42,42 @@ def test_halfcheetah_has_the_settings_of_the_released_code():
     assert (td3.exploration_noise, td3.target_noise, td3.target_noise_clip) == (0.1, 0.2, 0.5)
     assert (td3.policy_delay, td3.tau, td3.discount) == (2, 0.005, 0.99)
     assert (config.eval_every, config.eval_episodes, td3.total_steps) == (5_000, 10, 1_000_000)
+
+
+@pytest.mark.parametrize("name", ["td3-cycle", "td3-cycle-small"])
+def test_a_cycle_s_visits_are_long_enough_to_learn_and_be_judged_in(name):
+    config = RECIPES[name].config
+    assert len(config.tasks) == 4
+    sizes = set()
+    for task in config.tasks:
+        env = task.make()
+        sizes.add((env.observation_space.shape, env.action_space.shape))
+        env.close()
+    assert len(sizes) == 4
+    assert config.td3.random_steps < config.visit_steps / 2
+    for grid in (config.eval_every, config.checkpoint_every, config.td3.log_every):
+        assert config.visit_steps % grid == 0
+
+
+def test_the_cycle_is_the_paper_s():
+    config = RECIPES["td3-cycle"].config
+    names = ("HalfCheetah-v5", "Humanoid-v5", "Ant-v5", "Hopper-v5")
+    assert (config.cycle.tasks, config.cycle.rounds) == (names, 3)
+    assert (config.visit_steps, config.network.widths) == (1_000_000, (256, 128))
+    assert config.td3 == replace(RECIPES["td3-halfcheetah"].config.td3, total_steps=12_000_000)
+
+
+@pytest.mark.nightly
+def test_the_small_cycle_learns_its_tasks_and_comes_back_to_them(tmp_path, record_property):
+    config = RECIPES["td3-cycle-small"].config
+    folder = RunFolder.create(tmp_path / "run", config)
+    summary = execute(config, folder, Console(quiet=True))
+    assert summary.grades == ("PROVED",) * 3
+    rows = read_rows(folder.path / "evaluations.jsonl")
+    for task, expected in EXPECTED.items():
+        best = max(row["mean_return"] for row in rows if row["task"] == task)
+        record_property(task, f"{best:,.0f}")
+        assert best > expected
 
 
 @pytest.mark.parametrize("name", GROWING)
