@@ -13,6 +13,7 @@ from morphir_agents.config import RunConfig, TD3RunConfig
 from morphir_agents.cycle import CycleConfig
 from morphir_agents.envs import GymConfig, RoomConfig
 from morphir_agents.growth import GrowthConfig
+from morphir_agents.methods import MethodConfig
 from morphir_agents.networks import NetworkConfig
 from morphir_agents.ppo import PPOConfig
 from morphir_agents.td3 import TD3Config
@@ -179,6 +180,17 @@ _CYCLE_SMALL = Recipe(
     ),
 )
 
+_NE = Recipe(
+    "Neuroplastic Expansion on HalfCheetah-v5 with the networks and the clipping of the paper, 1 M "
+    "steps: hours of computing. What it is compared with by --method: none, redo, reset, rigl, ...",
+    TD3RunConfig(
+        name="ne-halfcheetah",
+        network=TD3NetworkConfig((256, 128)),
+        td3=TD3Config(weight_clip=3.0),
+        method=MethodConfig("ne"),
+    ),
+)
+
 RECIPES: dict[str, Recipe] = {
     recipe.config.name: recipe
     for recipe in (
@@ -188,6 +200,7 @@ RECIPES: dict[str, Recipe] = {
         _ANT_PAPER,
         _PENDULUM,
         _HALFCHEETAH,
+        _NE,
         _CYCLE,
         _CYCLE_SMALL,
     )

@@ -9,7 +9,7 @@ Where implementations differ, this one does the following.
 1. Only terminal states end the bootstrap. An episode that is cut, by its time limit or because a
    run restarts its environment at a checkpoint, is continued with what it saw last.
 2. Observations are not normalised. Actions are learned in [-1, 1] and scaled at the environment.
-3. The first `random_steps` actions are uniform; one update follows each step after them.
+3. The first `random_steps` actions are uniform; `updates_per_step` updates follow each step after.
 4. Transitions, noise and random actions are drawn in numpy, whatever the device, from one generator
    that is derived anew from (seed, step) at each checkpoint: a run that was killed and resumed
    equals one that wasn't, to the bit.
@@ -50,6 +50,8 @@ class TD3Config:
     """Steps with uniform actions at the start, before the first update; of each task in a cycle."""
     batch: int = 256
     """Transitions per update."""
+    updates_per_step: int = 1
+    """Updates after each step: the replay ratio."""
     replay: int = 1_000_000
     """Rows of the replay buffer: one per transition, and one more for each episode that was cut."""
     learning_rate: float = 3e-4
@@ -73,7 +75,7 @@ class TD3Config:
     """Steps between two rows of the log."""
 
     def __post_init__(self) -> None:
-        for name in ("total_steps", "batch", "policy_delay", "log_every"):
+        for name in ("total_steps", "batch", "updates_per_step", "policy_delay", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"td3.{name} is {getattr(self, name)}; expected at least 1.")
         for name in (
@@ -121,12 +123,13 @@ def interact(trainer: TD3Trainer) -> None:
 
 
 def learn(trainer: TD3Trainer, learner: TD3Learner) -> Batch:
-    """Update the networks once, with transitions of the buffer, which are returned."""
-    generator = trainer.generator
-    share = trainer.method.share(generator)
-    batch = trainer.replay.sample(generator.random(trainer.config.td3.batch), share)
-    trainer.updates += 1
-    learner.update(batch, noise_for(batch, generator), trainer.updates)
+    """Update the networks with transitions of the buffer, of which the last are returned."""
+    generator, td3 = trainer.generator, trainer.config.td3
+    for _ in range(td3.updates_per_step):
+        share = trainer.method.share(generator)
+        batch = trainer.replay.sample(generator.random(td3.batch), share)
+        trainer.updates += 1
+        learner.update(batch, noise_for(batch, generator), trainer.updates)
     return batch
 
 
@@ -149,7 +152,7 @@ def train(config: TD3RunConfig, folder: Path, observer: Observer) -> Trained:
     trainer.announce(observer)
 
     while trainer.step < td3.total_steps:
-        before, age = trainer.step, trainer.age
+        before, learned, age = trainer.step, trainer.updates, trainer.age
         interact(trainer)
         batch = learn(trainer, learner) if age >= td3.random_steps else None
         if trainer.step % td3.log_every == 0 or trainer.step == td3.total_steps:
@@ -158,7 +161,7 @@ def train(config: TD3RunConfig, folder: Path, observer: Observer) -> Trained:
                 numbers = {**learner.losses(batch), **measures(trainer.agent, batch)}
             episodes = trainer.vector.take_finished()
             observer.updated(trainer.step, trainer.updates, episodes, numbers, trainer.agent)
-        if batch is not None and method.is_due(trainer.updates):
+        if method.is_due(learned, trainer.updates):
             observer.acted(method.act(trainer, learner))
             learner = TD3Learner(trainer.agent, trainer.optimizer, td3)
         trainer.evaluate_if_due(before, observer)

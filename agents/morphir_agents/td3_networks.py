@@ -125,7 +125,7 @@ class TD3Agent(Policy):
 
     @property
     def backbone(self) -> tuple[str, ...]:
-        """All layers of actor and critics but the first and the last one of each: what tasks share."""
+        """All layers of actor and critics but the first and the last: what tasks share."""
         return self._layers_between(1)
 
     def renew_targets(self) -> None:

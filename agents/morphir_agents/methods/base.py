@@ -67,8 +67,8 @@ class Method:
         """The part of the buffer that the next batch comes from, from its oldest transition on."""
         return 1.0
 
-    def is_due(self, updates: int) -> bool:
-        """Whether to act after so many updates."""
+    def is_due(self, before: int, updates: int) -> bool:
+        """Whether to act after so many updates, of which `before` were made in earlier steps."""
         return False
 
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:

@@ -21,6 +21,7 @@ import numpy as np
 from typing_extensions import override
 
 import morphir
+from morphir_agents.checkpoint import crosses_grid
 from morphir_agents.measures import hidden_activations
 from morphir_agents.methods.base import Changing, MethodEvent, Seen, sampled
 from morphir_agents.methods.dormant import has_dormant
@@ -63,10 +64,9 @@ class Neuroplastic(Changing):
         return 1.0 if self._review is None else self._review.share(generator.random())
 
     @override
-    def is_due(self, updates: int) -> bool:
-        return (
-            self.config.method.kind != "static-sparse" and updates % self.config.method.every == 0
-        )
+    def is_due(self, before: int, updates: int) -> bool:
+        method = self.config.method
+        return method.kind != "static-sparse" and crosses_grid(before, updates, method.every)
 
     @override
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:

@@ -13,6 +13,7 @@ import torch
 from typing_extensions import override
 
 import morphir
+from morphir_agents.checkpoint import crosses_grid
 from morphir_agents.methods.base import Changing, MethodEvent, sampled
 from morphir_agents.methods.dormant import has_dormant
 
@@ -28,8 +29,8 @@ class Recycling(Changing):
     """ReDo on actor and critics; targets follow as they always do."""
 
     @override
-    def is_due(self, updates: int) -> bool:
-        return updates % self.config.method.every == 0
+    def is_due(self, before: int, updates: int) -> bool:
+        return crosses_grid(before, updates, self.config.method.every)
 
     @override
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:

@@ -6,10 +6,10 @@
            from a density of 0.75 on floor(a f) of its a weights move as in RigL, with
            f(t) = 0.1 (1 + cos(pi t / T)) and t, T counted in updates of the group
 
-The repository's `NE/STL_Scheduler.py`, along the path that its options can reach. Sparse are all
-layers, by the Erdos-Renyi rule, at a density of 0.2; no unit is ever dormant there, since its scores
-are looked up under names that don't exist; nothing is reviewed by default. At each event of the
-growing phase Adam's count of steps is set to 0 for the weights of the group; its moments are kept.
+It is `NE/STL_Scheduler.py` of the repository, along the path that its options can reach. Sparse are
+all layers, by the Erdos-Renyi rule, at a density of 0.2; no unit is ever dormant there, since its
+scores are looked up under names that don't exist; nothing is reviewed by default. At each event of
+the growing phase Adam's count of steps is set to 0 for the weights of the group; its moments stay.
 
 Two things differ here: the code skips the optimizer's step at an event, and keeps the number of a
 weight that it drops and takes back at once.
@@ -27,6 +27,7 @@ import torch
 from typing_extensions import override
 
 import morphir
+from morphir_agents.checkpoint import crosses_grid
 from morphir_agents.methods.base import Changing, MethodEvent, sampled
 from morphir_agents.td3_learner import noise_for
 
@@ -53,6 +54,7 @@ class Released(Changing):
         super().__init__(config)
         self._at_first: dict[str, int] = {}
         self._full_since: dict[str, int] = {}
+        self._actor_is_due = False
 
     @override
     def begin(self, trainer: TD3Trainer) -> list[MethodEvent]:
@@ -64,15 +66,18 @@ class Released(Changing):
         return events
 
     @override
-    def is_due(self, updates: int) -> bool:
-        return updates % self.config.method.every == 0
+    def is_due(self, before: int, updates: int) -> bool:
+        self._actor_is_due = crosses_grid(
+            before, updates, self.config.method.every * self.config.td3.policy_delay
+        )
+        return crosses_grid(before, updates, self.config.method.every)
 
     @override
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:
-        every, delay = self.config.method.every, self.config.td3.policy_delay
         events = self._group(trainer, learner, "critic", trainer.updates)
-        if trainer.updates % (every * delay) == 0:
-            events += self._group(trainer, learner, "actor", trainer.updates // delay)
+        if self._actor_is_due:
+            updates = trainer.updates // self.config.td3.policy_delay
+            events += self._group(trainer, learner, "actor", updates)
         return events
 
     def _group(

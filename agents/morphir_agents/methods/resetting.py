@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 from typing_extensions import override
 
 import morphir
+from morphir_agents.checkpoint import crosses_grid
 from morphir_agents.methods.base import Changing, MethodEvent, sampled
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ class Resetting(Changing):
     """Draws actor and critics anew, with fresh optimizers and equal targets."""
 
     @override
-    def is_due(self, updates: int) -> bool:
-        return updates % self.config.method.reset_every == 0
+    def is_due(self, before: int, updates: int) -> bool:
+        return crosses_grid(before, updates, self.config.method.reset_every)
 
     @override
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:

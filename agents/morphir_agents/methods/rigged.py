@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, final
 from typing_extensions import override
 
 import morphir
+from morphir_agents.checkpoint import crosses_grid
 from morphir_agents.methods.base import Changing, MethodEvent, sampled
 from morphir_agents.methods.neuroplastic import begin_sparse
 from morphir_agents.td3_learner import noise_for
@@ -40,8 +41,8 @@ class Rigged(Changing):
         return begin_sparse(self, trainer)
 
     @override
-    def is_due(self, updates: int) -> bool:
-        return updates % self.config.method.every == 0
+    def is_due(self, before: int, updates: int) -> bool:
+        return crosses_grid(before, updates, self.config.method.every)
 
     @override
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:
