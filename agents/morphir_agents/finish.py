@@ -12,6 +12,7 @@ from rich.console import Console
 
 import morphir
 from morphir.state.files import atomic_path
+from morphir_agents.compaction import Compacted, compact_policy
 from morphir_agents.config import BaseRunConfig
 from morphir_agents.curve import draw_curve
 from morphir_agents.deploy import Deployed, deployed_policy, example_observations
@@ -46,6 +47,8 @@ class Summary:
     evaluations: tuple[Evaluation, ...]
     onnx: morphir.OnnxReport
     onnx_same_actions: bool
+    compacted: Compacted | None
+    """Of a sparse policy, what is left of it without the units that do nothing."""
 
 
 def finish(
@@ -83,6 +86,11 @@ def finish(
         output_names=deployed.output_names,
     )
     console.print(str(report), highlight=False, markup=False)
+    compacted = None
+    if morphir.Masks(deployed).masks:
+        example = example_observations(seen)
+        compacted = compact_policy(deployed, folder.onnx, folder.compact_onnx, example)
+        console.print(str(compacted), highlight=False, markup=False)
 
     timings, growth, events = (logbook.rows[name] for name in ("timings", "growth", "events"))
     seconds = float(timings[-1]["seconds"]) if timings else 0.0
@@ -100,6 +108,7 @@ def finish(
         evaluations=outcomes,
         onnx=report,
         onnx_same_actions=_same_actions(folder.onnx, deployed, seen),
+        compacted=compacted,
     )
     if growth:
         console.print(

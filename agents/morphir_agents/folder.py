@@ -43,6 +43,11 @@ class RunFolder:
         return self.path / "policy.onnx"
 
     @property
+    def compact_onnx(self) -> Path:
+        """The same without the units that do nothing, of a sparse policy."""
+        return self.path / "policy_compact.onnx"
+
+    @property
     def lineage(self) -> Path:
         """What was done to the network."""
         return self.path / "lineage.json"

@@ -81,7 +81,7 @@ def write_page(
         growth=_growth(rows["growth"]),
         events=_events(rows["events"]),
         evaluations=_evaluations(rows["evaluations"], summary, solves),
-        onnx=escape(str(summary.onnx)),
+        onnx=escape("\n".join(map(str, filter(None, (summary.onnx, summary.compacted))))),
         same=same,
         usage=escape(_USAGE),
         files="".join(f'<li><a href="{escape(name)}">{escape(name)}</a></li>' for name in files),
