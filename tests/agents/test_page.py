@@ -40,7 +40,7 @@ def test_a_run_that_noted_no_widths_still_has_a_page(finished):  # noqa: F811
     row = read_rows(folder.path / "growth.jsonl")[0]
     del row["width_before"], row["width_after"]
     page = folder.page.read_text()
-    write_page(config, folder, summary, {"growth": [row], "evaluations": []})
+    write_page(config, folder, summary, {"growth": [row], "events": [], "evaluations": []})
     found = folder.page.read_text()
     folder.page.write_text(page)
     assert "<td>1 → 2</td><td></td>" in found

@@ -30,6 +30,8 @@ def others(value, hint):
         yield from (not value, None)[: 1 if hint is bool else 2]
     elif isinstance(value, (int, float)):
         yield from (value + 1, value / 2 if isinstance(value, float) else value + 7)
+    elif hint == tuple[str, ...]:
+        yield from (value[:-1], (*value[1:], value[0])) if value else ()
     elif isinstance(value, tuple):
         yield from (value[:1], (*value, value[-1] + 1) if value else (3, 4))
     elif typing.get_origin(hint) is typing.Literal:
