@@ -231,6 +231,10 @@ class ParametricBlock(nn.Module):
         shape = (weight.shape[0], *([1] * (weight.dim() - 2)))
         self.blend = nn.Parameter(torch.zeros(shape, dtype=weight.dtype, device=weight.device))
 
+    def reset_parameters(self) -> None:
+        """Makes the blend 0 again."""
+        nn.init.zeros_(self.blend)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps a tensor to one of the same shape."""
         h: torch.Tensor = self.layer(x)

@@ -12,7 +12,8 @@ BACK-16  where the emitted module can't be called, and one of the calls that the
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from typing import Any
@@ -23,15 +24,19 @@ from torch import nn
 from morphir.errors import RefusalError, VerificationError
 from morphir.frontend.capture import CallFailedError
 from morphir.ir import (
+    Call,
+    Edit,
     Graph,
+    Injection,
     Insertion,
     ModuleAttribute,
     Node,
     Program,
-    Removal,
     Renumbering,
     Resize,
     Rewriter,
+    is_inside,
+    is_part_of,
     print_program,
 )
 from morphir.ops.replay import Unreplayable, replay
@@ -48,13 +53,17 @@ def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> N
         VerificationError: It computes something else; the message has the first differing lines.
     """
     predicted = rewriter.program
-    if not (rewriter.insertions or rewriter.removals):
+    if not _has_program(rewriter):
         _check_calls(predicted, emitted)
         return
+    if rewriter.injections:
+        predicted = _with_sequentials(predicted, emitted, rewriter.injections)
     if predicted == emitted:
         return
     for edit in rewriter.insertions:
         _refuse_interference(target, edit, predicted, emitted)
+    for branch in rewriter.injections:
+        _refuse_entanglement(target, branch, predicted, emitted)
     both = (print_program(program, sources=False) for program in (predicted, emitted))
     old, new = (text.splitlines() for text in both)
     lines = difflib.unified_diff(old, new, "as rewritten", "as emitted", n=1, lineterm="")
@@ -63,6 +72,21 @@ def check_emission(target: nn.Module, rewriter: Rewriter, emitted: Program) -> N
         "the emitted module is not the one that the passes described (BACK-7), which is a bug in "
         f"morphir; please report it with these lines:\n{shown}"
     )
+
+
+def _has_program(rewriter: Rewriter) -> bool:
+    """Whether the rewriter's program is that of the changed model, and not as it was."""
+    return bool(rewriter.insertions or rewriter.removals or rewriter.injections)
+
+
+def _with_sequentials(
+    predicted: Program, emitted: Program, injections: Sequence[Injection]
+) -> Program:
+    """With the containers that can take a child in new branches: code says so, and no graph."""
+    branches = [edit.name for edit in injections]
+    own = [name for name in predicted.sequentials if not is_inside(name, branches)]
+    new = [name for name in emitted.sequentials if is_inside(name, branches)]
+    return replace(predicted, sequentials=(*own, *new))
 
 
 def check_fits(
@@ -82,7 +106,7 @@ def check_fits(
     Raises:
         VerificationError: One does not; the message shows it.
     """
-    program = rewriter.program if rewriter.insertions or rewriter.removals else before
+    program = rewriter.program if _has_program(rewriter) else before
     state = {name: e.tensor for name, e in program.state.items() if e.tensor is not None}
     state |= {**dict(target.named_parameters()), **dict(target.named_buffers())}
     for name, graph in program.graphs.items():
@@ -128,7 +152,7 @@ def of_the_change(refusal: RefusalError, rewriter: Rewriter) -> RefusalError:
     )
 
 
-def _place(edit: Insertion | Removal | Resize | Renumbering) -> str:
+def _place(edit: Edit) -> str:
     return edit.at if isinstance(edit, Resize | Renumbering) else edit.anchor
 
 
@@ -199,6 +223,52 @@ def _refuse_interference(
             nodes=[edit.anchor],
             suggestions=["a module that does not work in place", "at= the module that follows"],
         )
+
+
+def _refuse_entanglement(
+    target: nn.Module, edit: Injection, predicted: Program, emitted: Program
+) -> None:
+    """Refuses a module that does something else than to return a tensor for what it takes."""
+    place, nodes = repr(edit.anchor), [edit.anchor]
+    if not edit.anchor:
+        place, nodes = "the model", ["the model"]
+    expected, found = (_calls(program, edit.name) for program in (predicted, emitted))
+    if found != expected:
+        raise RefusalError(
+            f"a branch beside {place} would run {found} times where {expected} are needed: its "
+            "forward is called in a way of its own",
+            nodes=nodes,
+            suggestions=["at= a module inside it"],
+        )
+    hooked = [
+        name or "the model"
+        for name, module in target.named_modules()
+        if is_part_of(name, edit.anchor) and (module._forward_hooks or module._forward_pre_hooks)
+    ]
+    if hooked:
+        raise RefusalError(
+            f"a hook of {hooked[0]!r} computes, and a copy that begins anew has no hooks",
+            nodes=[hooked[0]],
+            suggestions=["remove the hook, inject, register it again"],
+        )
+    anchors = (c for g in emitted.graphs.values() for c in (*g.calls, *g.runs_of("")))
+    if any(_reads_inside(call, edit) for call in anchors):
+        raise RefusalError(
+            f"{place} works in place on what it is given, or keeps it, so that a branch beside "
+            "it would be given something else",
+            nodes=nodes,
+            suggestions=["inplace=False for its first layer"],
+        )
+
+
+def _reads_inside(anchor: Call, edit: Injection) -> bool:
+    """Whether a branch reads more of what is computed beside it than what it adds to."""
+    for branch in anchor.body:
+        if isinstance(branch, Call) and branch.module == edit.name:
+            own = {*branch.nodes}
+            made = {v for node in anchor.nodes if node not in own for v in node.outputs}
+            return len(made & {*branch.operands}) > 1
+    return False
 
 
 def _reads_past(graph: Graph, edit: Insertion) -> bool:

@@ -15,11 +15,11 @@ from typing import Any, Final, final
 from torch import nn
 
 from morphir.errors import StorageError
-from morphir.ir import AttributeChange, Edit, Fold, Removal, Renumbering, Resize
+from morphir.ir import AttributeChange, Edit, Fold, Injection, Removal, Renumbering, Resize
 from morphir.ir.change import tensors_from_json, tensors_to_json
 
 _ATTRIBUTE: Final = "_morphir_lineage"
-_VERSION: Final = 4
+_VERSION: Final = 5
 
 
 @final
@@ -176,16 +176,58 @@ class NumbersStep:
         return f"{self.at}: other numbers or masks ({self.law})"
 
 
+@final
+@dataclass(frozen=True)
+class InjectionStep:
+    """A module that began anew beside what it was.
+
+    Attributes:
+        application: Counts applications; what was checked together shares it.
+        anchor: The module.
+        name: Qualified name of the branch that was added to it.
+        law: The law by which the function was kept.
+        spec: Description from which the branch is built again.
+        freezes: Parameters of what it was, which stopped to learn.
+        heirs: Each parameter that learns in their place, and the one whose place it took.
+        structure: `structure_of` the model before the application.
+        before: Hash of the program before the application.
+        after: Hash of the program after it.
+    """
+
+    application: int
+    anchor: str
+    name: str
+    law: str
+    spec: Mapping[str, Any]
+    freezes: tuple[str, ...]
+    heirs: Mapping[str, str]
+    structure: str
+    before: str
+    after: str
+
+    @property
+    def edit(self) -> Injection:
+        """The edit that it was."""
+        return Injection(
+            self.anchor, self.name, self.law, self.spec, self.freezes, dict(self.heirs)
+        )
+
+    def __str__(self) -> str:
+        count = len(self.heirs)
+        return f"{self.name} beside {self.anchor or 'the model'}: {count} parameters ({self.law})"
+
+
 def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-AnyStep = Step | RemovalStep | ResizeStep | NumbersStep
+AnyStep = Step | RemovalStep | ResizeStep | NumbersStep | InjectionStep
 _KINDS: Final[Mapping[str, type[AnyStep]]] = {
     "insert": Step,
     "remove": RemovalStep,
     "resize": ResizeStep,
     "numbers": NumbersStep,
+    "inject": InjectionStep,
 }
 _TYPES: Final[Mapping[str, type]] = {
     "application": int,
@@ -200,6 +242,8 @@ _TYPES: Final[Mapping[str, type]] = {
     "spec": dict,
     "folds": list,
     "follows": list,
+    "freezes": list,
+    "heirs": dict,
     "parameters": list,
     "structure": str,
     "before": str,
@@ -281,6 +325,11 @@ def _step_of(edit: Edit, application: int, about: Mapping[str, str]) -> AnyStep:
         )
     if isinstance(edit, Renumbering):
         return NumbersStep(application, edit.at, edit.law, spec, edit.first, **about)
+    if isinstance(edit, Injection):
+        heirs = dict(edit.heirs)
+        return InjectionStep(
+            application, edit.anchor, edit.name, edit.law, spec, edit.freezes, heirs, **about
+        )
     follows = tuple(edit.follows)
     return Step(application, edit.anchor, edit.name, edit.inside, edit.law, spec, follows, **about)
 
@@ -307,6 +356,10 @@ def _step(data: Mapping[str, Any]) -> AnyStep:
         return RemovalStep(**given)
     if kind is NumbersStep:
         return NumbersStep(**{**given, "parameters": tuple(map(str, given["parameters"]))})
+    if kind is InjectionStep:
+        heirs = {str(name): str(old) for name, old in given["heirs"].items()}
+        freezes = tuple(map(str, given["freezes"]))
+        return InjectionStep(**{**given, "freezes": freezes, "heirs": heirs})
     listed = {n: tuple(tuple(map(_hashable, e)) for e in given[n]) for n in ("attributes", "folds")}
     step = ResizeStep(**{**given, **listed})
     assert step.edit is not None  # raises where it is none

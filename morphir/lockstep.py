@@ -15,7 +15,15 @@ from torch.optim import Optimizer
 
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
-from morphir.lineage import AnyStep, Lineage, NumbersStep, ResizeStep, Step, lineage_of
+from morphir.lineage import (
+    AnyStep,
+    InjectionStep,
+    Lineage,
+    NumbersStep,
+    ResizeStep,
+    Step,
+    lineage_of,
+)
 from morphir.result import TransformResult
 
 _SHOWN: Final = 8  # units, and tensors
@@ -179,5 +187,5 @@ def _said(step: AnyStep | None) -> object:
         return step.at, step.law, dict(step.changes), step.attributes, dict(step.spec)
     if isinstance(step, NumbersStep):
         return step.at, step.law, dict(step.spec), step.parameters
-    spec = dict(step.spec) if isinstance(step, Step) else None
+    spec = dict(step.spec) if isinstance(step, Step | InjectionStep) else None
     return step.anchor, step.name, step.law, spec

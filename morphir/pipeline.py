@@ -35,6 +35,7 @@ from morphir.checks import (
     holding,
 )
 from morphir.checks.announced import announced
+from morphir.checks.succession import places_of
 from morphir.described import describe
 from morphir.emission import check_emission, check_fits, of_the_change
 from morphir.errors import RefusalError, VerificationError
@@ -66,6 +67,7 @@ from morphir.ops import DEFAULT_TABLE
 from morphir.recordings import Clock, Traces, Twins
 from morphir.state.leaving import Leaving
 from morphir.state.optimizer import Joining
+from morphir.state.succession import Succession
 from morphir.state.transport import StateRules, Transport
 
 
@@ -120,6 +122,7 @@ class Application:
         sequentials = rewriter.program.sequentials
         self._surgery = Surgery(target, sequentials, given=given, watch=self._commits.check)
         self._joining, self._leaving = Joining(optimizers, target), Leaving(optimizers)
+        self._succession = Succession(optimizers, target)
         self._transport = Transport(optimizers, target, state_rules)
         self._lineage = lineage_of(target)
 
@@ -129,6 +132,7 @@ class Application:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._transport.undo()
+            self._succession.undo()
             self._joining.undo()
             self._leaving.undo()
             self._surgery.undo()
@@ -169,6 +173,7 @@ class Application:
             self._transport.forget(self._others(old), self._restarted)
             self._join()
             self._leaving.leave(gone)
+            self._succession.carry_out(self.rewriter.injections)
         with self.clock("trace again"):
             self.after = self._recorded_again(example_inputs, entry_points)
         certificate = self._certificate(self.before.eval, self.after.eval)
@@ -271,9 +276,11 @@ class Application:
             claims = certificate.insertions
             since = announced(self.since, certificate)
             now = self.inventory = Inventory.of(self.target, self.optimizers)
+            heirs = {n: old for edit in self.rewriter.injections for n, old in edit.heirs.items()}
+            places = places_of(self.since, heirs)
             names = certificate.renumbered
             checks += self.original.check(
-                self.target, self.optimizers, claims, follows, since, names, now
+                self.target, self.optimizers, claims, follows, since, names, places, now
             )
             checks += self._carried
         if self.twins is None:
@@ -371,7 +378,10 @@ class Application:
         return Certificate(
             before.program.hash,
             after.program.hash,
-            tuple(InsertionClaim(edit.law, edit.anchor, edit.name) for edit in rewriter.insertions),
+            (
+                *(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.insertions),
+                *(InsertionClaim(e.law, e.anchor, e.name, e.freezes) for e in rewriter.injections),
+            ),
             tuple(_claim(edit, before.program) for edit in rewriter.resizes),
             box=next((edit.box for edit in rewriter.resizes), None),
             removals=tuple(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.removals),
@@ -394,6 +404,7 @@ class Application:
                 *self._unread(),
                 *self._joining.notes,
                 *self._leaving.notes,
+                *self._succession.notes,
             ),
             seconds=dict(self.clock.seconds),
         )

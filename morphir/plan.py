@@ -27,6 +27,7 @@ from morphir.planned import (
     Plan,
     PlannedStage,
     count_parameters,
+    planned_branch,
     planned_module,
     planned_removal,
     planned_tensors,
@@ -147,7 +148,10 @@ class _Planning:
             told(said),
             tuple(each for edit in resizes for each in planned_tensors(program, edit)),
             tuple(each for edit in resizes for each in _attributes(self._target, edit)),
-            tuple(planned_module(edit) for edit in rewriter.insertions),
+            (
+                *(planned_module(edit) for edit in rewriter.insertions),
+                *(planned_branch(rewriter.program, edit) for edit in rewriter.injections),
+            ),
             tuple(planned_removal(program, edit) for edit in rewriter.removals),
             on_copy=self._original is not None,
         )

@@ -51,7 +51,8 @@ def stages_of(passes: Sequence[MorphismPass]) -> list[list[MorphismPass]]:
 
     def together(each: tuple[int, MorphismPass]) -> tuple[int, bool]:
         number, pass_ = each
-        return (number if pass_.resizes or pass_.renumbers else -1), pass_.removes
+        alone = pass_.resizes or pass_.renumbers or pass_.injects
+        return (number if alone else -1), pass_.removes
 
     every = [stage for each in passes for stage in each.stages]
     grouped = groupby(enumerate(every), together)

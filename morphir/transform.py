@@ -240,7 +240,8 @@ def _transform(
     target = model if copied is None else copied.model
     carried = optimizers if copied is None else copied.optimizers
     notes = [*(copied.notes if copied is not None else ())]
-    if settings.inplace and not carried and rewriter.insertions:
+    has_new = bool(rewriter.insertions or rewriter.injections)
+    if settings.inplace and not carried and has_new:
         notes.append("no optimizer was given, so none has the new parameters")
     if settings.inplace and not carried and rewriter.removals:
         notes.append("no optimizer was given: one that holds what is gone goes on holding it")

@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Shares nothing with any of them, not even the op table.
     "field": {"randomness", "tensors", "cloning", "ir"},
     "blocks": {"ops"},
+    "injected": {"errors", "randomness", "tensors", "cloning", "lineage", "masks"},
     "shares": {"randomness", "ir"},
     "initial": {"errors", "randomness", "ir"},
     # A pass records the block that it inserts: what it says about it is what the block does. It
@@ -48,7 +49,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "randomness", "tensors", "ir", "ops", "axes", "frontend", "blocks", "shares",
         "initial",
     },
-    "backend": {"errors", "randomness", "tensors", "described", "cloning", "ir", "initial"},
+    "backend": {
+        "errors", "randomness", "tensors", "described", "cloning", "ir", "initial", "injected",
+    },
     # What surrounds a model.
     "lineage": {"errors", "ir"},
     "masks": {"ir"},

@@ -226,7 +226,7 @@ def no_change(**changes) -> str:
         ('{"version": "1", "steps": []}', "not a lineage"),
         ('{"version": 1, "steps": [{}]}', "not a lineage: a step has the fields"),
         ('{"version": 1, "steps": [3]}', "not a lineage"),
-        ('{"version": 5, "steps": []}', "the lineage has version 5, this morphir reads up to 4"),
+        ('{"version": 6, "steps": []}', "the lineage has version 6, this morphir reads up to 5"),
         (masked(parameters="abc"), "parameters is 'abc', expected list"),
         (masked(spec=1), "spec is 1, expected dict"),
         (broken(kind="swap"), "a step is of kind 'swap', expected one of"),
@@ -243,3 +243,25 @@ def test_what_is_no_lineage_is_one_clear_error(text, message):
     with pytest.raises(StorageError, match=message):
         Lineage.from_json(text)
     assert Lineage.from_json(broken()) == Lineage((STEP,))
+
+
+def test_an_injection_is_a_step_too():
+    """STATE-3: as data, it is the edit that was made"""
+    net = mlp()
+    lineage = lineage_of(morphir.apply(net, morphir.InjectPlasticityPass(at="")))
+    assert Lineage.from_json(lineage.to_json()) == lineage
+    (step,) = lineage.steps
+    names = [name for name, _ in net.named_parameters()]
+    assert [*step.edit.freezes] == names
+    assert step.edit.heirs == {f"injected1.fresh.{name}": name for name in names}
+    assert str(lineage) == f"1.  injected1 beside the model: {len(names)} parameters (INJECT-1)"
+
+
+@pytest.mark.parametrize("change", [{"heirs": []}, {"freezes": "a"}, {"anchor": 1}, {"more": 1}])
+def test_what_is_no_injection_is_one_clear_error(change):
+    step = {"kind": "inject", "application": 1, "anchor": "a", "name": "a.injected1",
+            "law": "INJECT-1", "spec": {}, "freezes": [], "heirs": {}, "structure": "",
+            "before": "", "after": ""}  # fmt: skip
+    assert Lineage.from_json(json.dumps({"version": 5, "steps": [step]})).steps
+    with pytest.raises(StorageError, match="not a lineage"):
+        Lineage.from_json(json.dumps({"version": 5, "steps": [{**step, **change}]}))

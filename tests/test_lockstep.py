@@ -140,3 +140,22 @@ def test_lock_1_one_optimizer_over_two_models_in_place():
     assert all(result.optimizer is optimizer for result in results)
     for net in nets:
         train_a_little(net, optimizer)
+
+
+def test_lock_1_an_injection_has_the_same_draws():
+    """LOCK-1: the target is frozen, and of the same fresh numbers"""
+    online, target = Net(), Net().requires_grad_(False)
+    pass_ = morphir.InjectPlasticityPass(at="extractor")
+    one, other = morphir.transform([online, target], pass_)
+    first, second = (each.module.get_submodule("extractor.injected1") for each in (one, other))
+    same = zip(first.parameters(), second.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)
+    assert all(parameter.requires_grad for parameter in first.fresh.parameters())
+    assert not any(parameter.requires_grad for parameter in second.parameters())
+
+
+def test_lock_2_a_model_that_was_injected_is_no_twin_of_one_that_was_not():
+    """LOCK-2"""
+    pass_ = morphir.InjectPlasticityPass(at="extractor")
+    with pytest.raises(RefusalError, match="are not of one structure"):
+        morphir.apply([morphir.apply(Net(), pass_), Net()], pass_)

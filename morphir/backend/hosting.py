@@ -7,6 +7,7 @@ The instance's class is swapped for a subclass of its class, as `torch.nn.utils.
     BACK-3   a host returns guest_n(... guest_1(y)) where it returned y, and is an instance of its
              old class, with the same methods and the same name
     BACK-18  a host whose last guest goes is of its old class again
+    BACK-20  a Sequential that hosts runs, counts, indexes and slices its own children only
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from __future__ import annotations
 import copyreg
 import functools
 import types
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from morphir.injected import InjectedBranch
 from morphir.tensors import map_tensors
 
 _GUESTS: Final = "_morphir_guests"
@@ -48,6 +51,14 @@ def remove_guest(host: nn.Module, name: str) -> None:
     if not guests:
         del vars(host)[_GUESTS]
         host.__class__ = _with_base(host, _class_before_parametrizing(host).__bases__[0])
+
+
+def remove_branches(module: nn.Module) -> None:
+    """Takes the branches that were injected out of a module and its parts; other guests stay."""
+    for each in [*module.modules()]:
+        for name in vars(each).get(_GUESTS, ()):
+            if isinstance(each._modules[name], InjectedBranch):
+                remove_guest(each, name)
 
 
 def remember(module: nn.Module) -> Callable[[], None]:
@@ -105,6 +116,8 @@ def _hosting_class(kind: Any) -> Any:
         result = kind.forward(self, *args, **kwargs)
         for name in vars(self)[_GUESTS]:
             guest: Any = self._modules[name]
+            if isinstance(guest, InjectedBranch):
+                guest = functools.partial(_beside, guest, args, kwargs)
             # Attention returns its one tensor in a tuple, with a None for the weights.
             alone = isinstance(result, torch.Tensor)
             result = guest(result) if alone else map_tensors(result, guest)
@@ -121,8 +134,34 @@ def _hosting_class(kind: Any) -> Any:
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
+        **(_own_children(kind) if issubclass(kind, nn.Sequential) else {}),
     }
     return types.new_class(kind.__name__, (kind,), exec_body=lambda body: body.update(members))
+
+
+def _beside(branch: nn.Module, args: Any, kwargs: Any, y: torch.Tensor) -> Any:
+    return branch(y, *args, **kwargs)
+
+
+def _own_children(kind: Any) -> dict[str, Any]:
+    """How a Sequential that hosts finds its children: guests are none of those that it runs."""
+
+    def own(self: nn.Module) -> OrderedDict[str, Any]:
+        guests = vars(self)[_GUESTS]
+        return OrderedDict((k, v) for k, v in self._modules.items() if k not in guests)
+
+    def iterate(self: nn.Module) -> Iterator[Any]:
+        return iter(own(self).values())
+
+    def count(self: nn.Module) -> int:
+        return len(own(self))
+
+    def get(self: nn.Module, index: Any) -> Any:
+        if isinstance(index, slice):
+            return kind(OrderedDict([*own(self).items()][index]))
+        return [*own(self).values()][index]
+
+    return {"__iter__": iterate, "__len__": count, "__getitem__": get}
 
 
 def _rebuild(kind: Any, *arguments: Any) -> nn.Module:

@@ -21,12 +21,14 @@ from morphir.backend.hosting import (
     is_guest,
     own_way_of_copying,
     remember,
+    remove_branches,
     remove_guest,
 )
 from morphir.backend.renumbering import put_numbers
 from morphir.backend.resizing import Watch, resize
 from morphir.errors import RefusalError
-from morphir.ir import Edit, Insertion, Removal, Renumbering, Resize
+from morphir.injected import build_branch
+from morphir.ir import Edit, Injection, Insertion, Removal, Renumbering, Resize
 
 
 @final
@@ -75,6 +77,8 @@ class Surgery:
                     self._remove(edit)
                 elif isinstance(edit, Renumbering):
                     self._renumber(edit)
+                elif isinstance(edit, Injection):
+                    self._inject(edit)
                 else:
                     self._resize(edit)
         except BaseException:
@@ -118,10 +122,7 @@ class Surgery:
     def _insert(self, edit: Insertion) -> None:
         anchor = self._model.get_submodule(edit.anchor)
         home, _, key = edit.name.rpartition(".")
-        parent = self._model.get_submodule(home)
-        if key in parent._modules or hasattr(parent, key):
-            owner = repr(home) if home else "the model"
-            raise RefusalError(f"{owner} already has a {key!r}", nodes=[edit.name])
+        parent = self._free_place(edit.name)
         self._undo.append(remember(parent))
         edit.module.train(anchor.training)
         if not edit.inside:
@@ -136,6 +137,43 @@ class Surgery:
             return
         _check_copying(edit.anchor, anchor)
         add_guest(anchor, key, edit.module)
+
+    def _inject(self, edit: Injection) -> None:
+        home, _, key = edit.name.rpartition(".")
+        if home != edit.anchor:
+            raise ValueError(f"{edit.name!r} is no child of {edit.anchor!r}")
+        anchor = self._free_place(edit.name)
+        _check_forward(edit.anchor, anchor)
+        _check_copying(edit.anchor, anchor)
+        try:
+            branch = build_branch(anchor, edit.spec["seed"], remove_branches)
+        except RefusalError as refusal:
+            nodes = [f"{edit.anchor}.{each}".removeprefix(".") for each in refusal.nodes]
+            place = repr(edit.anchor) if edit.anchor else "the model"
+            raise RefusalError(
+                f"{place} can't begin anew: {refusal.reason}",
+                nodes=nodes,
+                suggestions=refusal.suggestions,
+            ) from refusal
+        self._undo.append(remember(anchor))
+        branch.train(anchor.training)
+        add_guest(anchor, key, branch)
+        for name, other in edit.heirs.items():
+            learns = self._model.get_parameter(other).requires_grad
+            self._model.get_parameter(name).requires_grad_(learns)
+
+    def _free_place(self, name: str) -> nn.Module:
+        """The module that gets a child of this name.
+
+        Raises:
+            RefusalError: It has something of this name.
+        """
+        home, _, key = name.rpartition(".")
+        parent = self._model.get_submodule(home)
+        if key in parent._modules or hasattr(parent, key):
+            owner = repr(home) if home else "the model"
+            raise RefusalError(f"{owner} already has a {key!r}", nodes=[name])
+        return parent
 
     def _check_plain(self, name: str, anchor: nn.Module) -> None:
         if self._sequentials is not None and name not in self._sequentials:

@@ -1,10 +1,11 @@
-"""What an inventory should say after a change of sizes or a removal that was announced.
+"""What an inventory should say after a change of sizes, a removal or an injection.
 
 KEPT-6   of a tensor whose axes change nothing else does but its numbers; of a module nothing but
          the attributes that follow; of an optimizer nothing but the shapes of what it keeps per
          element
 KEPT-9   of a tensor that gets other numbers or another mask nothing else changes but its numbers,
          and what an optimizer keeps of them
+KEPT-10  of a parameter that stops to learn the gradient goes, and its place in optimizers
 SHALLOWER-4   what goes leaves its optimizer groups with its state, and all else is as it was
 """
 
@@ -28,6 +29,7 @@ def announced(before: Inventory, certificate: Certificate) -> Inventory:
     """
     resized = _resized(before, _shapes(certificate), certificate.attributes)
     resized = _renumbered(resized, certificate.renumbered, certificate.restarted)
+    resized = _frozen(resized, [n for claim in certificate.insertions for n in claim.freezes])
     return _without(resized, [claim.module for claim in certificate.removals])
 
 
@@ -70,6 +72,24 @@ def _renumbered(before: Inventory, renumbered: Sequence[str], fresh: Sequence[st
         groups=tuple(
             (options, {name: () if name in restarted else held[name] for name in held})
             for options, held in groups
+        ),
+    )
+
+
+def _frozen(before: Inventory, parameters: Sequence[str]) -> Inventory:
+    """What it should be where parameters have stopped to learn (KEPT-10)."""
+    names = {n for each in parameters if each in before.shared for n in before.shared[each][0]}
+
+    def stopped(facts: Facts) -> Facts:
+        kept = {key: value for key, value in facts.items() if key != "bits of the gradient"}
+        return {**kept, "requires_grad": False, "gradient": False}
+
+    return replace(
+        before,
+        tensors={n: stopped(f) if n in names else f for n, f in before.tensors.items()},
+        groups=tuple(
+            (options, {n: state for n, state in held.items() if n not in names})
+            for options, held in before.groups
         ),
     )
 

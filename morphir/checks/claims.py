@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from morphir.checks.branches import check_branch
 from morphir.checks.numbering import GraphForms
 from morphir.checks.rejection import Rejection
-from morphir.ir import Call, Graph, Node, Program, Value, is_inside
+from morphir.ir import Call, Graph, Node, Program, Value, is_inside, is_part_of
 from morphir.ir.report import Certificate, InsertionClaim
 
+_INJECTION: Final = "INJECT-1"
 # Which lemmas are used inside a module that was inserted by a law. CERT-3 may always be; None for
-# the laws of removal, which are about any module.
+# the laws of removal and injection, which are about any module.
 _RESTS_ON: Final[Mapping[str, frozenset[str] | None]] = {
     "DEEPER-1": frozenset({"CERT-1"}),
     "DEEPER-2": frozenset({"CERT-1"}),
@@ -28,6 +30,7 @@ _RESTS_ON: Final[Mapping[str, frozenset[str] | None]] = {
     "DEEPER-4": frozenset({"CERT-1", "CERT-2", "CERT-4"}),
     "SHALLOWER-1": None,
     "SHALLOWER-2": None,
+    _INJECTION: None,
 }
 _AFTER_ITS_ACTIVATION: Final = ("DEEPER-2", "SHALLOWER-2")
 
@@ -51,9 +54,19 @@ def check_insertions(before: Program, after: Program, certificate: Certificate) 
             raise Rejection("CERT-9: this module is claimed to be new and is not", where)
         if claim.module not in called:
             raise Rejection("CERT-9: this module is claimed to run and never does", where)
+        if {*claim.freezes} != _frozen_by(before, claim):
+            raise Rejection("CERT-17: other parameters are claimed to stop to learn", where)
     for name in sorted(called - old):
         if not is_inside(name, names):
             raise Rejection("CERT-9: this module is new and no claim covers it", name)
+
+
+def _frozen_by(before: Program, claim: InsertionClaim) -> set[str]:
+    """The parameters that stop to learn by a law: all that the anchor has, or none."""
+    if claim.law != _INJECTION:
+        return set()
+    entries = before.state.values()
+    return {e.name for e in entries if e.kind == "parameter" and is_part_of(e.name, claim.anchor)}
 
 
 def _called(program: Program) -> set[str]:
@@ -67,6 +80,9 @@ def check_calls(graph: Graph, forms: GraphForms, certificate: Certificate) -> No
         Rejection: A claim does not hold there.
     """
     for claim in certificate.insertions:
+        if claim.law == _INJECTION:
+            check_branch(graph, forms, claim)
+            continue
         same_anchor = (c.module for c in certificate.insertions if c.anchor == claim.anchor)
         _check_claim(graph, forms, claim, frozenset({claim.anchor, *same_anchor}))
 

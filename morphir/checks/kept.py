@@ -38,11 +38,13 @@ from morphir.checks.inventory import (
     memories,
     random_state,
 )
+from morphir.checks.succession import Place, check_branches
 from morphir.ir.masks import mask_name
 from morphir.ir.report import Check, Grade, InsertionClaim, counted
 
 Follows = Mapping[str, Sequence[str]]
 _NOTHING: Final[Follows] = MappingProxyType({})
+_NOWHERE: Final[Mapping[str, Place]] = MappingProxyType({})
 _SHOWN: Final = 3
 Complaints = Iterator[tuple[str, str]]
 
@@ -78,6 +80,7 @@ class Original:
         follows: Follows = _NOTHING,
         since: Inventory | None = None,
         masked: Sequence[str] = (),
+        places: Mapping[str, Place] = _NOWHERE,
         now: Inventory | None = None,
     ) -> list[Check]:
         """Checks what became of it: `kept` about the target, and `original` if that is a copy.
@@ -89,10 +92,11 @@ class Original:
             follows: New module to the parameters of the layers that it follows, the nearest first.
             since: What the target should be like but for the insertions; by default the original.
             masked: Parameters that may have a new mask.
+            places: Of what learns in an injected branch the places that it takes.
             now: The inventory of the target, if it was taken already.
         """
         now = now or Inventory.of(target, optimizers)
-        kept = check_kept(since or self.inventory, now, insertions, follows, masked)
+        kept = check_kept(since or self.inventory, now, insertions, follows, masked, places)
         if random_state() != self.random_state and kept.grade is not Grade.REFUTED:
             what = "KEPT-5: random numbers were drawn from it"
             kept = replace(kept, grade=Grade.REFUTED, summary=what, where="the random state")
@@ -113,8 +117,9 @@ def check_kept(
     insertions: Sequence[InsertionClaim] = (),
     follows: Follows = _NOTHING,
     masked: Sequence[str] = (),
+    places: Mapping[str, Place] = _NOWHERE,
 ) -> Check:
-    """Checks KEPT-1 to KEPT-4.
+    """Checks KEPT-1 to KEPT-4, and KEPT-10.
 
     Args:
         before: Taken before anything was done.
@@ -122,7 +127,9 @@ def check_kept(
         insertions: What was inserted where.
         follows: New module to the parameters of the layers that it follows, the nearest first.
         masked: Parameters that may have a new mask.
+        places: Of what learns in an injected branch the places that it takes.
     """
+    branches = [claim for claim in insertions if claim.freezes]
     masks = [mask for mask in map(mask_name, masked) if mask not in before.tensors]
     new = tuple(_places(after, [*(claim.module for claim in insertions), *masks]))
     complaints = [
@@ -133,7 +140,8 @@ def check_kept(
         *_compare_keys(before, after, new),
         *_check_new(after, insertions, follows),
         *_compare_groups(before, after, new),
-        *_check_joined(before, after, new, follows),
+        *_check_joined(before, after, new, follows, branches),
+        *check_branches(after, branches, places),
     ]
     figures = {"modules": float(len(before.modules)), "tensors": float(len(before.tensors))}
     if complaints:
@@ -225,6 +233,8 @@ def _check_new(
         for name, facts in after.modules.items():
             if f"{name}.".startswith(f"{claim.module}.") and facts["training flag"] != anchor:
                 yield name, f"KEPT-3: its training flag is not that of {claim.anchor!r}"
+        if claim.freezes:
+            continue  # KEPT-10 is about it
         followed = [n for n in follows.get(claim.module, ()) if n in after.tensors]
         trains = [after.tensors[name]["requires_grad"] for name in followed]
         for name, facts in after.tensors.items():
@@ -246,13 +256,18 @@ def _compare_groups(before: Inventory, after: Inventory, new: tuple[str, ...]) -
 
 
 def _check_joined(
-    before: Inventory, after: Inventory, new: tuple[str, ...], follows: Follows
+    before: Inventory,
+    after: Inventory,
+    new: tuple[str, ...],
+    follows: Follows,
+    branches: Sequence[InsertionClaim],
 ) -> Complaints:
+    in_branches = tuple(_places(after, [claim.module for claim in branches])) or ("\0",)
     held = Counter(name for _, group in after.groups for name in group)
     for name, facts in after.tensors.items() if before.groups else ():
         is_new = facts["class"] == "Parameter" and name.startswith(new or ("\0",))
         is_first = name == min(after.shared[name][0])  # of several names groups have one
-        if not is_new or not is_first or held[name] == 1:
+        if not is_new or not is_first or held[name] == 1 or name.startswith(in_branches):
             continue
         followed = next((v for k, v in follows.items() if name.startswith(f"{k}.")), ())
         is_led = not followed or min(after.shared[followed[0]][0]) in held

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, final
 
 import torch
@@ -88,6 +89,8 @@ def _simulate(
         if any(name.startswith(f"{module}.") for name in asleep)
         for name in _dead_alone(model, module, operands[module])
     ]
+    branches = [claim.module for claim in insertions if claim.freezes]
+    dead = [name for name in dead if not _is_partly_alive(name, branches, whole)]
     if dead:
         summary += "; the rest not even when trained alone"
         return Check("learning", Grade.REFUTED, summary, ", ".join(dead), figures)
@@ -100,6 +103,12 @@ def _simulate(
             summary += "; the rest never ran"
         return Check("learning", Grade.UNKNOWN, summary, ", ".join(asleep), figures)
     return Check("learning", Grade.TESTED, summary, "", figures)
+
+
+def _is_partly_alive(name: str, branches: Sequence[str], found: _Training) -> bool:
+    """Whether a parameter is a copy's of one that may be dead itself, beside others that learn."""
+    around = [f"{branch}." for branch in branches if name.startswith(f"{branch}.")]
+    return any(each.startswith(tuple(around)) for each in found.alive) if around else False
 
 
 @final
@@ -177,27 +186,40 @@ def _with_noise(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach() + _NOISE * torch.randn_like(tensor)
 
 
-def _watch(module: nn.Module) -> list[torch.Tensor]:
+def _watch(module: nn.Module) -> list[Arguments]:
     """A list that will hold what the module takes."""
-    seen: list[torch.Tensor] = []
+    seen: list[Arguments] = []
 
-    def note(_: nn.Module, args: Any) -> None:
+    def note(_: nn.Module, args: Any, kwargs: Any) -> None:
         if not seen:
-            seen.extend(tensor.detach() for _, tensor in tensors_in(args))
+            seen.append(map_tensors((args, kwargs), torch.Tensor.detach))
 
-    module.register_forward_pre_hook(note)
+    module.register_forward_pre_hook(note, with_kwargs=True)
     return seen
 
 
-def _dead_alone(model: nn.Module, name: str, operands: Sequence[torch.Tensor]) -> list[str]:
+def _dead_alone(model: nn.Module, name: str, taken: Sequence[Arguments]) -> list[str]:
     """The parameters of a module that have no gradient even when it is trained alone, on noise."""
-    if len(operands) != 1 or not operands[0].numel():
+    if not taken or not any(tensor.numel() for _, tensor in tensors_in(taken)):
         return []
     module = private_copy(model).get_submodule(name)
 
     def outputs() -> list[torch.Tensor]:
-        noise = torch.randn(operands[0].shape, dtype=torch.float64)
-        return [module((scale * noise).to(operands[0])) for scale in _SCALES]
+        return [_run(module, map_tensors(taken[0], partial(_noise, scale))) for scale in _SCALES]
 
-    found = _train(module, dict(module.named_parameters()), outputs)
-    return [each for each, _ in module.named_parameters() if each not in found.alive]
+    new = {each: p for each, p in module.named_parameters() if p.requires_grad}
+    found = _train(module, new, outputs)
+    return [each for each in new if each not in found.alive]
+
+
+def _run(module: nn.Module, arguments: Arguments) -> torch.Tensor:
+    args, kwargs = arguments
+    result: torch.Tensor = module(*args, **kwargs)
+    return result
+
+
+def _noise(scale: float, tensor: torch.Tensor) -> torch.Tensor:
+    """Noise in the place of a tensor of numbers; what is no number stays."""
+    if not tensor.is_floating_point():
+        return tensor
+    return (scale * torch.randn(tensor.shape, dtype=torch.float64)).to(tensor)

@@ -31,6 +31,7 @@ from morphir.ir import (
     Arithmetic,
     Call,
     Graph,
+    ModuleAttribute,
     Node,
     Program,
     SizeOf,
@@ -40,12 +41,11 @@ from morphir.ir import (
 )
 from morphir.ops import Interval, Op, OpTable
 from morphir.ops.bounds import number_interval
+from morphir.ops.content import may_drop_batch, tells_python
 
 # What these compute is not among their arguments: the code of a TorchScript module; which part of a
 # tensor's memory another tensor was changed through.
 _NOT_HELD: Final = ("scripted", "alias")
-_SIZED_BY_CONTENT: Final = ("nonzero", "masked_select", "unique", "argwhere", "repeat_interleave")
-_INDEXING: Final = ("getitem", "index")  # sized by content where a mask is among the indices
 
 
 @final
@@ -176,7 +176,7 @@ class GraphForms:
             key = (*key, self.random)
             self.random = self._forms.atom(key, None)
         operands = [*map(self.of, _tensors(node))]
-        typed = all(form.type is not None for form in operands) and not _may_drop_batch(node)
+        typed = all(form.type is not None for form in operands) and not may_drop_batch(node)
         for index, value in enumerate(node.outputs):
             kind = value.type if typed else None
             self._values[value] = self._forms.atom((key, index), kind, on=operands)
@@ -190,6 +190,8 @@ class GraphForms:
                 return self.of(argument)
             case SizeOf(value=value, axis=axis):
                 return (SizeOf, self.of(value), axis)
+            case ModuleAttribute(number=number):  # whoever holds it, it is this number
+                return repr(number)
             case Arithmetic(op=op, left=left, right=right):
                 return (Arithmetic, op, self._key(left), self._key(right))
             case tuple():
@@ -260,14 +262,8 @@ def _with_trust(
             continue
         around = next((call for call in path if call.module in inserted), None)
         yield item, around not in escaped or not _may_read_number(item, table.get(item.op))
-        if _tells_python(item, table.get(item.op)):
+        if tells_python(item, table.get(item.op)):
             escaped = {None, around}  # such calls come one after the other
-
-
-def _tells_python(node: Node, op: Op | None) -> bool:
-    """Whether Python may know numbers that depend on the input after this node: values or sizes."""
-    by_mask = any(v.type is not None and v.type.dtype is torch.bool for v in node.operands)
-    return op is None or op.name in _SIZED_BY_CONTENT or (by_mask and op.name in _INDEXING)
 
 
 def _may_read_number(node: Node, op: Op | None) -> bool:
@@ -277,17 +273,6 @@ def _may_read_number(node: Node, op: Op | None) -> bool:
         isinstance(leaf, int | float | complex) and not isinstance(leaf, bool)
         for leaf in _leaves(*node.arguments.values(), *defaults)
     )
-
-
-def _may_drop_batch(node: Node) -> bool:
-    """Whether a batch of one would be squeezed away."""
-    value = node.arguments.get("input")
-    if node.op != "squeeze" or not isinstance(value, Value) or value.type is None:
-        return False
-    dims = node.arguments.get("dim")
-    axes = range(len(value.type.shape)) if dims is None else dims
-    each = axes if isinstance(axes, tuple | range) else (axes,)
-    return any(not isinstance(value.type.shape[axis], int) for axis in each)
 
 
 def _is_held(node: Node) -> bool:

@@ -28,6 +28,7 @@ from morphir.ir.graph import (
     values_in,
     whole_number,
 )
+from morphir.ir.injection import Injection, added_to, injections_in, is_part_of, originals_in
 from morphir.ir.modes import both_modes, in_eval_mode, is_of_train_mode
 from morphir.ir.parser import parse_program
 from morphir.ir.printer import number_values, print_argument, print_graph, print_node, print_program
@@ -72,6 +73,7 @@ __all__ = [
     "Edit",
     "Grade",
     "Graph",
+    "Injection",
     "Insertion",
     "InsertionClaim",
     "Item",
@@ -85,13 +87,17 @@ __all__ = [
     "StateEntry",
     "TensorType",
     "Value",
+    "added_to",
     "both_modes",
     "check_structure",
     "in_eval_mode",
+    "injections_in",
     "is_inside",
     "is_of_train_mode",
+    "is_part_of",
     "names_of",
     "number_values",
+    "originals_in",
     "parse_program",
     "print_argument",
     "print_graph",

@@ -8,7 +8,7 @@ changed copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -220,6 +220,13 @@ class Graph:
         """Every call of one module, in order."""
         return tuple(call for call in self.calls if call.module == module)
 
+    def runs_of(self, module: str) -> tuple[Call, ...]:
+        """Every call of one module; of "" the call of the model itself, which all of it is."""
+        if module or self.name != "forward":
+            return self.calls_of(module)
+        results = (value for path, value in self.outputs if not path.startswith("self."))
+        return (Call("", self.body, tuple(results)),)
+
 
 def whole_number(argument: Argument) -> int | None:
     """The whole number that an argument is, written there or read from a module; None otherwise."""
@@ -246,28 +253,30 @@ def values_in(argument: Argument) -> Iterator[Value]:
             return
 
 
-def substitute(argument: Argument, table: Mapping[Value, Value], inside: str = "") -> Argument:
+def substitute(
+    argument: Argument, table: Mapping[Value, Value], moved: Callable[[str], str] | None = None
+) -> Argument:
     """Returns the argument with every value in `table` replaced by what it maps to.
 
     Args:
         argument: Any argument.
         table: Old value to new value.
-        inside: The module that the modules of attributes are now inside of, if that has changed.
+        moved: From the name of a module, whose attribute is read, to the one that it has now.
     """
     match argument:
         case Value():
             return table.get(argument, argument)
         case SizeOf(value=value, axis=axis):
             return SizeOf(table.get(value, value), axis)
-        case ModuleAttribute(module=module) if inside:
-            return replace(argument, module=f"{inside}.{module}".removesuffix("."))
+        case ModuleAttribute(module=module) if moved is not None:
+            return replace(argument, module=moved(module))
         case Arithmetic(op=op, left=left, right=right):
-            sides = (substitute(side, table, inside) for side in (left, right))
+            sides = (substitute(side, table, moved) for side in (left, right))
             return Arithmetic(op, *sides)
         case tuple():
-            return tuple(substitute(part, table, inside) for part in argument)
+            return tuple(substitute(part, table, moved) for part in argument)
         case slice():
             parts = (argument.start, argument.stop, argument.step)
-            return slice(*(substitute(part, table, inside) for part in parts))
+            return slice(*(substitute(part, table, moved) for part in parts))
         case _:
             return argument

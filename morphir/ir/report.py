@@ -60,11 +60,13 @@ class InsertionClaim:
         law: The law by which the insertion keeps the function.
         anchor: Module whose output the new one takes.
         module: Qualified name of the new module.
+        freezes: Parameters that stop to learn; the new module learns in their place.
     """
 
     law: str
     anchor: str
     module: str
+    freezes: tuple[str, ...] = ()
 
 
 @final
@@ -194,7 +196,7 @@ class Certificate:
         return cls(
             data["before"],
             data["after"],
-            tuple(InsertionClaim(**claim) for claim in data["insertions"]),
+            tuple(map(_insertion, data["insertions"])),
             tuple(
                 ResizeClaim(
                     claim["law"],
@@ -208,11 +210,15 @@ class Certificate:
             ),
             tuple(map(cls._read, data["steps"])),
             None if data["box"] is None else {k: (v[0], v[1]) for k, v in data["box"].items()},
-            tuple(InsertionClaim(**claim) for claim in data.get("removals", ())),
+            tuple(map(_insertion, data.get("removals", ()))),
             tuple(map(_attribute, data.get("attributes", ()))),
             tuple(data.get("renumbered", ())),
             tuple(data.get("restarted", ())),
         )
+
+
+def _insertion(data: Mapping[str, Any]) -> InsertionClaim:
+    return InsertionClaim(**{**data, "freezes": tuple(data.get("freezes", ()))})
 
 
 def _attribute(data: Mapping[str, Any]) -> AttributeChange:

@@ -7,7 +7,7 @@ changed by looking at the result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, final
@@ -16,12 +16,12 @@ from torch import nn
 
 from morphir.errors import RefusalError
 from morphir.ir.change import Resize
-from morphir.ir.graph import Argument, Call, Graph, Item, Node, Value, substitute
+from morphir.ir.injection import Injection, injected, injection, inside_of
 from morphir.ir.masks import complaint, copied, mask_name
 from morphir.ir.program import Program, StateEntry
 from morphir.ir.removal import Removal, removed
 from morphir.ir.renumbering import Renumbering
-from morphir.ir.types import Batch, Dim, TensorType
+from morphir.ir.splicing import Splice, block_after
 
 
 @final
@@ -52,7 +52,7 @@ class Insertion:
     assumes: str = ""
 
 
-Edit = Insertion | Removal | Resize | Renumbering
+Edit = Insertion | Removal | Resize | Renumbering | Injection
 
 
 @final
@@ -93,6 +93,11 @@ class Rewriter:
     def renumberings(self) -> tuple[Renumbering, ...]:
         """The changes of numbers and masks, in order."""
         return tuple(edit for edit in self._edits if isinstance(edit, Renumbering))
+
+    @property
+    def injections(self) -> tuple[Injection, ...]:
+        """The branches that were injected, in order."""
+        return tuple(edit for edit in self._edits if isinstance(edit, Injection))
 
     @property
     def changed(self) -> bool:
@@ -176,13 +181,13 @@ class Rewriter:
         Raises:
             RefusalError: Only submodules were recorded, and the anchor is also used outside them.
         """
-        if self.resizes or self.removals or self.renumberings:
+        if len(self.insertions) < len(self._edits):
             raise ValueError("changes of sizes and removals are applications of their own")
         self._check_held(anchor)
         parent, _, leaf = anchor.rpartition(".")
         inside = parent not in self._program.sequentials or self._stands_elsewhere(anchor)
         home = anchor if inside else parent
-        name = self._free_name(f"{home}." if home else "", leaf)
+        name = self._free_name(inside_of(home, f"{leaf}_deeper"))
         # Where the home has several names, what is put into it has, too.
         key = name.removeprefix(home).removeprefix(".")
         others = [f"{other}.{key}" for other in self._program.shared.get(home, ())]
@@ -199,7 +204,7 @@ class Rewriter:
             for entry in block.state.values()
         }
         (graph,) = block.graphs.values()
-        splice = _Splice(anchor, name, graph, inside)
+        splice = Splice(anchor, block_after(name, graph), inside=inside)
         sequentials = [f"{name}.{child}".removesuffix(".") for child in block.sequentials]
         modules = {f"{name}.{child}".removesuffix("."): k for child, k in block.modules.items()}
         shared = {each: tuple(o + each.removeprefix(name) for o in others) for each in modules}
@@ -229,6 +234,30 @@ class Rewriter:
         self._program = removed(self._program, edit.name)
         self._edits.append(edit)
 
+    def inject(self, anchor: str, *, law: str, spec: Mapping[str, Any]) -> Injection:
+        """Adds the difference of two equal copies of a module to what it returns, at every call.
+
+        Args:
+            anchor: Qualified name of a module that returns a single tensor at each of its calls; ""
+                is the model itself.
+            law: The law by which this keeps the function.
+            spec: JSON-ready description of the copies, for the lineage.
+
+        Returns:
+            The edit; the branch that it adds is the anchor's child `injected<n>`.
+
+        Raises:
+            RefusalError: Only submodules were recorded, and the anchor is also used outside them.
+        """
+        if len(self.injections) < len(self._edits):
+            raise ValueError("an injection is an application of its own")
+        self._check_held(anchor)
+        name = self._free_name(inside_of(anchor, "injected"))
+        edit = injection(self._program, anchor, name, law, spec)
+        self._program = injected(self._program, edit)
+        self._edits.append(edit)
+        return edit
+
     def _check_held(self, anchor: str) -> None:
         use = self._program.outside.get(anchor)
         if use is not None:
@@ -247,113 +276,11 @@ class Rewriter:
         explained = {f"{other}.{leaf}" for other in shared.get(parent, ())}
         return not explained.issuperset(shared.get(anchor, ()))
 
-    def _free_name(self, prefix: str, leaf: str) -> str:
+    def _free_name(self, stem: str) -> str:
         calls = (call.module for graph in self._program.graphs.values() for call in graph.calls)
         names = self._program.modules, *self._program.shared.values()
         taken = {*calls, *(edit.name for edit in self.insertions), *chain(*names)}
         number = 1
-        while f"{prefix}{leaf}_deeper{number}" in taken:
+        while f"{stem}{number}" in taken:
             number += 1
-        return f"{prefix}{leaf}_deeper{number}"
-
-
-@final
-class _Splice:
-    """Copies a block into a graph after every call of the anchor."""
-
-    def __init__(self, anchor: str, name: str, block: Graph, inside: bool) -> None:
-        self.anchor, self.name, self.block, self.inside = anchor, name, block, inside
-        self.assumes = ""
-        self.renamed: dict[Value, Value] = {}
-        self.computed: dict[Value, int] = {}  # in execution order
-        self.state = {v: Value("state", f"{name}.{v.name}", v.type) for v in block.state}
-
-    def apply(self, graph: Graph) -> Graph:
-        """Rebuilds the graph; readers after the anchor's call read the block's output."""
-        self.renamed = {}
-        body = tuple(self._items(graph.body))
-        kept = [p for p, v in graph.outputs if p.startswith("self.") and v in self.renamed]
-        if kept:
-            self.assumes = f"{kept[0]} may be kept before {self.anchor!r} returns it"
-        return replace(
-            graph,
-            body=body,
-            outputs=tuple((path, self._now(value)) for path, value in graph.outputs),
-            updates=tuple((name, self._now(value)) for name, value in graph.updates),
-        )
-
-    def _now(self, value: Value) -> Value:
-        while value in self.renamed:
-            value = self.renamed[value]
-        return value
-
-    def _items(self, items: tuple[Item, ...]) -> Iterator[Item]:
-        for item in items:
-            if isinstance(item, Node):
-                table = {v: self._now(v) for v in item.operands}
-                self.computed |= {v: len(self.computed) for v in item.outputs}
-                yield replace(item, arguments=_substituted(item.arguments, table))
-                continue
-            before = len(self.computed)
-            body = tuple(self._items(item.body))
-            results = tuple(self._now(value) for value in item.results)
-            if item.module != self.anchor:
-                yield Call(item.module, body, results)
-                continue
-            (old,) = results
-            if self.computed.get(item.results[0], -1) < before:
-                self.assumes = (
-                    f"{self.anchor!r} returns its input, so who else reads that is unknown"
-                )
-            inserted, new = self._copy_block(old)
-            self.renamed[old] = new
-            if self.inside:
-                yield Call(item.module, (*body, inserted), (new,))
-            else:
-                yield Call(item.module, body, results)
-                yield inserted
-
-    def _copy_block(self, operand: Value) -> tuple[Call, Value]:
-        """A fresh copy of the block's nodes, reading `operand` and the state under its new name."""
-        (formal,) = self.block.inputs
-        table: dict[Value, Value] = {formal: operand, **self.state}
-
-        def copy(items: tuple[Item, ...]) -> Iterator[Item]:
-            for item in items:
-                if isinstance(item, Call):
-                    body = tuple(copy(item.body))
-                    results = tuple(table.get(value, value) for value in item.results)
-                    yield Call(f"{self.name}.{item.module}", body, results)
-                    continue
-                table.update({v: Value("result", "", _retype(v, operand)) for v in item.outputs})
-                yield replace(
-                    item,
-                    arguments=_substituted(item.arguments, table, self.name),
-                    outputs=tuple(table[value] for value in item.outputs),
-                )
-
-        body = tuple(copy(self.block.body))
-        ((_, result),) = self.block.outputs
-        return Call(self.name, body, (table[result],)), table[result]
-
-
-def _retype(value: Value, operand: Value) -> TensorType | None:
-    """The type of a block's value: one batch of the block is the first axis of `operand`."""
-    if value.type is None or operand.type is None or not operand.type.shape:
-        return None
-    first = operand.type.shape[0]
-    scale = first.multiple if isinstance(first, Batch) else first
-
-    def dim(size: Dim) -> Dim:
-        if not isinstance(size, Batch):
-            return size
-        rows = size.multiple * scale
-        return Batch(rows) if isinstance(first, Batch) else rows
-
-    return TensorType(value.type.dtype, tuple(map(dim, value.type.shape)))
-
-
-def _substituted(
-    arguments: Mapping[str, Argument], table: Mapping[Value, Value], inside: str = ""
-) -> dict[str, Argument]:
-    return {name: substitute(argument, table, inside) for name, argument in arguments.items()}
+        return f"{stem}{number}"

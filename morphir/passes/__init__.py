@@ -4,6 +4,7 @@ from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.compact import CompactPass
 from morphir.passes.deeper import DeeperPass
 from morphir.passes.extend import ExtendInputPass, ExtendOutputPass
+from morphir.passes.inject import InjectPlasticityPass
 from morphir.passes.mask_grow import MaskGrowPass
 from morphir.passes.prune import PruneDormantPass
 from morphir.passes.recycle import RecycleDormantPass
@@ -17,6 +18,7 @@ __all__ = [
     "DeeperPass",
     "ExtendInputPass",
     "ExtendOutputPass",
+    "InjectPlasticityPass",
     "MaskGrowPass",
     "MorphismPass",
     "PruneDormantPass",

@@ -39,12 +39,14 @@ class MorphismPass(ABC):
         resizes: Whether it changes the sizes of axes. It is then given one program of both modes
             (`morphir.ir.both_modes`), and is applied and checked on its own.
         masks: Whether it changes masks, on its own as well.
+        injects: Whether it injects branches, on its own as well.
         removes: Whether it removes modules, which is not checked together with insertions.
     """
 
     name: ClassVar[str]
     resizes: ClassVar[bool] = False
     renumbers: ClassVar[bool] = False
+    injects: ClassVar[bool] = False
     removes: ClassVar[bool] = False
 
     @property

@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 from torch import nn
 
 from morphir.blocks import BlockKind
-from morphir.ir import Call, Graph, Node, Program
+from morphir.ir import Call, Graph, Node, Program, injections_in
 from morphir.ops import ANYTHING
 from morphir.passes.base import Refusal
 from morphir.passes.placed import Options, Placement, describe
@@ -72,7 +72,9 @@ def _is_indexed(program: Program, name: str) -> bool:
     """Whether a layer after a module would be one more child of it, and somebody counts these."""
     plain = program.sequentials
     is_sequential = program.modules.get(name) == nn.Sequential.__name__
-    return is_sequential and name not in plain and name.rpartition(".")[0] not in plain
+    hosts = any(each.rpartition(".")[0] == name for each in injections_in(program, name))
+    is_apart = name not in plain and name.rpartition(".")[0] not in plain
+    return is_sequential and is_apart and not hosts
 
 
 def _chosen_before(

@@ -16,17 +16,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import ClassVar, Final, final
 
 from torch import nn
 
 from morphir.errors import RefusalError
-from morphir.ir import Call, Graph, Program, Removal, Rewriter, is_inside, names_of, state_within
+from morphir.ir import Call, Graph, Program, Removal, Rewriter, is_inside, state_within
 from morphir.ops import DEFAULT_TABLE
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.identities import law_of_removal, why_it_stays
-from morphir.passes.sites import calls_at, module_names, resolve
+from morphir.passes.sites import calls_at, held_elsewhere, module_names, resolve
 from morphir.passes.surroundings import Calls, Surroundings
 
 _INSERTED: Final = re.compile(r"(.*\.)?([^.]+)_deeper\d+")
@@ -115,7 +114,7 @@ def _removal(program: Program, name: str) -> Removal | Refusal:
     calls = calls_at(program, name)
     if isinstance(calls, Refusal):
         return calls
-    held = _held_elsewhere(program, name)
+    held = held_elsewhere(program, name) or _not_finite(program, name)
     if held:
         return Refusal(f"{name!r} can't be removed: {held}", (name,))
     odd = next((why for graph, call in calls if (why := _odd(program, graph, call))), "")
@@ -130,17 +129,8 @@ def _removal(program: Program, name: str) -> Removal | Refusal:
     return _placed(program, name, calls, law)
 
 
-def _held_elsewhere(program: Program, name: str) -> str:
-    """Who else has the module, a part of it or a tensor of it; or ""."""
-    places = names_of(program, name)
-    groups = chain(
-        ((first, *others) for first, others in program.shared.items()),
-        ((entry.name, *entry.aliases) for entry in program.state.values()),
-    )
-    for names in groups:
-        outside = [each for each in names if not is_inside(each, places)]
-        if 0 < len(outside) < len(names):
-            return f"a part of it is also {outside[0]!r}"
+def _not_finite(program: Program, name: str) -> str:
+    """A tensor of a module that is not finite, or ""."""
     broken = [
         entry.name
         for entry in state_within(program, name).values()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from morphir.axes.undeclared import undeclared
-from morphir.ir import Call, Graph, Program
+from morphir.ir import Call, Graph, Program, is_inside, names_of
 from morphir.passes.base import Refusal
 
 _SHOWN: Final = 3
@@ -69,12 +69,13 @@ def _some(names: Iterable[str]) -> tuple[str, ...]:
 
 def calls_at(program: Program, name: str) -> list[tuple[Graph, Call]] | Refusal:
     """Every call of a module that returns one floating-point tensor, over all entry points."""
-    calls = [(graph, call) for graph in program.graphs.values() for call in graph.calls_of(name)]
+    calls = [(graph, call) for graph in program.graphs.values() for call in graph.runs_of(name)]
+    what, nodes = (repr(name), (name,)) if name else ("the model", ("the model",))
     if not calls:
         covered = ", ".join(map(repr, program.graphs))
         return Refusal(
-            f"{name!r} is never called by {covered}, so nothing is known about what it does",
-            (name,),
+            f"{what} is never called by {covered}, so nothing is known about what it does",
+            nodes,
             (
                 *(_outer(program, name) or _children(program, name)),
                 _entry_point_around(program, name) or "entry_points= with a method that calls it",
@@ -83,22 +84,36 @@ def calls_at(program: Program, name: str) -> list[tuple[Graph, Call]] | Refusal:
     for graph, call in calls:
         if len(call.results) != 1:
             return Refusal(
-                f"{name!r} returns {len(call.results)} tensors, expected one",
-                (name,),
+                f"{what} returns {len(call.results)} tensors, expected one",
+                nodes,
                 _children(program, name),
             )
         producer = graph.producers.get(call.results[0])
         if producer is not None and producer.op.startswith("autocast."):
             return Refusal(
-                f"{name!r} runs inside torch.autocast, which {graph.name!r} enters itself: what "
+                f"{what} runs inside torch.autocast, which {graph.name!r} enters itself: what "
                 "a layer would compute there is not what its class says",
-                (name,),
+                nodes,
                 ("torch.autocast around the call of the model, not in its forward",),
             )
         kind = call.results[0].type
         if kind is not None and not kind.dtype.is_floating_point:
-            return Refusal(f"{name!r} returns {kind}, expected a floating-point tensor", (name,))
+            return Refusal(f"{what} returns {kind}, expected a floating-point tensor", (name,))
     return calls
+
+
+def held_elsewhere(program: Program, name: str) -> str:
+    """Who else has a module, a part of it or a tensor of it, in words; or ""."""
+    places = names_of(program, name)
+    groups = chain(
+        ((first, *others) for first, others in program.shared.items()),
+        ((entry.name, *entry.aliases) for entry in program.state.values()),
+    )
+    for names in groups:
+        outside = [each for each in names if not is_inside(each, places)]
+        if 0 < len(outside) < len(names):
+            return f"a part of it is also {outside[0]!r}"
+    return ""
 
 
 def unprovable(program: Program) -> str:

@@ -17,6 +17,7 @@ from morphir.ir import (
     Added,
     AttributeChange,
     AxisChange,
+    Injection,
     Insertion,
     Mapped,
     Multiplied,
@@ -209,14 +210,32 @@ def planned_module(edit: Insertion) -> PlannedModule:
     return PlannedModule(edit.name, edit.anchor, where, edit.law, parameters)
 
 
+def planned_branch(program: Program, edit: Injection) -> PlannedModule:
+    """What an injection does.
+
+    Args:
+        program: The program that the rewriter made.
+        edit: The injection.
+    """
+    parameters = _parameters_in(program, edit.name)
+    where = f"inside {edit.anchor or 'the model'}"
+    return PlannedModule(edit.name, edit.anchor, where, edit.law, parameters)
+
+
 def planned_removal(program: Program, edit: Removal) -> PlannedModule:
     """What a removal does to the program as it is."""
-    parameters = {
-        entry.name.removeprefix(f"{edit.name}."): entry.type
-        for entry in state_within(program, edit.name).values()
+    return PlannedModule(
+        edit.name, edit.anchor, _place(edit), edit.law, _parameters_in(program, edit.name)
+    )
+
+
+def _parameters_in(program: Program, module: str) -> dict[str, TensorType]:
+    """The parameters of a module, by the names that it knows them by."""
+    return {
+        entry.name.removeprefix(f"{module}."): entry.type
+        for entry in state_within(program, module).values()
         if entry.kind == "parameter"
     }
-    return PlannedModule(edit.name, edit.anchor, _place(edit), edit.law, parameters)
 
 
 def _place(edit: Insertion | Removal) -> str:

@@ -25,6 +25,7 @@ from morphir.frontend import check_module
 from morphir.ir import Edit, Insertion, Removal, Renumbering, Resize, is_inside
 from morphir.lineage import (
     AnyStep,
+    InjectionStep,
     Lineage,
     NumbersStep,
     RemovalStep,
@@ -38,6 +39,7 @@ from morphir.masks import Masks
 from morphir.ops import DEFAULT_TABLE
 from morphir.state.leaving import Leaving
 from morphir.state.optimizer import Joining, optimizers_over
+from morphir.state.succession import Succession
 from morphir.state.transport import StateRules, Transport
 
 
@@ -106,6 +108,8 @@ def _check_structure(step: AnyStep, model: nn.Module) -> None:
         named = [*step.changes["tensors"]]
     elif isinstance(step, NumbersStep):
         named = step.parameters
+    elif isinstance(step, InjectionStep):
+        named = step.freezes
     elif isinstance(step, Step):
         named = step.follows
     missing = [name for name in named if name not in held]
@@ -141,6 +145,8 @@ class _Replaying:
             self._remove(step.edit)
         elif isinstance(step, NumbersStep):
             self._renumber(step)
+        elif isinstance(step, InjectionStep):
+            self._inject(step)
         else:
             self._insert(step)
 
@@ -176,6 +182,15 @@ class _Replaying:
         self._done.append(leaving)
         leaving.leave(gone)
 
+    def _inject(self, step: InjectionStep) -> None:
+        succession = Succession(self._optimizers, self._model)
+        try:
+            self._operate(step.edit)
+            self._done.append(succession)
+            succession.carry_out([step.edit])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _not_done(step, error) from error
+
     def _insert(self, step: Step) -> None:
         parameters = dict(self._model.named_parameters())
         edit = _edit(step, self._model, parameters)
@@ -193,7 +208,11 @@ def _edit(step: Step, model: nn.Module, parameters: Mapping[str, nn.Parameter]) 
         model.get_submodule(step.anchor)
         module = BlockSpec.from_dict(step.spec).build(like, DEFAULT_TABLE)
     except (AttributeError, TypeError, ValueError) as error:
-        raise RefusalError(
-            f"step {step.name!r} of the lineage can't be done: {error}", nodes=[step.anchor]
-        ) from error
+        raise _not_done(step, error) from error
     return Insertion(step.anchor, step.name, module, step.law, step.spec, step.follows, step.inside)
+
+
+def _not_done(step: Step | InjectionStep, error: Exception) -> RefusalError:
+    return RefusalError(
+        f"step {step.name!r} of the lineage can't be done: {error}", nodes=[step.anchor]
+    )

@@ -121,23 +121,36 @@ def _optimizer_carried(attempt: Attempt) -> bool:
         return False
     module, optimizer = result.module, result.optimizer
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    frozen = frozen_by(result)
     for name, parameter in module.named_parameters():
         count = held.count(id(parameter))
-        assert count == 1, f"{name!r} is {count} times in the optimizer, expected once"
+        expected = 0 if name in frozen else 1
+        assert count == expected, f"{name!r} is {count} times in the optimizer, not {expected}"
     own = {id(parameter) for parameter in module.parameters()}
-    assert {*held} == own, "the optimizer holds a parameter that the module has not"
-    _check_state(attempt, module, optimizer)
+    assert {*held} <= own, "the optimizer holds a parameter that the module has not"
+    _check_state(attempt, module, optimizer, frozen)
     losses = train(attempt.again(), attempt)
     assert all(map(torch.isfinite, losses)), "the loss is not finite after a step of training"
     return True
 
 
-def _check_state(attempt: Attempt, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """What had state has it, in the parameter's shape."""
+def frozen_by(result: TransformResult) -> set[str]:
+    """The parameters that stopped to learn, and those of copies that never do."""
+    steps = result.certificate.steps or (result.certificate,)
+    branches = [claim for step in steps for claim in step.insertions if claim.freezes]
+    copies = tuple(f"{claim.module}.frozen." for claim in branches)
+    made = {n for n, _ in result.module.named_parameters() if copies and n.startswith(copies)}
+    return made | {name for claim in branches for name in claim.freezes}
+
+
+def _check_state(
+    attempt: Attempt, module: nn.Module, optimizer: torch.optim.Optimizer, frozen: set[str]
+) -> None:
+    """What had state has it, in the parameter's shape, but for what stopped to learn."""
     old = dict(attempt.module.named_parameters())
     assert attempt.optimizer is not None
     for name, parameter in module.named_parameters():
-        if name in old and attempt.optimizer.state.get(old[name]):
+        if name not in frozen and name in old and attempt.optimizer.state.get(old[name]):
             state = optimizer.state.get(parameter, {})
             kept = state.get("exp_avg")
             assert kept is not None, f"the optimizer has lost its state of {name!r}"
@@ -194,7 +207,8 @@ def _flags_kept(attempt: Attempt) -> bool:
         return False
     for training in (True, False):
         before = build(attempt.recipe).train(training)
-        after = attempt.again(training=training).module
+        result = attempt.again(training=training)
+        after, frozen = result.module, frozen_by(result)
         old = dict(before.named_modules())
         for name, module in after.named_modules():
             expected = old[name].training if name in old else training
@@ -204,8 +218,8 @@ def _flags_kept(attempt: Attempt) -> bool:
         for name, tensor in after.named_parameters():
             dtype = getattr(torch, attempt.recipe.dtype)
             assert tensor.dtype is dtype, f"{name!r} has the dtype {tensor.dtype}, unlike before"
-            expected = name not in tensors or tensors[name].requires_grad
             if name in tensors:
+                expected = tensors[name].requires_grad and name not in frozen
                 assert tensor.requires_grad is expected, f"{name!r} is frozen or not as before"
     return True
 

@@ -16,8 +16,10 @@ from morphir.backend.hosting import (
     is_guest,
     own_way_of_copying,
     remember,
+    remove_branches,
     remove_guest,
 )
+from morphir.injected import InjectedBranch
 from tests.specimens import fingerprint
 
 
@@ -228,3 +230,51 @@ def test_a_host_compiles():
     add_guest(host[0], "a", Scale(3.0))
     compiled = torch.compile(host, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), host(x), rtol=1e-6, atol=1e-6)
+
+
+def test_back_20_a_sequential_that_hosts_has_its_own_children():
+    """BACK-20: guests are neither run, counted, indexed nor sliced."""
+    host, x = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), torch.randn(3, 4)
+    children, before = [*host], host(x)
+    add_guest(host, "guest", Scale(2.0))
+    assert torch.equal(host(x), 2 * before)
+    assert len(host) == 3
+    assert [*host] == children
+    assert host[-1] is children[-1]
+    assert [*reversed(host)] == children[::-1]
+    assert type(host[:2]) is nn.Sequential
+    assert torch.equal(host[:2](x), children[1](children[0](x)))
+    with pytest.raises(IndexError):
+        host[3]
+    assert [*host._modules] == ["0", "1", "2", "guest"]
+    for twin in (copy.deepcopy(host), pickle.loads(pickle.dumps(host))):
+        assert torch.equal(twin(x), 2 * before)
+        assert len(twin) == 3
+    host.append(nn.ReLU())
+    assert torch.equal(host(x), 2 * before.relu())
+    remove_guest(host, "guest")
+    assert type(host) is nn.Sequential
+    assert torch.equal(host(x), before.relu())
+
+
+def test_back_3_a_branch_is_given_what_its_host_was_given():
+    """BACK-3: in its place among the other guests"""
+    host, x = Host(4, 4), torch.randn(2, 4)
+    before = host(x, shift=1.0)
+    branch = InjectedBranch(Host(4, 4), Host(4, 4))
+    add_guest(host, "a", Scale(3.0))
+    add_guest(host, "b", branch)
+    difference = branch.fresh(x, shift=1.0) - branch.frozen(x, shift=1.0)
+    assert torch.equal(host(x, shift=1.0), before * 3.0 + difference)
+
+
+def test_branches_are_taken_out_and_other_guests_stay():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    add_guest(net, "b", InjectedBranch(nn.Linear(4, 4), nn.Linear(4, 4)))
+    for name in ("a", "b"):
+        add_guest(net[0], name, InjectedBranch(nn.Linear(4, 4), nn.Linear(4, 4)))
+    add_guest(net[0], "c", nn.ReLU())
+    remove_branches(net)
+    assert type(net) is nn.Sequential
+    assert [*net[0]._modules] == ["c"]
+    assert is_guest(net[0], "c")

@@ -8,7 +8,7 @@ from torch import nn
 
 from morphir.checks import check_learning
 from morphir.ir import Check, Grade, InsertionClaim
-from tests.checks.pairs import identity, zeros
+from tests.checks.pairs import Net, identity, zeros
 from tests.checks.test_claims import Blend, Branch
 
 INPUTS: Any = {"forward": ((torch.randn(16, 8),), {})}
@@ -226,3 +226,33 @@ def test_learn_1_a_block_that_never_ran_is_not_said_to_be_without_a_path():
     check = check_learning(model, [InsertionClaim("DEEPER-1", "0", "0.new")], INPUTS)
     assert check.grade is Grade.UNKNOWN
     assert check.summary == "0 of 2 new parameters receive a gradient; the rest never ran"
+
+
+class Copies(nn.Module):
+    """A branch whose first copy has a parameter that nobody reads, or is detached."""
+
+    def __init__(self, *, detached: bool) -> None:
+        super().__init__()
+        self.fresh, self.frozen = nn.Linear(8, 8), nn.Linear(8, 8).requires_grad_(False)
+        self.fresh.unread = nn.Parameter(torch.ones(3))
+        self.detached = detached
+
+    def forward(self, y: torch.Tensor, *, x: torch.Tensor) -> torch.Tensor:
+        fresh = self.fresh(x)
+        return y + ((fresh.detach() if self.detached else fresh) - self.frozen(x))
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_learn_1_a_copy_may_have_what_is_dead_in_what_it_is_a_copy_of(detached: bool):
+    """LEARN-1: but not all of it may be; what is frozen is not asked."""
+    model = Net(lambda s, x: s.head(s.branch(s.fc(x), x=x)), fc=nn.Linear(8, 8),
+                branch=Copies(detached=detached), head=nn.Linear(8, 2))  # fmt: skip
+    claim = InsertionClaim("INJECT-1", "fc", "branch", ("fc.weight", "fc.bias"))
+    check = check_learning(model, [claim], INPUTS)
+    if not detached:
+        assert (check.grade, check.where) == (Grade.UNKNOWN, "branch.fresh.unread")
+        assert check.figures["parameters"] == 3
+    else:
+        assert check.grade is Grade.REFUTED
+        assert "branch.fresh.weight" in check.where
+        assert "frozen" not in check.where

@@ -313,3 +313,24 @@ def test_cert_7_numbers_in_a_tuple_are_numbers(looks: bool):
         new=nn.Parameter(eye),
     )
     assert is_proved(certify(*nets, torch.randn(2, 3, 5, 5))) is not looks
+
+
+class Parts(nn.Module):
+    """Sums of parts, as many as an attribute says."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(x.shape[0], self.count, -1).sum(-1)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_an_attribute_is_the_number_that_it_holds(count: int):
+    """Whose it is does not matter: two modules with one setting compute the same."""
+
+    def both(s: Any, x: torch.Tensor) -> Any:
+        return s.one(x), s.other(x)
+
+    assert are_equal(both, one=Parts(2), other=Parts(count)) is (count == 2)

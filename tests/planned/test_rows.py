@@ -93,3 +93,14 @@ def test_parameters_are_counted_once():
     assert count_parameters(morphir.trace(net)) == 16 + 4 + 4
     assert sum(p.numel() for p in net.parameters()) == 24
     assert torch.equal(net[0].weight, net[2].weight)
+
+
+def test_a_branch_is_a_new_module_with_both_copies():
+    plan = morphir.plan(Net(), morphir.InjectPlasticityPass(at="extractor.0"))
+    (module,) = plan.modules
+    assert (module.name, module.after) == ("extractor.0.injected1", "extractor.0")
+    assert {name: str(kind) for name, kind in module.parameters.items()} == {
+        "fresh.weight": "f32[8, 4]", "fresh.bias": "f32[8]",
+        "frozen.weight": "f32[8, 4]", "frozen.bias": "f32[8]",
+    }  # fmt: skip
+    assert plan.stages[0].growth == 2 * (8 * 4 + 8)

@@ -288,3 +288,52 @@ def test_state_4_a_later_step_that_fails_undoes_the_earlier_ones(changes, messag
 def test_what_is_no_lineage_is_refused():
     with pytest.raises(RefusalError, match=r"expected a morphir.Lineage, found TransformResult"):
         morphir.replay(grow(Net()), Net())
+
+
+def test_state_3_an_injection_is_replayed():
+    """STATE-3: the same fresh numbers, on a model with others, in the places of its optimizer"""
+    passes = [
+        morphir.InjectPlasticityPass(at="extractor.2"),
+        morphir.DeeperPass(at="extractor.3"),
+        morphir.InjectPlasticityPass(at="extractor", seed=3),
+    ]
+    result = morphir.transform(Net(), passes)
+    net, x = Net(), torch.randn(3, 4)
+    optimizer = torch.optim.Adam(net.parameters())
+    train_a_little(net, optimizer)
+    before = net(x)
+    morphir.replay(result.lineage, net, optimizer=optimizer)
+    assert str(net) == str(result.module)
+    assert torch.equal(net(x), before)
+    new, old = (m.get_submodule("extractor.injected1") for m in (net, result.module))
+    assert all(torch.equal(a, b) for a, b in zip(new.parameters(), old.parameters(), strict=True))
+    flags = [{n: p.requires_grad for n, p in m.named_parameters()} for m in (net, result.module)]
+    assert flags[0] == flags[1]
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert {*held} == {id(p) for p in net.parameters() if p.requires_grad}
+    train_a_little(net, optimizer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"spec": {}}, {"anchor": "nowhere"}, {"freezes": ["nowhere"]}, {"heirs": {"a": "nowhere"}}],
+)
+def test_state_4_an_injection_that_does_not_fit_changes_nothing(change):
+    """STATE-4"""
+    result = morphir.transform(Net(), morphir.InjectPlasticityPass(at="extractor"))
+    data = json.loads(result.lineage.to_json())
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters())
+    train_a_little(net, optimizer)
+    before = fingerprint(net, [optimizer])
+    data["steps"][0] |= change
+    with pytest.raises(RefusalError, match="can't be done"):
+        morphir.replay(Lineage.from_json(json.dumps(data)), net, optimizer=optimizer)
+    assert fingerprint(net, [optimizer]) == before
+
+
+def test_state_4_another_structure_has_no_place_for_an_injection():
+    """STATE-4"""
+    result = morphir.transform(Net(), morphir.InjectPlasticityPass(at="extractor"))
+    with pytest.raises(RefusalError, match="have other names or shapes"):
+        morphir.replay(result.lineage, nn.Linear(4, 4))

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 import morphir
-from morphir import DeeperPass, MorphismPass, Program, RefusalError, WiderPass
+from morphir import (
+    DeeperPass,
+    InjectPlasticityPass,
+    MorphismPass,
+    Program,
+    RefusalError,
+    WiderPass,
+)
 from morphir.ir import Rewriter
 from morphir.testing import Recipe, Site, Step
 from morphir.testing.laws import LAWS
@@ -41,11 +48,14 @@ def test_a_correct_pass_keeps_the_law(name: str):
     assert LAWS[name](attempt(APPLIED)) is not name.startswith(ON_REFUSAL)
 
 
-@pytest.mark.parametrize("make", [DeeperPass, WiderPass])
+@pytest.mark.parametrize("make", [DeeperPass, WiderPass, InjectPlasticityPass])
 def test_the_passes_of_morphir_keep_the_laws(make: type):
     def made(site: Site) -> Any:
-        wider = WiderPass(site.at, width=site.width + 2)
-        return wider if make is WiderPass else DeeperPass(site.at, "residual")
+        return {
+            WiderPass: lambda: WiderPass(site.at, width=site.width + 2),
+            DeeperPass: lambda: DeeperPass(site.at, "residual"),
+            InjectPlasticityPass: lambda: InjectPlasticityPass(site.at),
+        }[make]()
 
     tried = Attempt(APPLIED, made, make)
     assert all(each(tried) for name, each in LAWS.items() if not name.startswith(ON_REFUSAL))

@@ -31,7 +31,7 @@ Mutants = Iterator[tuple[str, Certificate]]
 Source = Sequence[int]
 
 LAWS: Final = {
-    "insertions": ("DEEPER-1", "DEEPER-2", "DEEPER-3", "DEEPER-4", "WIDER-1", ""),
+    "insertions": ("DEEPER-1", "DEEPER-2", "DEEPER-3", "DEEPER-4", "INJECT-1", "WIDER-1", ""),
     "removals": ("SHALLOWER-1", "SHALLOWER-2", "COMPACT-1", ""),
 }
 
@@ -67,10 +67,14 @@ def _of_modules(given: Certificate, field: str, before: Program, after: Program)
         others = (*claims[:number], *claims[number + 1 :])
         yield f"{claim.module} dropped", replace(given, **{field: others})
         yield f"{claim.module} twice", replace(given, **{field: (*claims, claim)})
-        changes: list[dict[str, str]] = [{"law": law} for law in LAWS[field]]
+        changes: list[dict[str, Any]] = [{"law": law} for law in LAWS[field]]
         kin = [other.module for other in others if other.anchor == claim.anchor]
         changes += [{"anchor": name} for name in (*modules, "nowhere") if name not in kin]
         changes += [{"module": name} for name in (*modules, f"{claim.module}x")]
+        stops = [*claim.freezes]
+        changes += [{"freezes": tuple(n for n in stops if n != name)} for name in stops]
+        parameters = (n for n, e in before.state.items() if e.kind == "parameter")
+        changes += [{"freezes": (*stops, name)} for name in parameters if name not in stops]
         for change in changes:
             changed = replace(claim, **change)
             yield f"{claim.module} with {change}", replace(given, **{field: (*others, changed)})

@@ -13,6 +13,7 @@ from morphir import (
     CompactPass,
     ExtendInputPass,
     ExtendOutputPass,
+    InjectPlasticityPass,
     PruneDormantPass,
     Report,
     ShallowerPass,
@@ -58,6 +59,8 @@ CHANGES: Final[dict[tuple[str, str], Callable[[Tensor], Any]]] = {
     ("words", "wider"): lambda x: WiderPass(at="0", width=8),
     ("plain", "longer input"): lambda x: ExtendInputPass(at="0", width=6),
     ("plain", "longer output"): lambda x: ExtendOutputPass(at="2", width=5),
+    ("plain", "inject"): lambda x: InjectPlasticityPass(at="2"),
+    ("plain", "inject all"): lambda x: InjectPlasticityPass(at=""),
     ("plain", "fresh"): lambda x: WiderPass(at="0", width=9, init="fresh"),
     ("plain", "gradmax"): _gradmax,
 }

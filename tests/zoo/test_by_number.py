@@ -12,6 +12,7 @@ SECTIONS = [
     "Parts of axes",
     "What goes",
     "Ends and data",
+    "What begins anew",
     "Edits by hand, replays, files",
 ]
 OF_PASSES, OF_CHECKERS = range(1, 31), range(31, 36)

@@ -1,11 +1,11 @@
-"""Planted bugs where axes have parts, where something goes, and at the ends of a model."""
+"""Planted bugs where axes have parts, where something goes or begins anew, and at the ends."""
 
 from functools import partial
 from types import ModuleType
 
 import pytest
 
-from tests.zoo import end_bugs, part_bugs, removal_bugs
+from tests.zoo import branch_bugs, end_bugs, part_bugs, removal_bugs
 from tests.zoo.changes import CHANGES, REFUSED, report_of
 from tests.zoo.planted import (
     MANY_SEEDS,
@@ -17,7 +17,12 @@ from tests.zoo.planted import (
     rows,
 )
 
-TABLES = {"Parts of axes": part_bugs, "What goes": removal_bugs, "Ends and data": end_bugs}
+TABLES = {
+    "Parts of axes": part_bugs,
+    "What goes": removal_bugs,
+    "Ends and data": end_bugs,
+    "What begins anew": branch_bugs,
+}
 PLANTED = [(module, row) for section, module in TABLES.items() for row in rows(section)]
 
 

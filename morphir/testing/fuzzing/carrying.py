@@ -1,8 +1,8 @@
 """Whether what surrounds a model was carried over: what its optimizer holds, and its state.
 
-FUZZ-5  after an application the optimizer holds every parameter once; what was not resized has
-        its state to the bit, what was has that of FUZZ-4; what is saved and loaded is the
-        same, to the bit
+FUZZ-5  after an application the optimizer holds every parameter that learns once; what was not
+        resized has its state to the bit, what was has that of FUZZ-4, what stopped to learn has
+        none; what is saved and loaded is the same, to the bit
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from morphir.ir import Certificate, TensorChange
+from morphir.lineage import InjectionStep, lineage_of
 from morphir.testing.fuzzing.duality import transported
 from morphir.testing.fuzzing.evidence import Inputs, outputs
 from morphir.testing.fuzzing.optimizers import kind_of, start_of
@@ -32,11 +33,24 @@ def holds(model: nn.Module, optimizer: Optimizer) -> str:
         optimizer: Its optimizer.
     """
     held = [id(each) for group in optimizer.param_groups for each in group["params"]]
-    own = {id(each): name for name, each in model.named_parameters()}
-    for key, name in own.items():
-        if held.count(key) != 1:
-            return f"{name} is {held.count(key)} times in the optimizer"
-    return "it holds a parameter that the model has not" if {*held} != {*own} else ""
+    own = {id(each): (name, each) for name, each in model.named_parameters()}
+    stopped = _stopped(model)
+    for key, (name, parameter) in own.items():
+        count = held.count(key)
+        # What is inserted behind something that stopped to learn does not learn, and is in none.
+        may_be_out = bool(stopped) and not parameter.requires_grad
+        allowed = (0,) if name in stopped else (0, 1) if may_be_out else (1,)
+        if count not in allowed:
+            return f"{name} is {count} times in the optimizer"
+    return "" if {*held} <= {*own} else "it holds a parameter that the model has not"
+
+
+def _stopped(model: nn.Module) -> set[str]:
+    """The parameters that injections have frozen, and those that they made so."""
+    steps = [step for step in lineage_of(model).steps if isinstance(step, InjectionStep)]
+    copies = tuple(f"{step.name}.frozen." for step in steps)
+    frozen = {name for step in steps for name in step.freezes}
+    return frozen | {n for n, _ in model.named_parameters() if copies and n.startswith(copies)}
 
 
 def states(model: nn.Module, optimizer: Optimizer) -> dict[str, dict[str, Any]]:
@@ -73,9 +87,13 @@ def state_difference(
     groups = {
         name: next(g for g in optimizer.param_groups if any(p is each for each in g["params"]))
         for name, p in model.named_parameters()
+        if any(p is each for group in optimizer.param_groups for each in group["params"])
     }
+    frozen = {name for claim in certificate.insertions for name in claim.freezes}
     for name, entries in old.items():
-        if name not in new or certificate.is_inverse:
+        if name in frozen and name in new and new[name]:
+            return f"{name} has stopped to learn, and the optimizer has state for it"
+        if name not in new or name in frozen or certificate.is_inverse:
             continue  # removed, or merged, whose moments are not told by their shares
         change = certificate.tensors.get(name)
         for entry, value in entries.items():

@@ -14,6 +14,7 @@ from morphir.passes import (
     DeeperPass,
     ExtendInputPass,
     ExtendOutputPass,
+    InjectPlasticityPass,
     MorphismPass,
     PruneDormantPass,
     ShallowerPass,
@@ -80,6 +81,11 @@ def _removed(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
     return ShallowerPass(site.at if site.seed % 2 else None)
 
 
+def _injected(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
+    is_whole = site.seed % 6 == 5 and [*inputs] == ["forward"]
+    return InjectPlasticityPass("" if is_whole else site.at, seed=site.seed)
+
+
 def _pruned(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
     at = site.at if site.seed % 4 == 3 else None
     units = (0, 3) if site.seed % 8 == 7 else None
@@ -129,6 +135,7 @@ REQUESTS: Final[Mapping[str, Request]] = {
     "widen-heads": Request(WiderPass, _heads, features=True, fits=_has_heads),
     "insert": Request(DeeperPass, _inserted),
     "shallower": Request(ShallowerPass, _removed),
+    "inject": Request(InjectPlasticityPass, _injected),
     "prune": Request(PruneDormantPass, _pruned, features=True),
     "prune-on-data": Request(PruneDormantPass, _dormant),
     "compact": Request(CompactPass, _compacted),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import morphir
-from morphir import WiderPass
+from morphir import DeeperPass, InjectPlasticityPass, WiderPass
 from morphir.result import TransformResult
 from morphir.testing import Recipe, Step, build, example_inputs
 from morphir.testing.fuzzing.carrying import holds, state_difference, states
@@ -65,3 +65,46 @@ def test_fuzz_5_every_parameter_is_held_once():
     assert "linear1.weight is 0 times" in holds(model, torch.optim.SGD(model.head.parameters()))
     more = [*model.parameters(), torch.nn.Parameter(torch.ones(1))]
     assert holds(model, torch.optim.SGD(more)) == "it holds a parameter that the model has not"
+
+
+def injected(name: str = "adam") -> tuple[TransformResult, dict]:
+    model = build(RECIPE)
+    optimizer = made(name, model)
+    model(*example_inputs(RECIPE)["forward"]).square().mean().backward()
+    optimizer.step()
+    before = states(model, optimizer)
+    pass_ = InjectPlasticityPass("linear1")
+    return morphir.transform(model, pass_, optimizer=optimizer), before
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fuzz_5_what_stopped_to_learn_is_in_no_optimizer(name: str):
+    """FUZZ-5: for all that comes after"""
+    result, before = injected(name)
+    module, optimizer = result.module, result.optimizer
+    assert not holds(module, optimizer)
+    assert not state_difference(before, module, optimizer, result.certificate)
+    again = morphir.transform(module, DeeperPass("linear1", "residual"), optimizer=optimizer)
+    assert not holds(again.module, again.optimizer)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "times"),
+    [("linear1.weight", 1), ("linear1.injected1.frozen.bias", 1), ("head.weight", 2),
+     ("linear1.injected1.fresh.bias", 2)],
+)  # fmt: skip
+def test_fuzz_5_what_an_optimizer_holds_too_often_is_named(parameter: str, times: int):
+    """FUZZ-5"""
+    result, _ = injected()
+    held = result.optimizer.param_groups[0]["params"]
+    held.append(result.module.get_parameter(parameter))
+    found = holds(result.module, result.optimizer)
+    assert found == f"{parameter} is {times} times in the optimizer"
+
+
+def test_fuzz_5_state_of_what_stopped_to_learn_is_named():
+    """FUZZ-5"""
+    result, before = injected()
+    result.optimizer.state[result.module.linear1.bias] = {"step": torch.tensor(1.0)}
+    found = state_difference(before, result.module, result.optimizer, result.certificate)
+    assert found.startswith("linear1.bias has stopped to learn")
