@@ -4,7 +4,8 @@
 
 A network's hidden layers are its ReLU modules, wherever they lie: their outputs are its units, and
 those of the last one that runs are its features. They are named as `named_modules()` names them,
-so a layer keeps its columns when others are inserted, widened or normalised.
+so a layer keeps its columns when others are inserted, widened or normalised. Of a network in which
+plasticity was injected the copy that learns is measured.
 
 Of actor and critic (both critics together) the columns are:
 
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 import morphir
+from morphir_agents.learning_part import learning_part
 from morphir_agents.plasticity import (
     Activations,
     activated_ratios,
@@ -60,7 +62,7 @@ def hidden_activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
         return lambda module, given, output: found.update({name: output})
 
     with ExitStack() as hooks, torch.no_grad():
-        for name, module in network.named_modules():
+        for name, module in learning_part(network).named_modules():
             if isinstance(module, nn.ReLU):
                 hooks.callback(module.register_forward_hook(keep(name)).remove)
         network(inputs)
@@ -69,8 +71,9 @@ def hidden_activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 
 def _columns(name: str, networks: Sequence[nn.Module], inputs: Tensor) -> dict[str, float]:
     layers = [hidden_activations(network, inputs) for network in networks]
-    parameters = [parameter for network in networks for parameter in network.parameters()]
-    masks = [mask for network in networks for mask in morphir.Masks(network).masks.values()]
+    parts = [learning_part(network) for network in networks]
+    parameters = [parameter for part in parts for parameter in part.parameters()]
+    masks = [mask for part in parts for mask in morphir.Masks(part).masks.values()]
     used = sum(int(mask.count_nonzero()) for mask in masks)
     return {
         **({f"{name}/density": used / sum(mask.numel() for mask in masks)} if masks else {}),

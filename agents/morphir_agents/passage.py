@@ -172,7 +172,7 @@ class _Recorded(Passage):
 
     @override
     def backward(self, gradient: Tensor) -> None:
-        parameters = list(self._network.parameters())
+        parameters = [each for each in self._network.parameters() if each.requires_grad]
         gradients = torch.autograd.grad(self._outputs, parameters, gradient)
         for parameter, found in zip(parameters, gradients, strict=True):
             parameter.grad = found

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from morphir.injected import InjectedBranch
 from morphir_agents.errors import ConfigError
 from morphir_agents.heads import HeadLayer, heads_of, parts_of
 from morphir_agents.policy import Policy
@@ -259,4 +260,10 @@ def _select(network: nn.Module, inputs: slice | None, outputs: slice | None) -> 
 
 
 def _linear_layers(network: nn.Module) -> dict[str, nn.Linear]:
-    return {name: each for name, each in network.named_modules() if isinstance(each, nn.Linear)}
+    """Of the network itself: what was injected beside it is none of its layers."""
+    branches = tuple(f"{n}." for n, m in network.named_modules() if isinstance(m, InjectedBranch))
+    return {
+        name: each
+        for name, each in network.named_modules()
+        if isinstance(each, nn.Linear) and not name.startswith(branches)
+    }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from morphir_agents.methods.base import Method, MethodEvent
 from morphir_agents.methods.config import MethodConfig
+from morphir_agents.methods.injecting import Injecting
 from morphir_agents.methods.neuroplastic import Neuroplastic
 from morphir_agents.methods.recycling import Recycling
 from morphir_agents.methods.released import Released
@@ -26,6 +27,7 @@ _KINDS: dict[str, type[Method]] = {
     "rigl": Rigged,
     "redo": Recycling,
     "reset": Resetting,
+    "injection": Injecting,
 }
 
 

@@ -103,6 +103,10 @@ class Changing(Method):
         seen, done = (torch.randn(32, n, generator=generator) for n in trainer.replay.sizes)
         return seen.to(device), done.to(device)
 
+    def entry_points(self, seen: Seen) -> dict[str, tuple[torch.Tensor, ...]]:
+        """The methods of the agent that are recorded, and what with: they reach what changes."""
+        return {"act": seen[:1], "get_values": seen}
+
     def change(
         self,
         trainer: TD3Trainer,
@@ -123,9 +127,8 @@ class Changing(Method):
             since: When the event began, as `time.perf_counter` has it.
             options: Of `morphir.transform`.
         """
-        agent, (observations, actions) = trainer.agent, seen
+        agent, inputs = trainer.agent, self.entry_points(seen)
         before, used = _outputs(agent, seen), _in_use(agent)
-        inputs = {"act": (observations,), "get_values": (observations, actions)}
         result = morphir.transform(
             agent,
             passes,

@@ -17,7 +17,7 @@ from morphir_agents.td3_networks import TD3NetworkConfig
 from morphir_agents.td3_trainer import TD3Trainer
 
 SPARSE = ("ne", "ne-no-pruning", "ne-no-review", "random-growth", "static-sparse", "rigl")
-CHANGING = (*SPARSE, "redo", "reset")
+CHANGING = (*SPARSE, "redo", "reset", "injection")
 
 
 class Notes(Observer):
@@ -55,6 +55,7 @@ def fingerprint(trained):
 def run_of(tiny_td3_config, kind, **options):
     """A run of 600 steps, with events at updates 40, 80, ... and checkpoints at 200, 400, 600."""
     settings = {"every": 40, "reset_every": 120, "threshold": 0.3, "amount": Amount(rate=0.2)}
+    settings["inject_at"] = 150
     return replace(
         tiny_td3_config("tiny/Aim-v0", **options),
         network=TD3NetworkConfig((12, 10)),
@@ -105,6 +106,7 @@ EVENTS = {
     "rigl": {"sparsify", "move"},
     "redo": {"recycle"},
     "reset": {"reset"},
+    "injection": {"inject"},
     "none": set(),
     "layer-norm": set(),
     "small-dense": set(),
@@ -116,6 +118,7 @@ GRADES = {
     "move": "NOT_PRESERVING",
     "recycle": "EMPIRICAL",
     "reset": "NOT_PRESERVING",
+    "inject": "PROVED",
 }
 
 
@@ -132,7 +135,9 @@ def test_each_method_does_what_its_name_says(tiny_td3_config, tmp_path, kind):
             assert event.ceased > 0 == event.began
         if event.kind == "move":
             assert event.began == event.ceased > 0
-        if event.kind in ("recycle", "reset"):
+        if event.kind == "inject":
+            assert event.actor_churn == event.critic_churn == 0
+        if event.kind in ("recycle", "reset", "inject"):
             assert event.began == event.ceased == 0
     densities = [n["critic/density"] for _, n in notes.numbers if "critic/density" in n]
     if kind in ("static-sparse", "rigl"):
