@@ -60,7 +60,7 @@ def fill_free(
     like = _of_those_that_stay(old, change) if free else old
     if mask is not None and free:
         used = like[_of_those_that_stay(mask, change) != 0]
-        like = used[None] if len(used) else like
+        like = used.view(-1, *[1] * (like.dim() - 1)) if len(used) else like
     for axis, positions in free:
         index = torch.tensor(positions, device=new.device)
         shape = [*new.shape[:axis], len(positions), *new.shape[axis + 1 :]]

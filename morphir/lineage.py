@@ -263,11 +263,17 @@ class Lineage:
 
         Of several in a row that only gave numbers the last is kept: a replay gives none.
         """
-        number = 1 + max((step.application for step in self.steps), default=0)
         about = {"structure": structure, "before": before, "after": after}
-        new = [_step_of(edit, number, about) for edit in edits]
-        old = self.steps[:-1] if all(map(_only_numbers, (*self.steps[-1:], *new))) else self.steps
-        return Lineage((*old, *new))
+        old = self.steps
+        if old and _only_numbers(old[-1]) and all(_gives_only_numbers(edit) for edit in edits):
+            old = old[:-1]
+        number = 1 + max((step.application for step in old), default=0)
+        return Lineage((*old, *(_step_of(edit, number, about) for edit in edits)))
+
+    @property
+    def replayed(self) -> tuple[AnyStep, ...]:
+        """The steps that a replay carries out: those that did more than give numbers."""
+        return tuple(step for step in self.steps if not _only_numbers(step))
 
     @property
     def hash(self) -> str:
@@ -310,6 +316,10 @@ class Lineage:
 
 def _only_numbers(step: AnyStep) -> bool:
     return isinstance(step, NumbersStep) and not step.parameters
+
+
+def _gives_only_numbers(edit: Edit) -> bool:
+    return isinstance(edit, Renumbering) and not edit.first
 
 
 def _step_of(edit: Edit, application: int, about: Mapping[str, str]) -> AnyStep:

@@ -107,9 +107,9 @@ def check_same_changes(results: Sequence[TransformResult]) -> None:
     Raises:
         RefusalError: A pass decided by the numbers of the models, which are not the same.
     """
-    first = results[0].lineage.steps
+    first = _lasting(results[0].lineage)
     for number, result in enumerate(results[1:], 1):
-        parting = _parting(first, result.lineage.steps)
+        parting = _parting(first, _lasting(result.lineage))
         if parting is not None:
             raise RefusalError(
                 _would(number, *parting),
@@ -122,7 +122,7 @@ def check_same_changes(results: Sequence[TransformResult]) -> None:
 
 def _check_same_past(number: int, first: Lineage, other: Lineage) -> None:
     """Refuses models that came by their structure in different ways (LOCK-2)."""
-    parting = _parting(first.steps, other.steps)
+    parting = _parting(first.replayed, other.replayed)
     if parting is not None:
         went = [
             f"model {n} went through {step}" if step is not None else f"model {n} did not"
@@ -130,6 +130,12 @@ def _check_same_past(number: int, first: Lineage, other: Lineage) -> None:
         ]
         went.sort(key=lambda each: each.endswith("did not"))
         raise RefusalError(f"models 0 and {number} have another past: {', and '.join(went)}")
+
+
+def _lasting(lineage: Lineage) -> Sequence[AnyStep]:
+    """What has to be the same: what a replay carries out, and what was done last."""
+    last = lineage.steps[-1:]
+    return (*lineage.replayed, *(step for step in last if step not in lineage.replayed))
 
 
 def _parting(

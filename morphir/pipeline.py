@@ -61,10 +61,10 @@ from morphir.ir import (
     is_inside,
     maps_of,
 )
-from morphir.ir.masks import mask_name
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
 from morphir.ops import DEFAULT_TABLE
 from morphir.recordings import Clock, Traces, Twins
+from morphir.renumbered import Renumbered
 from morphir.state.leaving import Leaving
 from morphir.state.optimizer import Joining
 from morphir.state.succession import Succession
@@ -124,6 +124,7 @@ class Application:
         self._joining, self._leaving = Joining(optimizers, target), Leaving(optimizers)
         self._succession = Succession(optimizers, target)
         self._transport = Transport(optimizers, target, state_rules)
+        self._renumbered = Renumbered(target, optimizers, rewriter.renumberings)
         self._lineage = lineage_of(target)
 
     def __enter__(self) -> Application:
@@ -156,7 +157,6 @@ class Application:
         self._keep_what_changes()
         belonged = self._belongings()
         with self.clock("emit"):
-            old = self._numbers()
             described = _described(self.target)
             for change in self.rewriter.resizes:
                 if self.target is self.original.model:  # nobody else can hold what was just copied
@@ -170,7 +170,8 @@ class Application:
             for change in self.rewriter.resizes:
                 self._transport.apply(change)
             self._carried = self._compared(belonged)
-            self._transport.forget(self._others(old), self._restarted)
+            self._renumbered.begin_anew(self._transport)
+            self._carried += self._renumbered.check()
             self._join()
             self._leaving.leave(gone)
             self._succession.carry_out(self.rewriter.injections)
@@ -225,35 +226,6 @@ class Application:
         self.before = self.before.keeping(names, copy=removes)
         self.twins = None if self.twins is None else self.twins.apart()
 
-    def _numbers(self) -> dict[str, torch.Tensor]:
-        """The numbers and masks of what gets other numbers or another mask."""
-        names = [name for edit in self.rewriter.renumberings for name in edit.names]
-        tensors = {**dict(self.target.named_parameters()), **dict(self.target.named_buffers())}
-        wanted = [each for name in names for each in (name, mask_name(name)) if each in tensors]
-        return {name: tensors[name].detach().clone() for name in wanted}
-
-    def _others(self, old: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Where parameters have another number now, or begin or cease to be in use."""
-        parameters = dict(self.target.named_parameters())
-        found = {}
-        for edit in self.rewriter.renumberings:
-            for name in [each for each in edit.names if each in parameters]:
-                found[name] = parameters[name] != old[name]
-                if name in edit.anew:
-                    found[name] |= edit.anew[name]
-                mask = edit.masks.get(name)
-                if mask is not None:
-                    was = old.get(mask_name(name), torch.ones_like(mask))
-                    found[name] |= (mask != was).to(old[name].device)
-        return found
-
-    @property
-    def _restarted(self) -> list[str]:
-        """The parameters of which optimizers keep nothing any more."""
-        parameters = dict(self.target.named_parameters())
-        edits = [edit for edit in self.rewriter.renumberings if edit.restarts]
-        return [name for edit in edits for name in edit.names if name in parameters]
-
     def _gone(self) -> dict[str, nn.Parameter]:
         """The parameters of the modules that are to be removed."""
         names = [edit.name for edit in self.rewriter.removals]
@@ -278,9 +250,9 @@ class Application:
             now = self.inventory = Inventory.of(self.target, self.optimizers)
             heirs = {n: old for edit in self.rewriter.injections for n, old in edit.heirs.items()}
             places = places_of(self.since, heirs)
-            names = certificate.renumbered
+            masked = certificate.masked
             checks += self.original.check(
-                self.target, self.optimizers, claims, follows, since, names, places, now
+                self.target, self.optimizers, claims, follows, since, masked, places, now
             )
             checks += self._carried
         if self.twins is None:
@@ -387,7 +359,8 @@ class Application:
             removals=tuple(InsertionClaim(e.law, e.anchor, e.name) for e in rewriter.removals),
             attributes=tuple(dict.fromkeys((*known, *self._followed))),
             renumbered=tuple(name for edit in rewriter.renumberings for name in edit.names),
-            restarted=tuple(self._restarted),
+            masked=tuple(name for edit in rewriter.renumberings for name in edit.masks),
+            restarted=self._renumbered.restarted,
         )
 
     def _report(self, certificate: Certificate, checks: Sequence[Check]) -> Report:

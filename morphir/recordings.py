@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from morphir.attributes import Attributes, attributes_of
 from morphir.checks import Inventory
 from morphir.checks.calling import double_copy, private_copy
 from morphir.cloning import replica
@@ -106,11 +107,13 @@ class Recording:
 
     Attributes:
         traces: Its recordings.
-        inventory: What else there is to know about it.
+        inventory: What else there is to know about it from outside.
+        attributes: What Python may read of it, None where something is not known to compare.
     """
 
     traces: Traces
     inventory: Inventory
+    attributes: Attributes | None
 
     def of(self, model: nn.Module, now: Inventory, entry_points: Sequence[str]) -> Traces | None:
         """The recordings of the model as it is now, None where they may be others (MASK-10).
@@ -120,7 +123,9 @@ class Recording:
             now: Its inventory.
             entry_points: What is to be recorded of it.
         """
-        if {*entry_points} != {*self.traces.eval.program.graphs}:
+        if [*entry_points] != [*self.traces.eval.program.graphs]:
+            return None
+        if self.attributes is None or self.attributes != attributes_of(model):
             return None
         return self.traces.refreshed(model) if now.is_structured_as(self.inventory) else None
 

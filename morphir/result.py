@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from torch import nn
@@ -32,7 +32,7 @@ class TransformResult:
     report: Report
     certificate: Certificate
     lineage: Lineage
-    recording: Recording
+    recording: Recording = field(repr=False)
 
     def __str__(self) -> str:
         return str(self.report)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from morphir.attributes import attributes_of
 from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
@@ -270,7 +271,7 @@ def _transform(
         _joined([each for each, _ in found], clock),
         _chained([each for _, each in found]),
         lineage,
-        Recording(application.after, application.inventory),
+        Recording(application.after, application.inventory, attributes_of(target)),
     )
 
 

@@ -214,7 +214,7 @@ class _Pair:
         steps = () if given is None else given.steps or (given,)
         expected = reduce(announced, steps, Inventory.of(self._before))
         claims = [claim for step in steps for claim in step.insertions]
-        masked = [name for step in steps for name in step.renumbered]
+        masked = [name for step in steps for name in step.masked]
         return check_kept(expected, Inventory.of(self._after), claims, masked=masked)
 
     def _field(self) -> Check:

@@ -123,6 +123,27 @@ def test_back_10_units_that_start_anew_have_no_say():
     assert new[20:, :20].abs().max() < 1
 
 
+@pytest.mark.parametrize("columns", [500, None])
+def test_back_10_behind_a_mask_only_what_is_in_use_has_a_say(columns: int | None):
+    """BACK-10: most are 0 behind the mask, and so no part of the scale"""
+    shape = (60, columns) if columns else (60,)
+    mask = (torch.rand(shape) < 0.2).float()
+    mask[:4] = 1
+    old = (torch.randn(shape) * 0.03 + 0.2) * mask
+    change = (Mapped(60, ANEW), Mapped(500)) if columns else (Mapped(60, ANEW),)
+    new = old.clone()
+    fill_free(new, old, change, "w", SPEC, mask=mask)
+    used = old[:20][mask[:20] == 1]
+    if columns is None:  # a vector has one number, masked or not
+        assert torch.equal(new[20:], used.double().mean().float().expand(40))
+        return
+    assert abs(new[20:].mean() - used.mean()) < 0.005
+    assert abs(new[20:].std() / used.std() - 1) < 0.1
+    nothing = torch.zeros(shape)
+    fill_free(new, nothing, change, "w", SPEC, mask=nothing)
+    assert not new[20:].any(), "where nothing is in use there is no scale"
+
+
 def test_back_10_entries_that_are_asked_for_are_zero():
     """BACK-10: those of a bias"""
     old = torch.randn(60)

@@ -12,7 +12,7 @@ from torch import nn
 
 import morphir
 from morphir.errors import StorageError
-from morphir.ir import AttributeChange, AxisMap, Mapped
+from morphir.ir import AttributeChange, AxisMap, Mapped, Removal, Renumbering
 from morphir.ir.change import tensors_to_json
 from morphir.lineage import (
     Lineage,
@@ -165,6 +165,34 @@ def test_a_change_of_masks_is_a_step_too():
     (step,) = found.steps
     assert step.spec["density"] == 0.5
     assert len(found.to_json()) < 2000
+
+
+NUMBERS = Renumbering("the model", "MASK-8", {}, {"seed": 0})
+FIRST = Renumbering("0", "MASK-7", {"0.weight": torch.ones(1)}, {}, first=("0.weight",))
+REMOVED = Removal("a", "a_deeper1", "SHALLOWER-1", inside=False)
+
+
+@pytest.mark.parametrize(
+    ("edits", "laws"),
+    [
+        ([NUMBERS] * 50, ["MASK-8"]),
+        ([FIRST, *[NUMBERS] * 50], ["MASK-7", "MASK-8"]),
+        ([NUMBERS, FIRST, NUMBERS, NUMBERS], ["MASK-8", "MASK-7", "MASK-8"]),
+        ([NUMBERS, REMOVED, NUMBERS, NUMBERS], ["MASK-8", "SHALLOWER-1", "MASK-8"]),
+        ([NUMBERS, FIRST], ["MASK-8", "MASK-7"]),
+        ([FIRST, FIRST], ["MASK-7", "MASK-7"]),
+    ],
+)
+def test_state_21_of_numbers_in_a_row_the_last_are_kept(edits, laws: list[str]):
+    """STATE-21: applications are counted as if there had been no others"""
+    lineage = Lineage()
+    for number, edit in enumerate(edits):
+        lineage = lineage.extended([edit], "s", str(number), str(number + 1))
+    assert [step.law for step in lineage.steps] == laws
+    assert [step.application for step in lineage.steps] == [*range(1, len(laws) + 1)]
+    assert lineage.steps[-1].after == str(len(edits))
+    assert [step.law for step in lineage.replayed] == [law for law in laws if law != "MASK-8"]
+    assert Lineage.from_json(lineage.to_json()) == lineage
 
 
 def test_lineages_without_kinds_are_read():

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 import morphir
-from morphir import DeeperPass, PruneDormantPass, RefusalError, VerificationError, WiderPass
+from morphir import (
+    DeeperPass,
+    PruneDormantPass,
+    RecycleDormantPass,
+    RefusalError,
+    VerificationError,
+    WiderPass,
+)
 from morphir.ir import Grade
 from tests.specimens import Net, fingerprint, train_a_little
 
@@ -83,6 +90,36 @@ def test_lock_1_what_is_decided_by_numbers_has_to_be_the_same(dead_in: int):
     )
     assert "replay" in error.value.suggestions[0]
     assert [fingerprint(net, []) for net in nets] == before
+
+
+def silent(*units: int) -> nn.Module:
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    with torch.no_grad():
+        net[0].weight.abs_()
+        net[0].bias.fill_(1)
+        net[0].bias[[*units]] = -100
+    return net
+
+
+def test_lock_1_units_that_start_anew_have_to_be_the_same():
+    """LOCK-1: those of one model are others, or there are none"""
+    x = torch.rand(8, 4)
+    recycle = RecycleDormantPass((x,), threshold=0.0)
+    for nets in ([silent(1), silent(2)], [silent(1), silent()]):
+        before = [fingerprint(net, []) for net in nets]
+        with pytest.raises(RefusalError, match="would change"):
+            morphir.transform(nets, recycle, example_inputs=(x,), inplace=True)
+        assert [fingerprint(net, []) for net in nets] == before
+    one, other = morphir.apply([silent(1), silent(1)], recycle, example_inputs=(x,))
+    assert torch.equal(one[0].weight[1] == 0, other[0].weight[1] == 0)
+
+
+def test_lock_2_numbers_are_no_past():
+    """LOCK-2, STATE-21: a target network need not have had the units that started anew"""
+    x = torch.rand(8, 4)
+    online = morphir.apply(silent(1), RecycleDormantPass((x,), threshold=0.0), example_inputs=(x,))
+    nets = morphir.apply([online, silent()], WiderPass(at="0", width=9), example_inputs=(x,))
+    assert [net[0].out_features for net in nets] == [9, 9]
 
 
 @pytest.mark.parametrize("changed", [0, 1])

@@ -29,7 +29,8 @@ def put_numbers(model: nn.Module, edit: Renumbering) -> Iterator[Undo]:
     tensors = {**dict(model.named_buffers(remove_duplicate=False)), **parameters}
     for name in edit.names:
         if name not in (parameters if name in edit.masks else tensors):
-            raise RefusalError(f"there is no parameter {name!r}", nodes=[name])
+            kind = "parameter" if name in edit.masks else "parameter or buffer"
+            raise RefusalError(f"there is no {kind} {name!r}", nodes=[name])
         tensor = tensors[name]
         if name in edit.masks:
             yield from _put_mask(model, name, tensor, edit.masks[name])

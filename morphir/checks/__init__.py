@@ -13,6 +13,7 @@ from morphir.checks.kept import Original, check_kept
 from morphir.checks.learning import check_learning
 from morphir.checks.measured import check_drift, check_on_data, check_within
 from morphir.checks.native import check_native
+from morphir.checks.renewed import Renewed, check_renewed, kept_of
 from morphir.checks.round_trip import check_round_trip
 from morphir.checks.rounding import check_rounding, holding
 from morphir.checks.statistics import check_statistics
@@ -25,6 +26,7 @@ __all__ = [
     "Inventory",
     "Observation",
     "Original",
+    "Renewed",
     "belongings",
     "check_carried",
     "check_certificate",
@@ -36,12 +38,14 @@ __all__ = [
     "check_drift",
     "check_native",
     "check_on_data",
+    "check_renewed",
     "check_round_trip",
     "check_rounding",
     "check_statistics",
     "check_within",
     "double_copy",
     "holding",
+    "kept_of",
     "observe",
     "private_copy",
 ]

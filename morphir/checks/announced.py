@@ -3,8 +3,8 @@
 KEPT-6   of a tensor whose axes change nothing else does but its numbers; of a module nothing but
          the attributes that follow; of an optimizer nothing but the shapes of what it keeps per
          element
-KEPT-9   of a tensor that gets other numbers or another mask nothing else changes but its numbers,
-         and what an optimizer keeps of them
+KEPT-9   of a tensor that gets other numbers nothing else changes but these, and what an optimizer
+         keeps of them; of a mask nothing but its numbers
 KEPT-10  of a parameter that stops to learn the gradient goes, and its place in optimizers
 SHALLOWER-4   what goes leaves its optimizer groups with its state, and all else is as it was
 """
@@ -28,7 +28,7 @@ def announced(before: Inventory, certificate: Certificate) -> Inventory:
         certificate: Of one step.
     """
     resized = _resized(before, _shapes(certificate), certificate.attributes)
-    resized = _renumbered(resized, certificate.renumbered, certificate.restarted)
+    resized = _renumbered(resized, certificate)
     resized = _frozen(resized, [n for claim in certificate.insertions for n in claim.freezes])
     return _without(resized, [claim.module for claim in certificate.removals])
 
@@ -59,18 +59,26 @@ def _resized(
     )
 
 
-def _renumbered(before: Inventory, renumbered: Sequence[str], fresh: Sequence[str]) -> Inventory:
+def _renumbered(before: Inventory, certificate: Certificate) -> Inventory:
     """What it should be with other numbers and masks (KEPT-9)."""
-    names = {*renumbered, *map(mask_name, renumbered)}
-    every = {n for name in names & before.shared.keys() for n in before.shared[name][0]}
-    shapes = {name: before.tensors[name]["shape"] for name in every}
-    restarted = {n for name in fresh if name in before.shared for n in before.shared[name][0]}
+
+    def every(names: Iterable[str]) -> set[str]:
+        return {other for n in names if n in before.shared for other in before.shared[n][0]}
+
+    renumbered, restarted = every(certificate.renumbered), every(certificate.restarted)
+    others = renumbered | every(map(mask_name, certificate.masked))
+    shapes = {name: before.tensors[name]["shape"] for name in renumbered}
     groups = (_group(group, before, shapes) for group in before.groups)
     return replace(
         before,
-        tensors={name: _tensor(facts, shapes.get(name)) for name, facts in before.tensors.items()},
+        tensors={
+            name: {key: fact for key, fact in facts.items() if key != "bits"}
+            if name in others
+            else facts
+            for name, facts in before.tensors.items()
+        },
         groups=tuple(
-            (options, {name: () if name in restarted else held[name] for name in held})
+            (options, {name: _Any() if name in restarted else held[name] for name in held})
             for options, held in groups
         ),
     )

@@ -258,8 +258,9 @@ def _check_state(
     missing = sorted(claimed.keys() - before.state.keys())
     if missing:
         raise Rejection("CERT-10: a tensor is claimed to change that there is not", missing[0])
-    others = set() if certificate is None else {*certificate.renumbered}
-    check_masked(before, after, {*claimed, *others})
+    renumbered = set() if certificate is None else {*certificate.renumbered}
+    masked = set() if certificate is None else {*certificate.masked}
+    check_masked(before, after, {*claimed, *renumbered, *masked})
     changed: dict[str, Axes] = {}
     biases: dict[str, torch.Tensor] = {}
     for name, entry in before.state.items():
@@ -277,8 +278,8 @@ def _check_state(
             elif problem:
                 raise Rejection(f"CERT-10: {problem}", f"@{name}")
             continue
-        if before.masks.get(name) not in others:  # else no entry point reads it
-            _check_untouched(entry, other, commits, may_be_masked=name in others)
+        if before.masks.get(name) not in masked:  # else no entry point reads it
+            _check_untouched(entry, other, commits, may_be_masked=name in masked)
     return changed, biases
 
 
@@ -333,7 +334,7 @@ def _new_state(
         if entry.kind == "constant" or name in before.state:
             continue
         claimed = [] if certificate is None else [c.module for c in certificate.insertions]
-        if certificate is not None and after.masks.get(name) in certificate.renumbered:
+        if certificate is not None and after.masks.get(name) in certificate.masked:
             continue
         if certificate is not None and not is_inside(name, claimed):
             raise Rejection("CERT-6: there is new state that no claim covers", f"@{name}")

@@ -3,7 +3,7 @@
     RUN-8   in train mode and float64, after one forward on the given inputs, every floating-point
             buffer that both models have is the same, to 1e-12 of its size; where its axes changed,
             each position that belongs to a unit has what the unit had; those of another shape of
-            which nothing is claimed are left out
+            which nothing is claimed are left out, and masks, which no forward reads (MASK-3)
 
 Where the forward draws random numbers (dropout), the two models draw other ones, and nothing can be
 compared.
@@ -24,7 +24,9 @@ from morphir.checks.extended import Extended
 from morphir.checks.gradients import misfit
 from morphir.checks.power import LiftToDouble
 from morphir.ir import TensorChange
+from morphir.ir.masks import mask_name
 from morphir.ir.report import Check, Grade, counted
+from morphir.masks import Masks
 from morphir.randomness import host_has_drawn, kept_random_state, seed_random_state
 
 _SEED: Final = 1  # with which `call_entry_point` begins
@@ -79,9 +81,10 @@ def _compare(
     old: nn.Module, new: nn.Module, tensors: Mapping[str, TensorChange], *, inverse: bool
 ) -> Check:
     others, worst, where, compared = dict(new.named_buffers()), 0.0, "", 0
+    masks = {*map(mask_name, Masks(old).masks)}
     for name, buffer in old.named_buffers():
         other = others.get(name)
-        if other is None or not buffer.is_floating_point():
+        if other is None or not buffer.is_floating_point() or name in masks:
             continue
         if name not in tensors and other.shape != buffer.shape:
             continue  # nobody says which units are which

@@ -109,8 +109,9 @@ class Certificate:
         box: Bounds of inputs by name, if it is only about inputs within them.
         removals: One claim per removed module: what its insertion into the new program would be.
         attributes: The attributes of modules that follow the tensors.
-        renumbered: The entries that have other numbers, another mask, or had no mask before.
-        restarted: Those of which optimizers keep nothing any more.
+        renumbered: The entries that may have other numbers, also as another mask makes them 0.
+        masked: Those of them that have another mask, or had none before.
+        restarted: Those of them of which optimizers keep nothing any more.
     """
 
     before: str
@@ -122,6 +123,7 @@ class Certificate:
     removals: tuple[InsertionClaim, ...] = ()
     attributes: tuple[AttributeChange, ...] = ()
     renumbered: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
     restarted: tuple[str, ...] = ()
 
     @property
@@ -182,6 +184,7 @@ class Certificate:
             "steps": [step._plain() for step in self.steps],
             "attributes": [asdict(each) for each in self.attributes],
             "renumbered": [*self.renumbered],
+            "masked": [*self.masked],
             "restarted": [*self.restarted],
             "box": None if self.box is None else {k: [*v] for k, v in self.box.items()},
         }
@@ -213,6 +216,7 @@ class Certificate:
             tuple(map(_insertion, data.get("removals", ()))),
             tuple(map(_attribute, data.get("attributes", ()))),
             tuple(data.get("renumbered", ())),
+            tuple(data.get("masked", ())),
             tuple(data.get("restarted", ())),
         )
 

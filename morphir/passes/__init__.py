@@ -22,10 +22,10 @@ __all__ = [
     "MaskGrowPass",
     "MorphismPass",
     "PruneDormantPass",
-    "Refusal",
-    "ShallowerPass",
     "RecycleDormantPass",
+    "Refusal",
     "ResetPass",
+    "ShallowerPass",
     "SparsifyPass",
     "WiderPass",
 ]

@@ -98,4 +98,5 @@ def told_dormant(
 
 
 def _restarting(size: int, gone: Sequence[int]) -> AxisMap:
-    return AxisMap.copies(size, [FRESH if unit in gone else unit for unit in range(size)])
+    new = {*gone}
+    return AxisMap.copies(size, [FRESH if unit in new else unit for unit in range(size)])

@@ -38,7 +38,7 @@ class MorphismPass(ABC):
         name: Short name, used in reports and lineages.
         resizes: Whether it changes the sizes of axes. It is then given one program of both modes
             (`morphir.ir.both_modes`), and is applied and checked on its own.
-        masks: Whether it changes masks, on its own as well.
+        renumbers: Whether it changes numbers or masks while axes stay, on its own as well.
         injects: Whether it injects branches, on its own as well.
         removes: Whether it removes modules, which is not checked together with insertions.
     """

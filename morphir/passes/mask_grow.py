@@ -100,11 +100,12 @@ class MaskGrowPass(MorphismPass):
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Chooses what is used from now on."""
-        names = [e.name for e in maskable(program, self.at) if program.state[e.name].mask]
+        weights = maskable(program, self.at)
+        names = [e.name for e in weights if program.state[e.name].mask]
         if not names:
             raise RefusalError(
                 "none of these weights has a mask",
-                nodes=[self.at] if isinstance(self.at, str) else [*(self.at or ())],
+                nodes=[each.name for each in weights],
                 suggestions=["morphir.SparsifyPass(density=0.25) first"],
             )
         old = {name: _tensor(program, program.state[name].mask) for name in names}

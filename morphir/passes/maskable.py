@@ -63,7 +63,7 @@ def maskable(program: Program, at: str | Sequence[str] | None) -> list[Maskable]
     if not names:
         raise RefusalError(
             "there is no weight of a linear layer or convolution that may be masked",
-            nodes=[at] if isinstance(at, str) else [*(at or ())],
+            nodes=[at] if isinstance(at, str) else [*(at or program.graphs)],
             suggestions=["entry_points= with a method that reads it"],
         )
     return [Maskable(n, program.state[n].type.sizes(1), not inner[n]) for n in names]

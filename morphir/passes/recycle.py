@@ -40,7 +40,7 @@ class RecycleDormantPass(MorphismPass):
     """
 
     name: ClassVar[str] = "recycle"
-    resizes: ClassVar[bool] = True
+    renumbers: ClassVar[bool] = True
 
     data: Any
     at: str | Sequence[str] | None = None

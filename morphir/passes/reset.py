@@ -1,25 +1,27 @@
 """Reset: layers start anew, with numbers as torch draws them.
 
-    RESET-1   of each layer the parameters are drawn as its constructor draws them: weight and bias
-              of a linear layer or convolution uniform with a size of at most 1 / sqrt(fan in), an
-              embedding normal; the weight of a norm is 1 and its bias 0, and its statistics start
-              anew; optimizers keep nothing of them, steps included
+    RESET-1   the parameters of layers are drawn as the constructors of torch's layers draw them:
+              weight and bias of a linear layer or convolution uniform, of a size of at most
+              1 / sqrt(fan in), an embedding normal; the weight of a norm is 1, its bias 0, and its
+              statistics start anew, counts included; optimizers keep nothing of them, steps
+              included
 
 Nikishin et al. 2022 reset the last layers of an agent, or all of them, and keep the replay buffer.
-Numbers that a mask switches off stay 0.
+Numbers that a mask switches off stay 0, and so do rows of an embedding that are 0, as that of a
+padding token is. Of several layers that share a parameter the first that is called says how.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
 import torch
 
 from morphir.errors import RefusalError
-from morphir.ir import Grade, Node, Program, Renumbering, Rewriter, Value
+from morphir.ir import Argument, Grade, Graph, Node, Program, Renumbering, Rewriter, Value
 from morphir.passes.anew import mask_of
 from morphir.passes.base import MorphismPass, Refusal
 from morphir.passes.sites import resolve
@@ -70,15 +72,18 @@ class ResetPass(MorphismPass):
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Draws the numbers."""
-        draws = dict(_draws(program))
+        draws = _draws(program)
         names = self._names(program)
         unknown = [n for n in names if program.state[n].kind == "parameter" and n not in draws]
         if unknown:
             raise RefusalError(
-                f"how {unknown[0]!r} is drawn is not known: it is no weight or bias of a linear "
-                "layer, convolution, embedding or norm",
+                f"how {unknown[0]!r} is drawn is not known: no entry point reads it as the weight "
+                "or bias of a linear layer, convolution, embedding or norm",
                 nodes=unknown[:1],
-                suggestions=["at= with the layers that are to start anew"],
+                suggestions=[
+                    "at= with the layers that are to start anew",
+                    "entry_points= with a method that reads it",
+                ],
             )
         numbers = {n: self._drawn(program, n, *draws[n]) for n in names if n in draws}
         if not numbers:
@@ -91,13 +96,15 @@ class ResetPass(MorphismPass):
     def _names(self, program: Program) -> list[str]:
         if self.at is None:
             return [*program.state]
-        owners = {name: name.rpartition(".")[0] for name in program.state}
-        found = resolve(
-            self.at, program, lambda name: any(_holds(name, each) for each in owners.values())
-        )
+        owners = {
+            name: [each.rpartition(".")[0] for each in (name, *entry.aliases)]
+            for name, entry in program.state.items()
+        }
+        every = [each for own in owners.values() for each in own]
+        found = resolve(self.at, program, lambda name: any(_holds(name, each) for each in every))
         if isinstance(found, Refusal):
             raise RefusalError(found.reason, nodes=found.nodes, suggestions=found.suggestions)
-        return [n for n, owner in owners.items() if any(_holds(each, owner) for each in found)]
+        return [n for n, own in owners.items() if any(_holds(a, b) for a in found for b in own)]
 
     def _drawn(self, program: Program, name: str, draw: _Draw, fan_in: int) -> torch.Tensor:
         old, mask = program.state[name].tensor, mask_of(program, name)
@@ -116,7 +123,8 @@ def _uniform(old: torch.Tensor, fan_in: int, generator: torch.Generator) -> torc
 
 
 def _normal(old: torch.Tensor, fan_in: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(old.shape, generator=generator)
+    drawn = torch.randn(old.shape, generator=generator)
+    return torch.where((old != 0).any(-1, keepdim=True).cpu(), drawn, 0.0)
 
 
 def _ones(old: torch.Tensor, fan_in: int, generator: torch.Generator) -> torch.Tensor:
@@ -139,27 +147,45 @@ _BY_OP: Final = {
         ),
         _LAYER,
     ),
-    **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm"), _NORM),
+    **dict.fromkeys(
+        ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"), _NORM
+    ),
     "embedding": {"weight": _normal},
 }  # fmt: skip
 
 
-def _draws(program: Program) -> Iterator[tuple[str, tuple[_Draw, int]]]:
-    """State entry to how it is drawn, and from how many numbers a unit of its layer is summed."""
+def _draws(program: Program) -> dict[str, tuple[_Draw, int]]:
+    """State entry to how it is drawn, and of how many numbers a unit of its layer is the sum."""
+    found: dict[str, tuple[_Draw, int]] = {}
     for graph in program.graphs.values():
         for node in graph.nodes:
             for argument, draw in _BY_OP.get(node.op, {}).items():
-                name = _state(node, argument)
-                if name is not None:
-                    yield name, (draw, _fan_in(program, node))
+                value = _read(graph, node.arguments.get(argument))
+                if value is not None and _is_real(value):
+                    found.setdefault(value.name, (draw, _fan_in(node)))
+                    if argument == "running_mean":
+                        found.setdefault(_count(value.name), (_zeros, 1))
+    return found
 
 
-def _fan_in(program: Program, node: Node) -> int:
-    weight = _state(node, "weight")
-    shape = program.state[weight].type.sizes(1) if weight is not None else (1,)
+def _read(graph: Graph, value: Argument) -> Value | None:
+    """The state that an argument is, or is a part of; None if it is none."""
+    while isinstance(value, Value) and value.origin != "state":
+        maker = graph.producers.get(value)
+        value = maker.arguments.get("input") if maker and maker.op == "getitem" else None
+    return value if isinstance(value, Value) else None
+
+
+def _count(running_mean: str) -> str:
+    """How many batches a norm has seen, which torch keeps beside the means."""
+    return f"{running_mean.removesuffix('running_mean')}num_batches_tracked"
+
+
+def _is_real(value: Value) -> bool:
+    return value.type is not None and value.type.dtype.is_floating_point
+
+
+def _fan_in(node: Node) -> int:
+    weight = node.arguments.get("weight")
+    shape = weight.type.sizes(1) if isinstance(weight, Value) and weight.type is not None else ()
     return math.prod(shape[1:])  # as torch counts it, of transposed convolutions too
-
-
-def _state(node: Node, argument: str) -> str | None:
-    value = node.arguments.get(argument)
-    return value.name if isinstance(value, Value) and value.origin == "state" else None

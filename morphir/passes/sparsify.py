@@ -71,6 +71,7 @@ class SparsifyPass(MorphismPass):
             or (
                 self.density is None
                 and isinstance(self.count, Mapping)
+                and bool(self.count)
                 and all(type(each) is int and each >= 0 for each in self.count.values())
             ),
             "distribution": self.distribution in get_args(Distribution),
@@ -78,7 +79,8 @@ class SparsifyPass(MorphismPass):
             or isinstance(self.at, str)
             or (isinstance(self.at, tuple) and all(isinstance(each, str) for each in self.at)),
             "keep": self.keep in get_args(Keep),
-            "dense_ends": type(self.dense_ends) is bool,
+            "dense_ends": type(self.dense_ends) is bool
+            and not (self.dense_ends and self.count is not None),
             "seed": type(self.seed) is int,
         }
         for name, holds in fits.items():
@@ -157,11 +159,11 @@ class SparsifyPass(MorphismPass):
 
 
 _OPTIONS: Final = {
-    "density": ("a number above 0, at most 1", "density=0.25"),
+    "density": ("a number above 0, at most 1, or count=", "density=0.25"),
     "count": ("a number for each weight by name, without density=", "count={'0.weight': 100}"),
     "distribution": ("'erdos_renyi' or 'uniform'", "distribution='uniform'"),
     "at": ("a qualified module name, a glob, a list of them, or None", "at='actor.*'"),
     "keep": ("'magnitude' or 'random'", "keep='random'"),
-    "dense_ends": ("True or False", "dense_ends=True"),
+    "dense_ends": ("True or False, and False with count=", "dense_ends=True"),
     "seed": ("an integer", "seed=0"),
 }

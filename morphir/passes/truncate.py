@@ -56,7 +56,7 @@ def truncated(
     if unknown or not masked:
         raise RefusalError(
             f"weights= names {unknown[0]!r}, which has no mask" if unknown else "nothing is masked",
-            nodes=unknown[:1],
+            nodes=unknown[:1] or [units.name for units, _ in dormant],
             suggestions=["morphir.SparsifyPass(density=0.25) first"],
         )
     places = [

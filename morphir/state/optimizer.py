@@ -30,6 +30,9 @@ _CANNOT_TAKE: Final[Mapping[type[Optimizer], str]] = {
 }
 
 
+_FOR_THE_CONSTRUCTOR: Final = ("initial_accumulator_value",)
+
+
 def check_optimizer(optimizer: Any, model: nn.Module) -> None:
     """Refuses what is no optimizer over this model.
 
@@ -120,7 +123,7 @@ class Joining:
         optimizer: Optimizer,
         group: dict[str, Any],
     ) -> None:
-        state = _fresh_state(optimizer, group, parameter)
+        state = _state_to_join(optimizer, group, parameter)
         self._added.append((optimizer, group, parameter))
         position = self._position(parameter, group)
         if "param_names" in group:
@@ -252,10 +255,42 @@ def _renamed(name: str, leader: tuple[str, nn.Parameter] | None, group: Mapping[
     return f"{known.removesuffix(full)}{name}" if known.endswith(f".{full}") else name
 
 
-def _fresh_state(
+def fresh_state(
     optimizer: Optimizer, group: Mapping[str, Any], parameter: nn.Parameter
 ) -> dict[str, Any] | None:
-    """The state that a new optimizer gives the parameter, None where that waits for a step."""
+    """The state that a new optimizer gives a parameter, None where that waits for a step.
+
+    Args:
+        optimizer: One that may have state for others already.
+        group: The group that the parameter is in.
+        parameter: The parameter.
+
+    Raises:
+        ValueError: The optimizer does not take it.
+        RuntimeError: The optimizer does not take it.
+    """
+    options = {k: v for k, v in group.items() if k not in ("params", "param_names")}
+    try:
+        build: Any = type(optimizer)
+        # Adagrad fills its sums with what its constructor is given, whatever a group says.
+        given = {key: options[key] for key in _FOR_THE_CONSTRUCTOR if key in options}
+        probe = build([{**options, "params": [parameter]}], **given)
+    except (ValueError, RuntimeError):
+        raise
+    except Exception:  # its constructor wants something else than groups
+        return None
+    state = dict(probe.state[parameter]) if parameter in probe.state else None
+    return _fused_momentum(optimizer, group, parameter) if state is None else state
+
+
+def _state_to_join(
+    optimizer: Optimizer, group: Mapping[str, Any], parameter: nn.Parameter
+) -> dict[str, Any] | None:
+    """The state with which a new parameter joins a group.
+
+    Raises:
+        RefusalError: The optimizer does not take it.
+    """
     name, shape = type(optimizer).__name__, tuple(parameter.shape)
     suggestions = ["another optimizer for this part of the model", "a new optimizer after growing"]
     for kind, why in _CANNOT_TAKE.items():
@@ -270,19 +305,13 @@ def _fresh_state(
             "missing",
             suggestions=["an optimizer that reads its param_groups", suggestions[1]],
         )
-    options = {k: v for k, v in group.items() if k not in ("params", "param_names")}
     try:
-        build: Any = type(optimizer)
-        probe = build([{**options, "params": [parameter]}])
+        return fresh_state(optimizer, group, parameter)
     except (ValueError, RuntimeError) as error:
         raise RefusalError(
             f"{name} does not take a new parameter of shape {shape}: {error}",
             suggestions=suggestions,
         ) from error
-    except Exception:  # its constructor wants something else than groups
-        return None
-    state = dict(probe.state[parameter]) if parameter in probe.state else None
-    return _fused_momentum(optimizer, group, parameter) if state is None else state
 
 
 def own_list(optimizer: Optimizer) -> str:

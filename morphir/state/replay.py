@@ -77,8 +77,8 @@ def replay(
             suggestions=["result.lineage", "morphir.inspect(path).lineage"],
         )
     optimizers: list[Optimizer] = optimizers_over(model, optimizer, attached_optimizers(model))
-    own = lineage_of(model).steps
-    if lineage.steps[: len(own)] != own:
+    own, wanted = lineage_of(model).replayed, lineage.replayed
+    if wanted[: len(own)] != own:
         raise RefusalError(
             "the model has a lineage of its own, which is not the beginning of this one",
             suggestions=["a fresh model of the original structure"],
@@ -87,7 +87,7 @@ def replay(
     application = max((step.application for step in own), default=0)
     try:
         with torch.inference_mode(False):
-            for step in lineage.steps[len(own) :]:
+            for step in wanted[len(own) :]:
                 if step.application != application:
                     _check_structure(step, model)
                     application = step.application

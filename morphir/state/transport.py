@@ -24,6 +24,7 @@ from morphir.backend.splitting import merged, split
 from morphir.errors import RefusalError
 from morphir.ir import FREE, ZERO, Resize, TensorChange
 from morphir.state.forgotten import check_none_forgotten
+from morphir.state.optimizer import fresh_state
 
 StateKind = ScaledKind | Literal["value", "scalar"]
 StateRules = Mapping[type[Optimizer], Mapping[str, StateKind]]
@@ -94,6 +95,7 @@ class Transport:
         _check_rules({} if rules is None else rules)
         self._rules = {**_RULES, **(rules or {})}
         self._old: list[tuple[dict[str, Any], str, Any]] = []
+        self._restarted: list[tuple[Optimizer, torch.Tensor, dict[str, Any]]] = []
 
     def check(self, edit: Resize) -> None:
         """Refuses before anything changes.
@@ -137,10 +139,10 @@ class Transport:
 
         Args:
             changed: Parameter to where its numbers are others now, or are in use or not.
-            restarted: The parameters of which nothing is kept at all.
+            restarted: The parameters of which all that is kept goes, steps and all.
 
         Raises:
-            RefusalError: What the state of an optimizer means is not known; nothing has changed.
+            RefusalError: What the state of an optimizer means is not known.
         """
         shapes = {n: tuple(places.shape) for n, places in changed.items() if n not in restarted}
         for state, entry, parameter, name, kind, start in [*self._kept(shapes)]:
@@ -150,13 +152,17 @@ class Transport:
             state[entry] = torch.where(changed[name], begin, old)
         for name in restarted:
             parameter = self._model.get_parameter(name)
-            for optimizer, _ in self._holding(parameter):
+            for optimizer, group in self._holding(parameter):
                 _check_history(optimizer, name)
-                state = optimizer.state.get(parameter, {})
-                self._old += [(state, entry, state.pop(entry)) for entry in [*state]]
+                if optimizer.state.get(parameter):
+                    self._restarted.append((optimizer, parameter, optimizer.state[parameter]))
+                    optimizer.state[parameter] = _begun(optimizer, group, parameter)
 
     def undo(self) -> None:
         """Puts back what `apply` and `forget` replaced (STATE-13)."""
+        while self._restarted:
+            optimizer, parameter, state = self._restarted.pop()
+            optimizer.state[parameter] = state
         while self._old:
             state, entry, old = self._old.pop()
             state[entry] = old
@@ -258,6 +264,16 @@ def _merged(old: torch.Tensor, change: TensorChange, kind: StateKind, start: flo
         if kind == "value":
             return merged(old, change).to(old.dtype)
         return pulled_back(old, change, kind, start)
+
+
+def _begun(
+    optimizer: Optimizer, group: Mapping[str, Any], parameter: nn.Parameter
+) -> dict[str, Any]:
+    """What a fresh optimizer keeps of a parameter; most wait for a step."""
+    try:
+        return fresh_state(optimizer, group, parameter) or {}
+    except (ValueError, RuntimeError):  # it is of a class that is made in another way
+        return {}
 
 
 def _check_rules(rules: Any) -> None:

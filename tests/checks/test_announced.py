@@ -109,3 +109,71 @@ def test_shallower_4_what_stays_in_a_group_is_found():
     del net[0]._modules["1"]
     check = check_kept(before, Inventory.of(net, [optimizer]))
     assert (check.grade, "KEPT-4: joined group 0" in check.summary) == (Grade.REFUTED, True)
+
+
+RENUMBERED = Certificate("", "", renumbered=("0.weight", "0.bias"), masked=("0.weight",))
+
+
+def renumbered(certificate: Certificate, change) -> str:
+    """What is objected to of a masked net of which something has changed."""
+    net, optimizer = made(8)
+    net[0].register_buffer("weight_mask", torch.ones(8, 4))
+    before = announced(Inventory.of(net, [optimizer]), certificate)
+    with torch.no_grad():
+        change(net[0], optimizer.state)
+    check = check_kept(before, Inventory.of(net, [optimizer]))
+    return "" if check.grade is Grade.TESTED else f"{check.where}: {check.summary}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer, kept: layer.weight.add_(1),
+        lambda layer, kept: layer.bias.zero_(),
+        lambda layer, kept: layer.weight_mask[0].zero_(),
+        lambda layer, kept: kept[layer.weight]["exp_avg"].zero_(),
+        lambda layer, kept: kept[layer.bias].update(exp_avg_sq=torch.ones(8)),
+    ],
+)
+def test_kept_9_numbers_masks_and_moments_may_differ_where_it_is_announced(change):
+    """KEPT-9: and only there"""
+    assert renumbered(RENUMBERED, change) == ""
+    assert "KEPT-" in renumbered(Certificate("", ""), change)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda layer, kept: layer.weight.grad.mul_(2), "0.weight: KEPT-1: bits of the gradient"),
+        (lambda layer, kept: layer.weight.grad.data.set_(), "0.weight: KEPT-1"),
+        (lambda layer, kept: setattr(layer.weight, "grad", None), "0.weight: KEPT-1: gradient"),
+        (lambda layer, kept: layer.weight.requires_grad_(False), "0.weight: KEPT-1: requires_grad"),
+        (
+            lambda layer, kept: setattr(layer.weight, "data", layer.weight.T.contiguous().T),
+            "0.weight: KEPT-1: strides",
+        ),
+        (lambda layer, kept: setattr(layer, "weight_mask", torch.ones(8, 4).double()), "dtype"),
+        (lambda layer, kept: layer.register_buffer("bias_mask", torch.ones(8)), "nobody announced"),
+        (lambda layer, kept: kept[layer.weight]["step"].add_(1), "its state"),
+        (lambda layer, kept: kept[layer.weight].pop("exp_avg"), "its state"),
+        (lambda layer, kept: kept[layer.weight].update(exp_avg=torch.zeros(8)), "its state"),
+        (lambda layer, kept: kept.pop(layer.weight), "its state"),
+    ],
+)
+def test_kept_9_nothing_else_may(change, complaint: str):
+    """KEPT-9"""
+    assert complaint in renumbered(RENUMBERED, change)
+
+
+def test_kept_9_a_mask_is_announced_by_itself():
+    """KEPT-9: other numbers of a parameter are no other mask"""
+    only_numbers = Certificate("", "", renumbered=("0.weight", "0.bias"))
+    found = renumbered(only_numbers, lambda layer, kept: layer.weight_mask[0].zero_())
+    assert found.startswith("0.weight_mask: KEPT-1: bits")
+
+
+def test_kept_9_of_what_restarts_nothing_need_be_kept():
+    """KEPT-9: whether that is so is KEPT-11's affair"""
+    restarted = Certificate("", "", renumbered=("0.weight",), restarted=("0.weight",))
+    assert renumbered(restarted, lambda layer, kept: kept[layer.weight].clear()) == ""
+    assert "0.bias" in renumbered(restarted, lambda layer, kept: kept[layer.bias].clear())

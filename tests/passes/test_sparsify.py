@@ -5,11 +5,13 @@ from math import prod
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import morphir
 from morphir import Grade, RefusalError, SparsifyPass
-from tests.passes.masked import assert_masked, masks_of
+from tests.passes.masked import assert_masked, masked, masks_of
 from tests.passes.test_wider import IMAGE, X
 from tests.passes.widenings import Images, Tied, mlp
 
@@ -100,6 +102,89 @@ def test_what_was_masked_and_is_kept_stays_zero():
     assert all(mask.all() for mask in masks_of(same.module).values())
 
 
+@settings(max_examples=30)
+@given(
+    count=st.dictionaries(
+        st.sampled_from(["0.weight", "2.weight", "4.weight"]), st.integers(0, 15), min_size=1
+    ),
+    keep=st.sampled_from(["magnitude", "random"]),
+    seed=st.integers(0, 99),
+)
+def test_mask_7_as_many_are_kept_as_are_named(count: dict[str, int], keep: str, seed: int):
+    """MASK-7: the largest by a literal sort, and of layers that are not named all"""
+    torch.manual_seed(seed)
+    model = mlp()
+    pass_ = SparsifyPass(count=count, keep=keep, seed=seed)
+    found = masks_of(morphir.apply(model, pass_, example_inputs=(X,)))
+    assert {*found} == {*count}
+    for name, mask in found.items():
+        assert int(mask.sum()) == count[name]
+        sizes = [(-abs(float(w)), n) for n, w in enumerate(model.get_parameter(name).flatten())]
+        largest = {number for _, number in sorted(sizes)[: count[name]]}
+        if keep == "magnitude":
+            assert {*mask.flatten().nonzero().flatten().tolist()} == largest
+
+
+@settings(max_examples=30)
+@given(
+    density=st.sampled_from([0.2, 0.5, 0.8]),
+    keep=st.sampled_from(["magnitude", "random"]),
+    seed=st.integers(0, 99),
+    count=st.integers(0, 30),
+)
+def test_mask_7_what_is_in_use_is_kept_before_anything_else(
+    density: float, keep: str, seed: int, count: int
+):
+    """MASK-7: also where what is in use is exactly 0, as weights are that have just grown"""
+    model = masked(mlp(), density, seed)
+    with torch.no_grad():
+        model[2].weight[:, ::2] = 0
+    used = model[2].weight_mask.clone()
+    pass_ = SparsifyPass(count={"2.weight": count}, keep=keep, seed=seed)
+    found = masks_of(morphir.apply(model, pass_, example_inputs=(X,)))
+    now = found["2.weight"]
+    assert int(now.sum()) == count
+    if count <= int(used.sum()):
+        assert bool((now <= used).all())
+    else:
+        assert bool((now >= used).all())
+    assert torch.equal(found["0.weight"], masks_of(model)["0.weight"])
+
+
+@pytest.mark.parametrize("keep", ["magnitude", "random"])
+def test_mask_7_as_many_as_are_in_use_are_those_in_use(keep: str):
+    """MASK-7"""
+    model = masked(mlp(), 0.5)
+    with torch.no_grad():
+        model[2].weight.zero_()
+    used = int(model[2].weight_mask.sum())
+    result = morphir.transform(
+        model, SparsifyPass(count={"2.weight": used}, keep=keep), example_inputs=(X,)
+    )
+    assert torch.equal(result.module[2].weight_mask, model[2].weight_mask)
+    assert result.report.grade is Grade.PROVED, "nothing changed"
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "node"),
+    [
+        ({"count": {"odd": 3}}, "3 weights of 'odd', which is no weight of these", "odd"),
+        ({"count": {"0.bias": 3}}, r"of '0\.bias', which is no weight of these", "0.bias"),
+        ({"count": {"0.weight": 25}}, r"25 weights of '0\.weight', which has 24", "0.weight"),
+        (
+            {"count": {"0.weight": 3}, "at": "2"},
+            r"of '0\.weight', which is no weight of these",
+            "0.weight",
+        ),
+    ],
+)
+def test_mask_7_counts_that_fit_no_layer_are_refused(options, message: str, node: str):
+    with pytest.raises(RefusalError, match=message) as refused:
+        morphir.apply(mlp(), SparsifyPass(**options), example_inputs=(X,))
+    assert refused.value.nodes == (node,)
+    assert refused.value.suggestions[0].startswith("count={")
+
+
 def test_the_report_says_how_dense_each_layer_is_and_how_far_outputs_move():
     """RUN-10"""
     model = mlp()
@@ -147,7 +232,9 @@ def test_in_place_it_is_all_or_nothing_and_the_optimizer_starts_anew_there(monke
         {"density": 0}, {"density": 1.5}, {"density": "0.5"},
         {"density": 0.5, "distribution": "er"}, {"density": 0.5, "at": [1]},
         {"density": 0.5, "keep": "largest"}, {"density": 0.5, "dense_ends": 1},
-        {"density": 0.5, "seed": 0.5},
+        {"density": 0.5, "seed": 0.5}, {}, {"count": {}}, {"count": 3}, {"count": {"a": -1}},
+        {"count": {"a": 0.5}}, {"count": {"a": 1}, "density": 0.5},
+        {"count": {"a": 1}, "dense_ends": True},
     ],
 )  # fmt: skip
 def test_options_that_fit_no_model_are_refused(options):

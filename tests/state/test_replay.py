@@ -180,6 +180,38 @@ def test_state_3_a_model_that_has_the_first_steps_gets_the_rest():
     assert fingerprint(follower) == before
 
 
+def test_state_21_a_model_with_other_numbers_follows_all_the_same(tmp_path):
+    """STATE-21: a target network, and what was saved, after fifty events"""
+    x = torch.randn(4, 4)
+    net = morphir.apply(Net(), morphir.SparsifyPass(0.5), example_inputs=(x,))
+    grow = [
+        morphir.MaskGrowPass(count=1, score="random", init="random", seed=seed)
+        for seed in range(12)
+    ]
+    early = morphir.transform(net, grow[:6], example_inputs=(x,))
+    follower = morphir.replay(early.lineage, Net())
+    late = morphir.transform(early.module, grow[6:], example_inputs=(x,))
+    assert len(late.lineage.steps) == 2
+    assert late.lineage != early.lineage
+    before = fingerprint(follower)
+    morphir.replay(late.lineage, follower)
+    assert fingerprint(follower) == before
+    assert lineage_of(follower) == late.lineage
+    wider = morphir.transform(
+        late.module, morphir.WiderPass(at="extractor.0", width=12), example_inputs=(x,)
+    )
+    again = morphir.transform(wider.module, grow[0], example_inputs=(x,))
+    morphir.replay(again.lineage, follower)
+    assert [*follower.state_dict()] == [*again.module.state_dict()]
+    assert [step.law for step in again.lineage.steps] == ["MASK-7", "MASK-8", "WIDER-1", "MASK-8"]
+    morphir.save(again, tmp_path / "net")
+    loaded = morphir.load(tmp_path / "net", Net)
+    assert all(torch.equal(t, loaded.state_dict()[k]) for k, t in again.module.state_dict().items())
+    assert lineage_of(loaded) == again.lineage
+    with pytest.raises(RefusalError, match="not the beginning"):
+        morphir.replay(early.lineage, loaded)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_state_3_new_layers_take_the_dtype_of_the_model(dtype):
     """STATE-3"""

@@ -197,6 +197,88 @@ def test_state_19_what_is_kept_of_some_numbers_starts_anew(name: str):
     assert all(torch.equal(state[entry], value) for entry, value in old.items())
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_20_of_what_restarts_a_fresh_optimizers_state_is_left(name: str):
+    """STATE-13, STATE-22: it takes its next step as a new optimizer would"""
+    net = nn.Linear(4, 3)
+    kind, options = getattr(torch.optim, name), OPTIMIZERS[name]
+    optimizer = kind(net.parameters(), **options)
+    for _ in range(3):
+        net(torch.randn(5, 4)).square().sum().backward()
+        optimizer.step()
+    before = fingerprint(net, [optimizer])
+    very, bias = optimizer.state[net.weight], optimizer.state[net.bias]
+    transport = Transport([optimizer], net)
+    transport.forget({"weight": torch.ones(3, 4, dtype=torch.bool)}, ["weight"])
+    fresh = kind([net.weight], **options).state.get(net.weight, {})
+    found = optimizer.state[net.weight]
+    assert found.keys() == fresh.keys()
+    assert all(torch.equal(found[entry], value) for entry, value in fresh.items())
+    assert optimizer.state[net.bias] is bias
+    transport.undo()
+    assert fingerprint(net, [optimizer]) == before
+    assert optimizer.state[net.weight] is very
+    transport.forget({}, ["weight"])
+    twin = nn.Parameter(net.weight.detach().clone())
+    fresh = kind([twin], **options)
+    twin.grad = net.weight.grad.clone()
+    for each in (optimizer, fresh):
+        each.step()
+    assert torch.equal(net.weight, twin)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_state_20_fused_momentum_goes_on_where_only_some_restart(count: int):
+    """STATE-22: fused SGD takes momentum for all of a group or for none"""
+    net = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, fused=True)
+    net(torch.randn(5, 4)).sum().backward()
+    optimizer.step()
+    Transport([optimizer], net).forget({}, ["weight", "bias"][:count])
+    net(torch.randn(5, 4)).sum().backward()
+    optimizer.step()
+    assert torch.equal(optimizer.state[net.weight]["momentum_buffer"], net.weight.grad)
+
+
+def test_state_20_an_optimizer_that_begins_in_its_constructor_has_what_that_makes():
+    """STATE-22: as torch's Adagrad did until its steps were lazy"""
+
+    class Eager(torch.optim.Optimizer):
+        def __init__(self, parameters) -> None:
+            super().__init__(parameters, {})
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    self.state[parameter] = {"total": torch.full_like(parameter, 0.5)}
+
+        def step(self) -> None:
+            for state in self.state.values():
+                state["total"] += 1
+
+    net = nn.Linear(4, 3)
+    optimizer = Eager(net.parameters())
+    optimizer.step()
+    Transport([optimizer], net).forget({}, ["weight"])
+    assert bool((optimizer.state[net.weight]["total"] == 0.5).all())
+    assert bool((optimizer.state[net.bias]["total"] == 1.5).all())
+    optimizer.step()
+
+
+def test_state_20_one_history_of_all_parameters_is_refused():
+    """STATE-12, STATE-22"""
+    net = nn.Linear(4, 3)
+    optimizer = torch.optim.LBFGS(net.parameters())
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = net(torch.ones(2, 4)).square().sum()
+        found.backward()
+        return found
+
+    optimizer.step(loss)
+    with pytest.raises(RefusalError, match="one history of all parameters"):
+        Transport([optimizer], net).forget({}, ["weight"])
+
+
 def test_state_19_what_is_not_declared_is_refused():
     """STATE-12, STATE-19"""
     net = nn.Linear(4, 3)

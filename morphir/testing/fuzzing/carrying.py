@@ -1,8 +1,8 @@
 """Whether what surrounds a model was carried over: what its optimizer holds, and its state.
 
-FUZZ-5  after an application the optimizer holds every parameter that learns once; what was not
-        resized has its state to the bit, what was has that of FUZZ-4, what stopped to learn has
-        none; what is saved and loaded is the same, to the bit
+FUZZ-5  after an application the optimizer holds every parameter that learns once; what was left
+        alone has its state to the bit, what was resized has that of FUZZ-4, what stopped to learn
+        has none; what is saved and loaded is the same, to the bit
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ def state_difference(
             return f"{name} has stopped to learn, and the optimizer has state for it"
         if name not in new or name in frozen or certificate.is_inverse:
             continue  # removed, or merged, whose moments are not told by their shares
+        if name in certificate.renumbered:
+            continue  # FUZZ-8
         change = certificate.tensors.get(name)
         for entry, value in entries.items():
             if entry not in new[name]:

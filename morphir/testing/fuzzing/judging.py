@@ -31,6 +31,7 @@ from morphir.testing.fuzzing.findings import (
     crash,
     objections,
 )
+from morphir.testing.fuzzing.renewing import renewal_difference
 from morphir.testing.fuzzing.requests import BOX
 from morphir.testing.preserving import untold_checks
 from morphir.verify import verify
@@ -88,6 +89,9 @@ def judge(applied: Applied, checks: Sequence[str]) -> None:
         raise applied.found(OPTIMIZER, wrong)
     if not certificate.steps:
         wrong = state_difference(applied.moments, result.module, result.optimizer, certificate)
+        wrong = wrong or renewal_difference(
+            (applied.case.module, applied.moments), (result.module, result.optimizer), certificate
+        )
         if wrong:
             raise applied.found(MOMENTS, wrong)
     model, optimizer = copy.deepcopy((result.module, result.optimizer))

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from morphir.axes import AxisGroups
 from morphir.errors import RefusalError, VerificationError
+from morphir.masks import Masks
 from morphir.passes import DeeperPass
 from morphir.randomness import forked_random_state
 from morphir.result import TransformResult
@@ -156,6 +157,7 @@ class _Life:
 
     def _train(self, model: nn.Module, optimizer: Optimizer) -> None:
         model.train()
+        masks = Masks(model)
         for number in range(_STEPS):
             optimizer.zero_grad()
             with forked_random_state(number):
@@ -164,7 +166,9 @@ class _Life:
             loss = torch.stack([each.float().square().mean() for each in returned]).sum()
             if loss.requires_grad:
                 loss.backward()  # type: ignore[no-untyped-call]
+                masks.mask_gradients()
                 optimizer.step()
+                masks.mask_parameters()
 
     def _save_and_load(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -214,7 +218,9 @@ class _Life:
                 )
             return
         parts = found.certificate.steps or (found.certificate,)
-        is_idle = not any(part.resizes or part.insertions or part.removals for part in parts)
+        is_idle = not any(
+            part.resizes or part.insertions or part.removals or part.renumbered for part in parts
+        )
         was = dict(self.longer)
         self.longer |= {each.axis: each.new_size for part in parts for each in part.inputs}
         self.model, self.optimizer = found.module, found.optimizer

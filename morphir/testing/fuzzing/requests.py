@@ -15,9 +15,13 @@ from morphir.passes import (
     ExtendInputPass,
     ExtendOutputPass,
     InjectPlasticityPass,
+    MaskGrowPass,
     MorphismPass,
     PruneDormantPass,
+    RecycleDormantPass,
+    ResetPass,
     ShallowerPass,
+    SparsifyPass,
     WiderPass,
 )
 from morphir.tensors import tensors_in
@@ -101,6 +105,32 @@ def _dormant(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
     )
 
 
+def _started_anew(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
+    return RecycleDormantPass(inputs, threshold=(0.0, 0.1, 0.5)[site.seed % 3], seed=site.seed)
+
+
+def _sparse(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
+    keep: Any = ("magnitude", "random")[site.seed % 2]
+    distribution: Any = ("erdos_renyi", "uniform")[site.seed // 2 % 2]
+    return SparsifyPass(
+        (0.3, 0.5, 0.8)[site.seed % 3], None, distribution, keep=keep, seed=site.seed
+    )
+
+
+def _in_use(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
+    init: Any = ("zero", "zero", "random")[site.seed % 3]
+    return MaskGrowPass(fraction=0.3, score="random", init=init, seed=site.seed)
+
+
+def _out_of_use(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
+    threshold = (0.0, 0.3)[site.seed % 2]
+    return PruneDormantPass(data=inputs, threshold=threshold, mode="mask", seed=site.seed)
+
+
+def _drawn(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
+    return ResetPass(site.at if site.seed % 2 else None, seed=site.seed)
+
+
 def _compacted(site: Site, inputs: Mapping[str, Any]) -> MorphismPass:
     return CompactPass()
 
@@ -138,6 +168,11 @@ REQUESTS: Final[Mapping[str, Request]] = {
     "inject": Request(InjectPlasticityPass, _injected),
     "prune": Request(PruneDormantPass, _pruned, features=True),
     "prune-on-data": Request(PruneDormantPass, _dormant),
+    "recycle": Request(RecycleDormantPass, _started_anew),
+    "sparsify": Request(SparsifyPass, _sparse),
+    "mask-grow": Request(MaskGrowPass, _in_use),
+    "mask-prune": Request(PruneDormantPass, _out_of_use),
+    "reset": Request(ResetPass, _drawn),
     "compact": Request(CompactPass, _compacted),
     "merge": Request(CompactPass, _merged),
     "extend-input": Request(ExtendInputPass, _longer_input),

@@ -22,6 +22,9 @@ _BETWEEN: Final = (TRAIN, TRAIN, SAVE)  # for each four passes that there are to
 _MAKES_WORK: Final = {  # without which the other would mostly have nothing to do
     "prune": SILENCE,
     "prune-on-data": SILENCE,
+    "recycle": SILENCE,
+    "mask-grow": "sparsify",
+    "mask-prune": "sparsify",
     "compact": SILENCE,
     "merge": "widen",
     "shallower": "insert",

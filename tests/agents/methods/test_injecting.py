@@ -66,8 +66,7 @@ def test_inject_3_targets_follow_the_copy_that_learns(injected):
         learn(trainer, learner)
     for name in ("critic1", "critic2"):
         fresh, target = (
-            learning_part(agent.get_submodule(each))[0].weight
-            for each in (name, f"target_{name}")
+            learning_part(agent.get_submodule(each))[0].weight for each in (name, f"target_{name}")
         )
         start = agent.get_submodule(name).injected1.frozen[0].weight
         assert not torch.equal(target, start)

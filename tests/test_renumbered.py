@@ -1,0 +1,91 @@
+"""STATE-19, KEPT-11: optimizers follow numbers that are given, and a check says whether they do."""
+
+import pytest
+import torch
+from torch import nn
+
+from morphir.backend.surgery import Surgery
+from morphir.ir import Grade, Renumbering
+from morphir.renumbered import Renumbered
+from morphir.state.transport import Transport
+from morphir.testing.preserving import used_optimizer
+
+
+def made() -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    return model, used_optimizer(model, 0)
+
+
+def edit(model: nn.Module, **options) -> Renumbering:
+    numbers = {"0.weight": model[0].weight.detach().clone()}
+    numbers["0.weight"][1, 2] = 5
+    masks = {"1.weight": torch.tensor([[1.0, 1.0], [0.0, 1.0]])}
+    anew = {"0.weight": torch.zeros(2, 3, dtype=torch.bool)}
+    anew["0.weight"][0, 0] = True
+    return Renumbering("0", "PRUNE-6", masks, {}, numbers, anew, **options)
+
+
+EXPECTED = {
+    "0.weight": torch.tensor([[True, False, False], [False, False, True]]),
+    "1.weight": torch.tensor([[False, False], [True, False]]),
+}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_state_19_state_is_fresh_where_numbers_masks_or_units_are_new(masked: bool):
+    """STATE-19, KEPT-11: also where a mask is the first one"""
+    model, optimizer = made()
+    if masked:
+        model[1].register_buffer("weight_mask", torch.ones(2, 2))
+    asked = edit(model)
+    renumbered, transport = Renumbered(model, [optimizer], [asked]), Transport([optimizer], model)
+    kept = {name: optimizer.state[p]["exp_avg"].clone() for name, p in model.named_parameters()}
+    Surgery(model).apply([asked])
+    (stale,) = renumbered.check()
+    assert (stale.grade, stale.where) == (Grade.REFUTED, "1.weight")
+    renumbered.begin_anew(transport)
+    (check,) = renumbered.check()
+    assert (check.name, check.grade) == ("carried", Grade.TESTED)
+    assert renumbered.restarted == ()
+    for name, parameter in model.named_parameters():
+        now, places = optimizer.state[parameter]["exp_avg"], EXPECTED.get(name)
+        if places is None:
+            assert torch.equal(now, kept[name])
+        else:
+            assert not now[places].any()
+            assert torch.equal(now[~places], kept[name][~places])
+    optimizer.state[model[0].weight]["exp_avg_sq"][0, 0] = 3.0
+    assert renumbered.check()[0].grade is Grade.REFUTED
+
+
+def test_kept_10_what_restarts_is_dropped_whole():
+    """KEPT-11, STATE-22"""
+    model, optimizer = made()
+    asked = edit(model, restarts=True)
+    renumbered = Renumbered(model, [optimizer], [asked])
+    assert renumbered.restarted == ("1.weight", "0.weight")
+    Surgery(model).apply([asked])
+    assert renumbered.check()[0].grade is Grade.REFUTED
+    renumbered.begin_anew(Transport([optimizer], model))
+    assert renumbered.check()[0].grade is Grade.TESTED
+    assert optimizer.state[model[0].weight] == {}
+    assert optimizer.state[model[0].bias]["step"] == 1
+
+
+def test_without_state_there_is_nothing_to_check():
+    model, _ = made()
+    optimizer = torch.optim.Adam(model.parameters())
+    assert Renumbered(model, [optimizer], [edit(model)]).check() == []
+    assert Renumbered(model, [], [edit(model)]).check() == []
+
+
+def test_a_buffer_by_the_name_of_a_mask_that_is_none_is_left_alone():
+    """MASK-1: it has another shape"""
+    model, optimizer = made()
+    model[0].register_buffer("weight_mask", torch.ones(7))
+    numbers = {"0.weight": torch.zeros(2, 3)}
+    asked = Renumbering("0", "RESET-1", {}, {}, numbers)
+    renumbered = Renumbered(model, [optimizer], [asked])
+    Surgery(model).apply([asked])
+    renumbered.begin_anew(Transport([optimizer], model))
+    assert renumbered.check()[0].grade is Grade.TESTED
