@@ -42,15 +42,15 @@ def test_reset_1_layers_are_drawn_as_their_constructors_draw_them(name: str):
             parameter.fill_(7)
     new = reset(layer, x).module
     twin = make()
-    for own, other in zip(new.parameters(), twin.parameters(), strict=True):
-        bound = float(twin.weight.abs().max())  # of thousands of numbers
+    old = [each.detach() for each in twin.parameters()]
+    bound = float(old[0].abs().max())  # of thousands of numbers
+    for own, other in zip((each.detach() for each in new.parameters()), old, strict=True):
         assert float(own.abs().max()) <= bound * 1.02
         assert float(own.abs().max()) >= 0.9 * float(other.abs().max())
         assert float(own.std()) == pytest.approx(float(other.std()), rel=0.25)
         assert abs(float(own.mean())) < 0.3 * bound
     fan_in = nn.init._calculate_fan_in_and_fan_out(new.weight)[0]
-    assert float(new.weight.abs().max()) <= 1 / math.sqrt(fan_in)
-    assert float(new.bias.abs().max()) <= 1 / math.sqrt(fan_in)
+    assert all(bool((each.abs() <= 1 / math.sqrt(fan_in)).all()) for each in new.parameters())
 
 
 def moved(model: nn.Module) -> nn.Module:
@@ -86,7 +86,7 @@ def test_reset_1_embeddings_are_normal_and_the_row_of_a_padding_stays_0():
     model = nn.Sequential(nn.Embedding(400, 10, padding_idx=3), nn.Linear(10, 2))
     with torch.no_grad():
         model[0].weight.mul_(50)
-    new = reset(model, torch.arange(8)[None]).module[0].weight
+    new = reset(model, torch.arange(8)[None]).module[0].weight.detach()
     assert not new[3].any()
     others = new[[row for row in range(400) if row != 3]]
     assert bool((others != 0).all())
@@ -109,8 +109,38 @@ def test_reset_1_of_layers_that_share_a_weight_the_first_one_says():
     for at in (None, "embedding", "head"):
         new = reset(moved(Tied()), torch.arange(6)[None], at=at).module
         assert new.head.weight is new.embedding.weight
-        assert float(new.head.weight.std()) == pytest.approx(1, abs=0.05)
-        assert (float(new.head.bias.abs().max()) <= 0.25) is (at != "embedding")
+        assert float(new.head.weight.detach().std()) == pytest.approx(1, abs=0.05)
+        assert bool((new.head.bias.abs() <= 0.25).all()) is (at != "embedding")
+
+
+class Heads(nn.Module):
+    """Layers of which a part is read: columns of the first one, rows of the last one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(400, 50), nn.Linear(50, 300)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = nn.functional.linear(x, self.first.weight[:, 20:24], self.first.bias)
+        weight, bias = self.last.weight[100:][:60], self.last.bias[100:160]
+        return nn.functional.linear(h.relu(), weight, bias)
+
+
+def test_reset_1_the_fan_in_of_a_layer_that_is_read_in_part_is_that_of_the_part():
+    """RESET-1: 4 of 400 columns; of rows that are read each has all 50"""
+    for at, fan_ins in {None: (4, 50), "first": (4, None), "last": (None, 50)}.items():
+        old = moved(Heads())
+        new = reset(old, X, at=at).module
+        for name, fan_in in zip(("first", "last"), fan_ins, strict=True):
+            weight, bias = (each.detach() for each in getattr(new, name).parameters())
+            if fan_in is None:
+                assert torch.equal(weight, getattr(old, name).weight)
+                assert torch.equal(bias, getattr(old, name).bias)
+                continue
+            bound = 1 / math.sqrt(fan_in)
+            assert 0.99 * bound < float(weight.abs().max()) <= bound
+            assert 0.9 * bound < float(bias.abs().max()) <= bound
+            assert float(weight.std()) == pytest.approx(bound / math.sqrt(3), rel=0.05)
 
 
 def test_reset_1_what_a_mask_switches_off_stays_0():

@@ -181,7 +181,7 @@ def test_state_3_a_model_that_has_the_first_steps_gets_the_rest():
 
 
 def test_state_21_a_model_with_other_numbers_follows_all_the_same(tmp_path):
-    """STATE-21: a target network, and what was saved, after fifty events"""
+    """STATE-21: a target network, and what was saved, after twelve events"""
     x = torch.randn(4, 4)
     net = morphir.apply(Net(), morphir.SparsifyPass(0.5), example_inputs=(x,))
     grow = [
@@ -193,9 +193,11 @@ def test_state_21_a_model_with_other_numbers_follows_all_the_same(tmp_path):
     late = morphir.transform(early.module, grow[6:], example_inputs=(x,))
     assert len(late.lineage.steps) == 2
     assert late.lineage != early.lineage
-    before = fingerprint(follower)
+    seen = [(id(each), each.tolist()) for each in follower.state_dict(keep_vars=True).values()]
     morphir.replay(late.lineage, follower)
-    assert fingerprint(follower) == before
+    assert [
+        (id(each), each.tolist()) for each in follower.state_dict(keep_vars=True).values()
+    ] == seen
     assert lineage_of(follower) == late.lineage
     wider = morphir.transform(
         late.module, morphir.WiderPass(at="extractor.0", width=12), example_inputs=(x,)

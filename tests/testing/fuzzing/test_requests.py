@@ -19,23 +19,30 @@ SITES = {
     "shallower": Site("relu1.relu1_deeper1", 0),
     "insert": Site("relu1", 0),
 }
-GROWN = {"merge": morphir.WiderPass("linear1", 11), "shallower": morphir.DeeperPass("relu1")}
+BEFORE = {
+    "merge": morphir.WiderPass("linear1", 11),
+    "shallower": morphir.DeeperPass("relu1"),
+    "mask-grow": morphir.SparsifyPass(0.5),
+    "mask-prune": morphir.SparsifyPass(0.5),
+}
+OTHER_FUNCTION = ("sparsify", "mask-grow", "reset")  # which change it, or may
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_every_request_is_applied_somewhere(name: str):
     recipe = ATTENTION if name == "widen-heads" else SPARSE
     model, given = build(recipe), example_inputs(recipe)
-    if name in GROWN:
-        model = morphir.apply(model, GROWN[name])
+    if name in BEFORE:
+        model = morphir.apply(model, BEFORE[name], example_inputs=given)
     site, grades = SITES.get(name, Site("linear1", 8)), set()
     for number in range(4):
         pass_ = REQUESTS[name].make(replace(site, seed=number), given)
         assert isinstance(pass_, REQUESTS[name].kind)
         with suppress(RefusalError):
             grades.add(morphir.transform(model, pass_, example_inputs=given).report.grade.name)
-    assert grades & {"PROVED", "EMPIRICAL"}
-    assert grades <= {"PROVED", "PROVED_ON_BOX", "TESTED", "EMPIRICAL"}
+    others = {"NOT_PRESERVING"} if name in OTHER_FUNCTION else set()
+    assert grades & ({"PROVED", "EMPIRICAL"} | others)
+    assert grades <= {"PROVED", "PROVED_ON_BOX", "TESTED", "EMPIRICAL"} | others
 
 
 def test_where_it_is_mostly_asked():
