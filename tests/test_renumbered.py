@@ -58,7 +58,7 @@ def test_state_19_state_is_fresh_where_numbers_masks_or_units_are_new(masked: bo
     assert renumbered.check()[0].grade is Grade.REFUTED
 
 
-def test_kept_10_what_restarts_is_dropped_whole():
+def test_kept_11_what_restarts_is_dropped_whole():
     """KEPT-11, STATE-22"""
     model, optimizer = made()
     asked = edit(model, restarts=True)

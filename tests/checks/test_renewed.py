@@ -36,7 +36,7 @@ def problem(
     return check.summary.removeprefix("KEPT-11: ") if check.grade is Grade.REFUTED else ""
 
 
-def test_kept_10_a_number_that_is_another_one_in_use_or_anew_has_fresh_state():
+def test_kept_11_a_number_that_is_another_one_in_use_or_anew_has_fresh_state():
     """KEPT-11: each of the three for itself"""
     assert problem("exp_avg", FRESH) == ""
     for row, column in PLACES.nonzero().tolist():
@@ -45,7 +45,7 @@ def test_kept_10_a_number_that_is_another_one_in_use_or_anew_has_fresh_state():
         assert problem("exp_avg", wrong) == "exp_avg was kept where numbers are new"
 
 
-def test_kept_10_elsewhere_it_is_what_it_was_to_the_bit():
+def test_kept_11_elsewhere_it_is_what_it_was_to_the_bit():
     """KEPT-11"""
     for row, column in (~PLACES).nonzero().tolist():
         wrong = FRESH.clone()
@@ -59,7 +59,7 @@ def test_kept_10_elsewhere_it_is_what_it_was_to_the_bit():
     assert problem("exp_avg", zero, kept=signed)
 
 
-def test_kept_10_what_starts_elsewhere_is_one_number_for_all():
+def test_kept_11_what_starts_elsewhere_is_one_number_for_all():
     """KEPT-11: Adagrad's sums, and a mean of parameters, which is where these are"""
     assert problem("sum", torch.where(PLACES, 0.1, MEAN)) == ""
     assert problem("exp_avg", torch.where(PLACES, 0.1, MEAN))
@@ -69,7 +69,7 @@ def test_kept_10_what_starts_elsewhere_is_one_number_for_all():
     assert problem("ax", torch.where(PLACES, OLD, MEAN))
 
 
-def test_kept_10_what_is_gone_or_has_another_shape_is_found():
+def test_kept_11_what_is_gone_or_has_another_shape_is_found():
     """KEPT-11"""
     for now in (None, FRESH[:1], FRESH.double()):
         assert problem("exp_avg", now) == "exp_avg has gone, or has another shape or dtype"
@@ -77,7 +77,7 @@ def test_kept_10_what_is_gone_or_has_another_shape_is_found():
     assert problem("step", torch.tensor(4.0), kept=step) == "", "KEPT-4 has a look at these"
 
 
-def test_kept_10_of_what_restarts_nothing_is_kept_or_no_step_is_counted():
+def test_kept_11_of_what_restarts_nothing_is_kept_or_no_step_is_counted():
     """KEPT-11"""
     assert problem("exp_avg", None, restarts=True) == ""
     assert problem("exp_avg", torch.zeros(2, 3), restarts=True, step=torch.tensor(0.0)) == ""

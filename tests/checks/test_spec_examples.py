@@ -1,4 +1,4 @@
-"""The examples on the pages about certificates and insertions are run."""
+"""The examples on the pages about certificates and passes are run."""
 
 import doctest
 from pathlib import Path
@@ -8,11 +8,14 @@ import pytest
 SPEC = Path(__file__).parents[2] / "spec"
 
 
-@pytest.mark.parametrize(
-    "page", ["certificate.md", "deeper.md", "extend.md", "inject.md", "wider.md"]
-)
+PAGES = (
+    "certificate", "compact", "deeper", "extend", "inject", "masks", "prune", "restart", "wider",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_examples_give_what_they_show(page: str):
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    results = doctest.testfile(str(SPEC / page), module_relative=False, optionflags=options)
+    results = doctest.testfile(str(SPEC / f"{page}.md"), module_relative=False, optionflags=options)
     assert results.attempted > 3
     assert results.failed == 0

@@ -198,7 +198,7 @@ def test_state_19_what_is_kept_of_some_numbers_starts_anew(name: str):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_state_20_of_what_restarts_a_fresh_optimizers_state_is_left(name: str):
+def test_state_22_of_what_restarts_a_fresh_optimizers_state_is_left(name: str):
     """STATE-13, STATE-22: it takes its next step as a new optimizer would"""
     net = nn.Linear(4, 3)
     kind, options = getattr(torch.optim, name), OPTIMIZERS[name]
@@ -228,7 +228,7 @@ def test_state_20_of_what_restarts_a_fresh_optimizers_state_is_left(name: str):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_state_20_fused_momentum_goes_on_where_only_some_restart(count: int):
+def test_state_22_fused_momentum_goes_on_where_only_some_restart(count: int):
     """STATE-22: fused SGD takes momentum for all of a group or for none"""
     net = nn.Linear(4, 3)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, fused=True)
@@ -240,7 +240,7 @@ def test_state_20_fused_momentum_goes_on_where_only_some_restart(count: int):
     assert torch.equal(optimizer.state[net.weight]["momentum_buffer"], net.weight.grad)
 
 
-def test_state_20_an_optimizer_that_begins_in_its_constructor_has_what_that_makes():
+def test_state_22_an_optimizer_that_begins_in_its_constructor_has_what_that_makes():
     """STATE-22: as torch's Adagrad did until its steps were lazy"""
 
     class Eager(torch.optim.Optimizer):
@@ -263,7 +263,7 @@ def test_state_20_an_optimizer_that_begins_in_its_constructor_has_what_that_make
     optimizer.step()
 
 
-def test_state_20_one_history_of_all_parameters_is_refused():
+def test_state_22_one_history_of_all_parameters_is_refused():
     """STATE-12, STATE-22"""
     net = nn.Linear(4, 3)
     optimizer = torch.optim.LBFGS(net.parameters())
