@@ -25,7 +25,7 @@ from morphir_agents.heads import heads_of
 if TYPE_CHECKING:
     from morphir_agents.td3_networks import TD3Agent
 
-__all__ = ["add_head"]
+__all__ = ["add_head", "draw_head"]
 
 _ROWS = 8
 """Of the batch that the networks are recorded with."""
@@ -60,7 +60,7 @@ def add_head(
     )
     milliseconds = 1000 * (time.perf_counter() - start)
     agent.select(task)
-    _draw(agent, seed, task)
+    draw_head(agent, seed, task)
 
     layers, width = agent.hidden_layers, agent.hidden_width
     return GrowthRecord(
@@ -96,7 +96,8 @@ def _example(agent: TD3Agent, width: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _draw(agent: TD3Agent, seed: int, task: int) -> None:
+def draw_head(agent: TD3Agent, seed: int, task: int) -> None:
+    """Draw the head of the task that is selected as that of new networks for it alone (CYCLE-3)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence([seed, 5, task]).generate_state(1)[0]))
         for name in ("actor", "critic1", "critic2"):

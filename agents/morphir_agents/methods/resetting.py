@@ -1,4 +1,7 @@
-"""Reset (Nikishin et al. 2022): all networks start anew (RESET-1); the replay buffer is kept."""
+"""Reset (Nikishin et al. 2022): all networks start anew (RESET-1); the replay buffer is kept.
+
+In a cycle of tasks the heads of all tasks start anew as well.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing_extensions import override
 import morphir
 from morphir_agents.checkpoint import crosses_grid
 from morphir_agents.methods.base import Changing, MethodEvent, sampled
+from morphir_agents.new_head import draw_head
 
 if TYPE_CHECKING:
     from morphir_agents.td3_learner import TD3Learner
@@ -32,5 +36,15 @@ class Resetting(Changing):
         _, seen = sampled(trainer)
         reset = morphir.ResetPass(at=["actor", "critic1", "critic2"], seed=self.seed(trainer))
         events = self.change(trainer, "reset", [reset], seen, since=start)
+        if self.config.cycle.tasks:
+            self._draw_heads(trainer)
         trainer.agent.renew_targets()
         return events
+
+    def _draw_heads(self, trainer: TD3Trainer) -> None:
+        """Each task's columns and rows as for it alone, and nothing kept of what was put away."""
+        for task in range(min(trainer.visit + 1, self.config.cycle.heads)):
+            trainer.agent.select(task)
+            draw_head(trainer.agent, self.seed(trainer), task)
+        trainer.agent.select(trainer.task)
+        trainer.moments.clear()

@@ -54,7 +54,7 @@ def test_inject_2_fresh_critics_learn_and_the_old_ones_do_not(injected):
 
 def test_inject_3_targets_follow_the_copy_that_learns(injected):
     """INJECT-3"""
-    trainer, *_ = injected
+    trainer = injected[0]
     agent = trainer.agent
     for name in ("critic1", "critic2"):
         fresh, target = (
