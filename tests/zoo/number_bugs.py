@@ -81,12 +81,13 @@ def mask_of_another_layer(patch: Patch, rng: random.Random) -> None:
 
 
 def less_in_use_than_planned(patch: Patch, rng: random.Random) -> None:
-    def change(edit: Any) -> Any:
-        mask = edit.masks["2.weight"].clone()
-        mask[_one_of(mask == 1, rng)] = 0
-        return replace(edit, masks={"2.weight": mask})
+    """One that begins to be used does not; it is 0 either way."""
 
-    _on_given(patch, change)
+    def change(model: Any, edit: Any, before: dict[str, Any]) -> None:
+        mask = model[2].weight_mask
+        mask[_one_of(mask > before["2.weight_mask"], rng)] = 0
+
+    _once_given(patch, change)
 
 
 def mask_shared_with_the_target(patch: Patch, rng: random.Random) -> None:
