@@ -35,7 +35,10 @@ class Renumbered:
         self._tensors = {name: each for name, each in named if name in self._edits}
         self._numbers = {name: each.detach().clone() for name, each in self._tensors.items()}
         self._masks = {name: self._mask(name).clone() for name in self._tensors}
-        self._kept = {name: kept_of(each, optimizers) for name, each in self._tensors.items()}
+        self._kept = {
+            name: {entry: value.clone() for entry, value in kept_of(each, optimizers).items()}
+            for name, each in self._tensors.items()
+        }
 
     @property
     def restarted(self) -> tuple[str, ...]:

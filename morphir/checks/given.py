@@ -57,12 +57,12 @@ def _complaint(each: Given) -> str:
     (was, now), (used, in_use) = each.numbers, each.masks
     if not torch.equal(in_use, used if each.mask is None else each.mask.to(used)):
         return "its mask is not the one that was planned"
-    if complaint(now, in_use):
+    if each.given is not None and complaint(now, in_use):
         return complaint(now, in_use)
-    planned = torch.where(in_use == 0, 0, was) if each.given is None else each.given.to(was)
+    planned = was.masked_fill(in_use == 0, 0) if each.given is None else each.given.to(was)
     if not torch.equal(now, planned):
         return "its numbers are not those that were planned"
-    gone = int(((used != 0) & (in_use == 0)).sum())
+    gone = 0 if each.most is None else int(((used != 0) & (in_use == 0)).sum())
     if each.most is not None and gone > each.most:
         return f"{gone} of its numbers cease to be in use, where {each.most} may"
     return ""

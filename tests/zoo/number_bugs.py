@@ -161,6 +161,19 @@ def moments_of_what_stayed_cleared(patch: Patch, rng: random.Random) -> None:
     patch.setattr(Transport, "forget", wrong)
 
 
+def moments_cleared_in_place(patch: Patch, rng: random.Random) -> None:
+    """Before anybody makes new ones of them."""
+    forget = Transport.forget
+
+    def wrong(self: Transport, changed: Any, restarted: Any = ()) -> None:
+        for name in changed:
+            for optimizer in self._optimizers:
+                optimizer.state[self._model.get_parameter(name)]["exp_avg_sq"].zero_()
+        forget(self, changed, restarted)
+
+    patch.setattr(Transport, "forget", wrong)
+
+
 def moments_of_another_parameter_cleared(patch: Patch, rng: random.Random) -> None:
     forget = Transport.forget
 
