@@ -115,6 +115,11 @@ class Recording:
     inventory: Inventory
     attributes: Attributes | None
 
+    @classmethod
+    def taken(cls, model: nn.Module, traces: Traces, inventory: Inventory) -> Recording:
+        """Notes of a model, of which these are the recordings and the inventory, what is left."""
+        return cls(traces, inventory, attributes_of(model))
+
     def of(self, model: nn.Module, now: Inventory, entry_points: Sequence[str]) -> Traces | None:
         """The recordings of the model as it is now, None where they may be others (MASK-10).
 

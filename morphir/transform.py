@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from morphir.attributes import attributes_of
 from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
@@ -271,7 +270,7 @@ def _transform(
         _joined([each for each, _ in found], clock),
         _chained([each for _, each in found]),
         lineage,
-        Recording(application.after, application.inventory, attributes_of(target)),
+        Recording.taken(target, application.after, application.inventory),
     )
 
 

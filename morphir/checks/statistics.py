@@ -26,7 +26,6 @@ from morphir.checks.power import LiftToDouble
 from morphir.ir import TensorChange
 from morphir.ir.masks import mask_name
 from morphir.ir.report import Check, Grade, counted
-from morphir.masks import Masks
 from morphir.randomness import host_has_drawn, kept_random_state, seed_random_state
 
 _SEED: Final = 1  # with which `call_entry_point` begins
@@ -81,10 +80,12 @@ def _compare(
     old: nn.Module, new: nn.Module, tensors: Mapping[str, TensorChange], *, inverse: bool
 ) -> Check:
     others, worst, where, compared = dict(new.named_buffers()), 0.0, "", 0
-    masks = {*map(mask_name, Masks(old).masks)}
+    masked = {mask_name(name): parameter for name, parameter in old.named_parameters()}
     for name, buffer in old.named_buffers():
         other = others.get(name)
-        if other is None or not buffer.is_floating_point() or name in masks:
+        if other is None or not buffer.is_floating_point():
+            continue
+        if name in masked and buffer.shape == masked[name].shape:
             continue
         if name not in tensors and other.shape != buffer.shape:
             continue  # nobody says which units are which

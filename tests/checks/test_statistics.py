@@ -106,3 +106,16 @@ def test_run_8_a_claim_of_other_sizes_is_no_claim_about_these_models():
     found = checked(before, before, result.certificate.tensors)
     assert found.grade is Grade.UNKNOWN
     assert found.where in result.certificate.tensors
+
+
+def test_run_8_masks_are_no_statistics():
+    """RUN-8, MASK-3: but a buffer of that name that fits no parameter is one"""
+    before, after = (net() for _ in range(2))
+    after.load_state_dict(before.state_dict())
+    for model, numbers in ((before, torch.zeros(2, 8)), (after, torch.ones(2, 8))):
+        model[4].register_buffer("weight_mask", numbers)
+    found = checked(before, after)
+    assert (found.grade, found.figures["buffers"]) == (Grade.TESTED, 2)
+    before[4].weight_mask, after[4].weight_mask = torch.zeros(3), torch.ones(3)
+    found = checked(before, after)
+    assert (found.grade, found.where) == (Grade.REFUTED, "4.weight_mask")

@@ -15,7 +15,7 @@ from morphir.backend import surgery
 from morphir.masks import Masks
 from morphir.passes import prune, reset, truncate
 from morphir.state.transport import Transport
-from tests.zoo.planting import Patch, on_numbers, transform_module
+from tests.zoo.planting import Patch, on_numbers
 
 
 def _once_given(patch: Patch, change: Callable[[Any, Any, dict[str, Any]], object]) -> None:
@@ -192,5 +192,4 @@ def steps_of_what_restarts_go_on(patch: Patch, rng: random.Random) -> None:
 
 
 def attributes_taken_for_what_they_were(patch: Patch, rng: random.Random) -> None:
-    for module in (recordings, transform_module):
-        patch.setattr(module, "attributes_of", lambda model: {})
+    patch.setattr(recordings, "attributes_of", lambda model: {})

@@ -11,7 +11,6 @@ import torch
 from morphir.backend import resizing, scaling, splitting
 from morphir.ir import Resize
 from morphir.passes import compact, constants, prune, shallower
-from morphir.passes.prune import PruneDormantPass
 from morphir.passes.units import Known, Units
 from morphir.state.leaving import Leaving
 from tests.zoo.planting import Patch, on_emission, on_numbers
@@ -57,13 +56,13 @@ def small_taken_for_zero(patch: Patch, rng: random.Random) -> None:
 
 
 def next_unit_removed(patch: Patch, rng: random.Random) -> None:
-    map_of = PruneDormantPass._map
+    without = prune.without
 
-    def wrong(self: PruneDormantPass, site: Any) -> Any:
-        site.gone[:] = [unit + 1 for unit in site.gone]
-        return map_of(self, site)
+    def wrong(size: int, gone: list[int]) -> Any:
+        gone[:] = [unit + 1 for unit in gone]
+        return without(size, gone)
 
-    patch.setattr(PruneDormantPass, "_map", wrong)
+    patch.setattr(prune, "without", wrong)
 
 
 def zeros_claimed_that_are_none(patch: Patch, rng: random.Random) -> None:
