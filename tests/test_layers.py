@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # Share the op table with the planner and nothing else: that independence is what a proof is
     # worth.
-    "checks": {"errors", "randomness", "tensors", "dispatch", "cloning", "ir", "ops"},
+    "checks": {"errors", "randomness", "tensors", "dispatch", "cloning", "ir", "ops", "masks"},
     # Shares nothing with any of them, not even the op table.
     "field": {"randomness", "tensors", "cloning", "ir"},
     "blocks": {"ops"},
@@ -55,24 +55,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What surrounds a model.
     "lineage": {"errors", "ir"},
     "masks": {"ir"},
-    "result": {"ir", "lineage"},
+    "result": {"ir", "lineage", "recordings"},
     "state": {
         "errors", "versions", "tensors", "ir", "ops", "frontend", "blocks", "backend", "lineage",
         "result", "masks",
     },
     # What users call.
     "emission": {"errors", "frontend", "ir", "ops", "randomness", "tensors"},
-    "recordings": {"errors", "cloning", "frontend", "checks", "tensors"},
+    "attributes": {"checks"},
+    "recordings": {"errors", "cloning", "frontend", "checks", "tensors", "attributes"},
+    "renumbered": {"checks", "ir", "state"},
     "grading": {"ir"},
     "pipeline": {
         "errors", "described", "ir", "ops", "frontend", "checks", "field", "backend", "lineage",
-        "state", "emission", "recordings", "grading",
+        "state", "emission", "recordings", "grading", "renumbered",
     },
     "lockstep": {"errors", "frontend", "lineage", "result"},
     "stages": {"errors", "frontend", "ir", "passes", "recordings"},
     "transform": {
         "errors", "ir", "checks", "passes", "backend", "lockstep", "pipeline", "recordings",
-        "result", "stages", "state",
+        "attributes", "result", "stages", "state",
     },
     "planned": {"errors", "randomness", "ir"},
     "plan": {
@@ -92,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What authors of passes call in their tests.
     "testing": {
         "errors", "randomness", "tensors", "versions", "ir", "axes", "frontend", "passes",
-        "lineage", "result", "state", "grading", "transform", "verify",
+        "lineage", "masks", "result", "state", "grading", "transform", "verify",
     },
 }  # fmt: skip
 

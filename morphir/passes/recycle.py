@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from typing_extensions import override
 
 from morphir.ir import Grade, Program, Rewriter
 from morphir.passes.base import MorphismPass
@@ -53,11 +52,9 @@ class RecycleDormantPass(MorphismPass):
         _ = self._pruning
 
     @property
-    @override
     def claim(self) -> Grade:
         return self._pruning.claim
 
-    @override
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         return self._pruning.rewrite(program, rewriter)
 

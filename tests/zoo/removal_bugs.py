@@ -57,13 +57,8 @@ def small_taken_for_zero(patch: Patch, rng: random.Random) -> None:
 
 
 def next_unit_removed(patch: Patch, rng: random.Random) -> None:
-    map_of = PruneDormantPass._map
-
-    def wrong(self: PruneDormantPass, site: Any) -> Any:
-        site.gone[:] = [unit + 1 for unit in site.gone]
-        return map_of(self, site)
-
-    patch.setattr(PruneDormantPass, "_map", wrong)
+    without = prune.without
+    patch.setattr(prune, "without", lambda size, gone: without(size, [unit + 1 for unit in gone]))
 
 
 def zeros_claimed_that_are_none(patch: Patch, rng: random.Random) -> None:
