@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-
 from morphir.ir import Grade, Program, Rewriter
 from morphir.passes.base import MorphismPass
 from morphir.passes.prune import PruneDormantPass
@@ -53,9 +52,11 @@ class RecycleDormantPass(MorphismPass):
 
     @property
     def claim(self) -> Grade:
+        """That of the pruning in whose mode it is."""
         return self._pruning.claim
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
+        """Starts the units anew."""
         return self._pruning.rewrite(program, rewriter)
 
     @property

@@ -11,7 +11,6 @@ import torch
 from morphir.backend import resizing, scaling, splitting
 from morphir.ir import Resize
 from morphir.passes import compact, constants, prune, shallower
-from morphir.passes.prune import PruneDormantPass
 from morphir.passes.units import Known, Units
 from morphir.state.leaving import Leaving
 from tests.zoo.planting import Patch, on_emission, on_numbers

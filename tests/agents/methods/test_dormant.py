@@ -11,7 +11,9 @@ def test_a_unit_is_found_in_any_layer_of_any_online_network(tiny_td3_config, tmp
     seen = torch.randn(64, sizes[0]), torch.randn(64, agent.parts[0].action.stop)
     for network in (agent.actor, *agent.critics):  # a unit of many may be silent from the start
         for name in ("0", "2"):
-            network.get_submodule(name).bias.data.fill_(10.0)
+            layer = network.get_submodule(name)
+            layer.weight.data.clamp_(-0.01, 0.01)
+            layer.bias.data.fill_(10.0)
     assert not has_dormant(agent, seen, 0.0)
     for network in (agent.actor, *agent.critics):
         for name in ("0", "2"):
