@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from enum import Enum
@@ -25,6 +26,7 @@ from morphir.checks.bits import digest
 _OWN: Final = "_morphir"  # what surgery leaves on a module; it goes with modules
 _ELSEWHERE: Final = ("_parameters", "_buffers", "_modules", "training", "_compiled_call_impl")
 _QUICK: Final = (bool, int, str, type(None))  # nearly all of them are
+_MOSTLY_EMPTY: Final = (dict, OrderedDict, set, list, tuple)  # a module has twenty for hooks
 _PLAIN: Final = (
     int, float, complex, str, bytes, type(...), slice, range, Enum, np.generic,
     torch.dtype, torch.device, torch.layout, torch.memory_format,
@@ -75,6 +77,8 @@ def _compared(value: Any, known: _Known) -> object:
     kind = type(value)
     if kind in _QUICK:
         return kind, value
+    if kind in _MOSTLY_EMPTY and not value:
+        return kind
     if id(value) in known:
         return known[id(value)]
     for kinds, compared in _WAYS:

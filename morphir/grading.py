@@ -12,8 +12,8 @@ from torch import nn
 from morphir.ir import Check, Grade
 
 _CAN_REFUTE: Final = (
-    "float64", "native", "rounding", "kept", "original", "carried", "learning", "gradients",
-    "statistics", "state_dict", "compile", "onnx",
+    "float64", "native", "rounding", "kept", "original", "carried", "numbers", "learning",
+    "gradients", "statistics", "state_dict", "compile", "onnx",
 )  # fmt: skip
 
 

@@ -265,7 +265,7 @@ class Application:
         for edit in edits:
             if edit.data is not None:
                 with self.clock("data"):
-                    return [*checks, check_on_data(self.twins.double, twins.double, edit.data)]
+                    return [*checks, *self._on_data(edit, edit.data, twins)]
         for box in (edit.box for edit in self.rewriter.resizes):
             if box is not None:
                 with self.clock("float64"):
@@ -298,6 +298,16 @@ class Application:
                 claims, twin = certificate.insertions, self.twins.native
                 checks.append(check_learning(self.target, claims, inputs, twin))
         return checks
+
+    def _on_data(
+        self, edit: Resize | Renumbering, data: Mapping[str, Any], twins: Twins
+    ) -> Iterator[Check]:
+        """How far outputs move on the data, and that they don't where it is said (RUN-11)."""
+        old = self.twins
+        assert old is not None
+        yield check_on_data(old.double, twins.double, data)
+        if isinstance(edit, Renumbering) and edit.silent:
+            yield check_native(old.native, twins.native, data, old.double)
 
     @property
     def _carrying(self) -> Mapping[str, TensorChange]:

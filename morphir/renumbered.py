@@ -1,4 +1,4 @@
-"""What it means for optimizers that parameters get other numbers and masks."""
+"""What it means that parameters and buffers get other numbers and masks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from morphir.checks import Renewed, check_renewed, kept_of
+from morphir.checks import Given, Renewed, check_given, check_renewed, kept_of
 from morphir.ir import Check, Renumbering
 from morphir.ir.masks import mask_name
 from morphir.state.transport import Transport
@@ -17,7 +17,7 @@ from morphir.state.transport import Transport
 
 @final
 class Renumbered:
-    """The parameters that edits give other numbers or masks, as they were before."""
+    """The tensors that edits give other numbers or masks, as they were before."""
 
     def __init__(
         self, model: nn.Module, optimizers: Sequence[Optimizer], edits: Sequence[Renumbering]
@@ -29,19 +29,25 @@ class Renumbered:
             optimizers: The optimizers over it.
             edits: What will be done to it.
         """
-        self._optimizers = optimizers
-        parameters = dict(model.named_parameters())
-        self._edits = {name: edit for edit in edits for name in edit.names if name in parameters}
-        self._parameters = {name: parameters[name] for name in self._edits}
-        self._model = model
-        self._numbers = {name: each.detach().clone() for name, each in self._parameters.items()}
-        self._masks = {name: self._mask(name).clone() for name in self._edits}
-        self._kept = {name: kept_of(each, optimizers) for name, each in self._parameters.items()}
+        self._model, self._optimizers = model, optimizers
+        self._edits = {name: edit for edit in edits for name in edit.names}
+        named = (*model.named_parameters(), *model.named_buffers()) if self._edits else ()
+        self._tensors = {name: each for name, each in named if name in self._edits}
+        self._numbers = {name: each.detach().clone() for name, each in self._tensors.items()}
+        self._masks = {name: self._mask(name).clone() for name in self._tensors}
+        self._kept = {
+            name: {entry: value.clone() for entry, value in kept_of(each, optimizers).items()}
+            for name, each in self._tensors.items()
+        }
 
     @property
     def restarted(self) -> tuple[str, ...]:
         """The parameters of which optimizers are to keep nothing."""
-        return tuple(name for name, edit in self._edits.items() if edit.restarts)
+        return tuple(
+            name
+            for name, each in self._tensors.items()
+            if self._edits[name].restarts and isinstance(each, nn.Parameter)
+        )
 
     def begin_anew(self, transport: Transport) -> None:
         """Lets optimizers keep of new numbers what fresh ones would, once the edits were made.
@@ -50,8 +56,8 @@ class Renumbered:
             RefusalError: What the state of an optimizer means is not known.
         """
         places = {}
-        for name, parameter in self._parameters.items():
-            places[name] = parameter.detach() != self._numbers[name]
+        for name, tensor in self._tensors.items():
+            places[name] = tensor.detach() != self._numbers[name]
             places[name] |= self._mask(name) != self._masks[name]
             anew = self._edits[name].anew.get(name)
             if anew is not None:
@@ -59,27 +65,28 @@ class Renumbered:
         transport.forget(places, self.restarted)
 
     def check(self) -> list[Check]:
-        """Checks that they do, where they kept anything (KEPT-11)."""
-        found = [
-            Renewed(
-                name,
-                (self._numbers[name], parameter.detach()),
-                (self._masks[name], self._mask(name)),
-                self._edits[name].anew.get(name),
-                self._kept[name],
-                kept_of(parameter, self._optimizers),
-                self._edits[name].restarts,
-            )
-            for name, parameter in self._parameters.items()
-            if self._kept[name]
+        """Checks that the edits were made (KEPT-12), and that optimizers know (KEPT-11)."""
+        given, renewed = [], []
+        for name, tensor in self._tensors.items():
+            edit = self._edits[name]
+            numbers = self._numbers[name], tensor.detach()
+            masks = self._masks[name], self._mask(name)
+            new = edit.numbers.get(name), edit.masks.get(name)
+            given.append(Given(name, numbers, masks, *new, edit.most.get(name)))
+            if self._kept[name]:
+                kept = self._kept[name], kept_of(tensor, self._optimizers)
+                anew = edit.anew.get(name)
+                renewed.append(Renewed(name, numbers, masks, anew, *kept, restarts=edit.restarts))
+        return [
+            *([check_given(given)] if given else []),
+            *([check_renewed(renewed)] if renewed else []),
         ]
-        return [check_renewed(found)] if found else []
 
     def _mask(self, name: str) -> torch.Tensor:
-        """The mask of a parameter, ones where it has none."""
+        """The mask of a tensor, ones where it has none."""
         home, _, key = mask_name(name).rpartition(".")
         held = self._model.get_submodule(home)._buffers.get(key)
-        parameter = self._parameters[name]
-        if held is None or held.shape != parameter.shape:
-            return torch.ones_like(parameter)
+        tensor = self._tensors[name]
+        if held is None or held.shape != tensor.shape:
+            return torch.ones_like(tensor)
         return held

@@ -1,4 +1,6 @@
-"""STATE-19, KEPT-11: optimizers follow numbers that are given, and a check says whether they do."""
+"""STATE-19, KEPT-11, KEPT-12: numbers are given, optimizers follow, and two checks say so."""
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,10 +43,11 @@ def test_state_19_state_is_fresh_where_numbers_masks_or_units_are_new(masked: bo
     renumbered, transport = Renumbered(model, [optimizer], [asked]), Transport([optimizer], model)
     kept = {name: optimizer.state[p]["exp_avg"].clone() for name, p in model.named_parameters()}
     Surgery(model).apply([asked])
-    (stale,) = renumbered.check()
-    assert (stale.grade, stale.where) == (Grade.REFUTED, "1.weight")
+    _, stale = renumbered.check()
+    assert (stale.grade, stale.where) == (Grade.REFUTED, "0.weight")
     renumbered.begin_anew(transport)
-    (check,) = renumbered.check()
+    numbers, check = renumbered.check()
+    assert (numbers.name, numbers.grade) == ("numbers", Grade.TESTED)
     assert (check.name, check.grade) == ("carried", Grade.TESTED)
     assert renumbered.restarted == ()
     for name, parameter in model.named_parameters():
@@ -55,7 +58,7 @@ def test_state_19_state_is_fresh_where_numbers_masks_or_units_are_new(masked: bo
             assert not now[places].any()
             assert torch.equal(now[~places], kept[name][~places])
     optimizer.state[model[0].weight]["exp_avg_sq"][0, 0] = 3.0
-    assert renumbered.check()[0].grade is Grade.REFUTED
+    assert renumbered.check()[1].grade is Grade.REFUTED
 
 
 def test_kept_11_what_restarts_is_dropped_whole():
@@ -63,20 +66,37 @@ def test_kept_11_what_restarts_is_dropped_whole():
     model, optimizer = made()
     asked = edit(model, restarts=True)
     renumbered = Renumbered(model, [optimizer], [asked])
-    assert renumbered.restarted == ("1.weight", "0.weight")
+    assert renumbered.restarted == ("0.weight", "1.weight")
     Surgery(model).apply([asked])
-    assert renumbered.check()[0].grade is Grade.REFUTED
+    assert renumbered.check()[1].grade is Grade.REFUTED
     renumbered.begin_anew(Transport([optimizer], model))
-    assert renumbered.check()[0].grade is Grade.TESTED
+    assert renumbered.check()[1].grade is Grade.TESTED
     assert optimizer.state[model[0].weight] == {}
     assert optimizer.state[model[0].bias]["step"] == 1
 
 
-def test_without_state_there_is_nothing_to_check():
+def test_kept_12_what_was_not_done_is_found_and_so_is_what_was_done_otherwise():
+    """KEPT-12: buffers too"""
+    model, _ = made()
+    model.register_buffer("mean", torch.ones(3))
+    asked = edit(model)
+    asked = replace(asked, numbers={**asked.numbers, "mean": torch.zeros(3)})
+    renumbered = Renumbered(model, [], [asked])
+    (check,) = renumbered.check()
+    assert (check.grade, check.where) == (Grade.REFUTED, "0.weight")
+    Surgery(model).apply([asked])
+    (check,) = renumbered.check()
+    assert (check.grade, check.figures) == (Grade.TESTED, {"tensors": 3})
+    model.mean[1] = 2
+    assert renumbered.check()[0].where == "mean"
+
+
+def test_without_state_and_without_edits_there_is_nothing_to_check():
     model, _ = made()
     optimizer = torch.optim.Adam(model.parameters())
-    assert Renumbered(model, [optimizer], [edit(model)]).check() == []
-    assert Renumbered(model, [], [edit(model)]).check() == []
+    found = Renumbered(model, [optimizer], [edit(model)]).check()
+    assert [check.name for check in found] == ["numbers"]
+    assert Renumbered(model, [optimizer], []).check() == []
 
 
 def test_a_buffer_by_the_name_of_a_mask_that_is_none_is_left_alone():
@@ -88,4 +108,4 @@ def test_a_buffer_by_the_name_of_a_mask_that_is_none_is_left_alone():
     renumbered = Renumbered(model, [optimizer], [asked])
     Surgery(model).apply([asked])
     renumbered.begin_anew(Transport([optimizer], model))
-    assert renumbered.check()[0].grade is Grade.TESTED
+    assert [check.grade for check in renumbered.check()] == [Grade.TESTED, Grade.TESTED]

@@ -7,6 +7,7 @@ from morphir.checks.commits import Commits
 from morphir.checks.compiled import check_compiled
 from morphir.checks.differential import check_double
 from morphir.checks.extended import Extended
+from morphir.checks.given import Given, check_given
 from morphir.checks.gradients import check_gradients
 from morphir.checks.inventory import Inventory
 from morphir.checks.kept import Original, check_kept
@@ -23,6 +24,7 @@ __all__ = [
     "Carried",
     "Commits",
     "Extended",
+    "Given",
     "Inventory",
     "Observation",
     "Original",
@@ -32,6 +34,7 @@ __all__ = [
     "check_certificate",
     "check_compiled",
     "check_double",
+    "check_given",
     "check_gradients",
     "check_kept",
     "check_learning",

@@ -19,7 +19,6 @@ from typing import Final, final
 import torch
 from torch.optim import Optimizer
 
-from morphir.checks.bits import bits
 from morphir.ir import Check, Grade
 from morphir.ir.report import counted
 
@@ -28,6 +27,7 @@ _FROM_ZERO: Final = (
     "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "grad_avg", "square_avg", "prev",
     "momentum_buffer", "acc_delta", "step",
 )  # fmt: skip
+_WHOLE: Final = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by size
 
 
 @final
@@ -83,10 +83,12 @@ def check_renewed(found: Sequence[Renewed]) -> Check:
 
 
 def _complaint(each: Renewed) -> str:
-    places = each.places
     if each.restarts:
         kept = [n for n, value in each.now.items() if not _is_fresh(n, value, each.numbers[1])]
         return f"{kept[0]} was to be dropped" if kept else ""
+    places = each.places
+    index = places.flatten().nonzero().flatten()  # mostly few
+    numbers = each.numbers[1].flatten()[index]
     for entry, old in each.before.items():
         if not old.dim() or old.shape != each.numbers[0].shape:
             continue  # a count of steps, say, which goes on
@@ -95,17 +97,17 @@ def _complaint(each: Renewed) -> str:
             return f"{entry} has gone, or has another shape or dtype"
         if not bool((_same(old, new) | places).all()):
             return f"{entry} is another one where numbers are what they were"
-        if not _is_fresh(entry, new[places], each.numbers[1][places]):
+        if not _is_fresh(entry, new.flatten()[index], numbers):
             return f"{entry} was kept where numbers are new"
     return ""
 
 
 def _same(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
     """Where two tensors have the same bits."""
-    left, right = bits(old), bits(new)
-    if left is None or right is None or not new.numel():
-        return torch.zeros_like(new, dtype=torch.bool)
-    return (left == right).view(new.numel(), -1).all(-1).view(new.shape)
+    if new.is_complex():
+        return _same(torch.view_as_real(old), torch.view_as_real(new)).all(-1)
+    whole = _WHOLE[new.element_size()]
+    return old.contiguous().view(whole) == new.contiguous().view(whole)
 
 
 def _is_fresh(entry: str, kept: torch.Tensor, numbers: torch.Tensor) -> bool:

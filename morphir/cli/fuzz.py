@@ -29,7 +29,7 @@ it was, to the bit. What was found is made small, and written so that it can be 
 _EXAMPLES: Final = """\
 passes:
   widen, widen-fresh, widen-gradmax, widen-heads, insert, shallower, inject, prune, prune-on-data,
-  compact, merge, extend-input, extend-output
+  recycle, sparsify, mask-grow, mask-prune, reset, compact, merge, extend-input, extend-output
 
 exit status:
   0  nothing was found

@@ -54,9 +54,10 @@ def with_masks(state: Mapping[str, StateEntry], graphs: Iterable[Graph]) -> dict
 
 def complaint(parameter: torch.Tensor, mask: torch.Tensor) -> str:
     """Why a tensor is not the mask of a parameter, or "" (MASK-1)."""
-    if not ((mask == 0) | (mask == 1)).all():
+    off = mask == 0
+    if not (off | (mask == 1)).all():
         return "its mask has numbers other than 0 and 1"
-    behind = int(((mask == 0) & (parameter != 0)).sum())
+    behind = int((off & (parameter != 0)).sum())
     return f"{behind} of its numbers are not 0 behind its mask" if behind else ""
 
 

@@ -26,6 +26,9 @@ class Renumbering:
         keeps: Whether it claims to keep the function.
         data: Inputs of entry points on which the change of the function is measured, and graded
             `EMPIRICAL`, if it claims to be small there.
+        silent: Whether it claims to change nothing at all on the data but roundings.
+        most: Parameter to how many of its numbers cease to be in use at most; any where it is not
+            named.
         first: The parameters that had no mask before; the rewriter knows.
         restarts: Whether what optimizers keep of these parameters goes, steps and all.
     """
@@ -38,6 +41,8 @@ class Renumbering:
     anew: Mapping[str, torch.Tensor] = field(default_factory=dict)
     keeps: bool = True
     data: Mapping[str, Any] | None = None
+    silent: bool = False
+    most: Mapping[str, int] = field(default_factory=dict)
     first: tuple[str, ...] = ()
     restarts: bool = False
 

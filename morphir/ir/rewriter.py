@@ -131,11 +131,16 @@ class Rewriter:
         """Gives state other numbers, and masks; nothing else may be done before or after.
 
         Raises:
+            RefusalError: What should be a mask of one of the parameters is none (MASK-1).
             ValueError: There are other edits.
         """
         if self._edits:
             raise ValueError("a change of numbers is an application of its own")
         state = dict(self._program.state)
+        for name in edit.names:
+            mask = state[name].mask
+            if mask:
+                self._check_mask(name, mask)
         first = tuple(name for name in edit.masks if not state[name].mask)
         for name in first:
             entry, mask = state[name], mask_name(name)

@@ -131,4 +131,6 @@ def _score(term: Term, size: torch.Tensor, count: int) -> Scores:
     total = np.bincount(term.units[place], mean[place], minlength=count)
     each = total / np.bincount(term.units[place], minlength=count)
     whole = float(each.mean())
+    if not np.isfinite(whole):  # beside what overflows any size is nothing, but not silence
+        return np.where(each == 0, 0.0, np.inf)
     return np.asarray(each / whole if whole > 0 else each)

@@ -192,9 +192,11 @@ class PruneDormantPass(MorphismPass):
         assert data is not None
         numbers, places = numbers_anew(groups, anew, masks, self.seed)
         spec = {"seed": self.seed, "units": {units.name: [*gone] for units, gone in anew}}
-        rewriter.renumber(
-            Renumbering(at, law, masks, spec, numbers, places, keeps=False, data=data)
+        silent, most = self.threshold == 0, self._most(program)
+        edit = Renumbering(
+            at, law, masks, spec, numbers, places, keeps=False, data=data, silent=silent, most=most
         )
+        rewriter.renumber(edit)
         return [
             *(
                 f"{len(gone)} of {units.leaf.size} units of {units.name} started anew: "
@@ -204,6 +206,10 @@ class PruneDormantPass(MorphismPass):
             *told_pruned(program, masks),
             *told_dormant(program, numbers, anew, data, self.threshold),
         ]
+
+    def _most(self, program: Program) -> Mapping[str, int]:
+        """How many numbers of each parameter may cease to be in use (PRUNE-6)."""
+        return {} if self.weights is None else {**dict.fromkeys(program.state, 0), **self.weights}
 
     def _data(self, program: Program) -> Data | None:
         names = [name for name in program.graphs if not is_of_train_mode(name)]

@@ -81,7 +81,7 @@ def test_ir_10_the_emitted_program_is_the_predicted_one(anchors: list[str]):
 def test_an_injection_is_an_application_of_its_own():
     rewriter = Rewriter(record(Net(), example_inputs=(X,)).program)
     rewriter.inject("first", law="INJECT-1", spec=SPEC)
-    for edit in (lambda: rewriter.mask(None), lambda: rewriter.resize(None)):  # type: ignore[arg-type]
+    for edit in (lambda: rewriter.renumber(None), lambda: rewriter.resize(None)):  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="an application of its own"):
             edit()
     with pytest.raises(ValueError, match="applications of their own"):

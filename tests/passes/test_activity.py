@@ -159,6 +159,18 @@ def test_prune_2_a_silent_layer_has_scores_of_zero():
     assert (scores(model, "0", X) == 0).all()
 
 
+def test_prune_2_beside_a_unit_that_overflows_only_silence_is_dormant():
+    """PRUNE-2: the mean of all units is infinite, and each of the others nothing beside it"""
+    model, data = mlp(), torch.rand(8, 4) + 1
+    with torch.no_grad():
+        model[0].weight.abs_()
+        model[0].weight[2], model[0].bias[2] = 1e38, 0
+        model[0].weight[3], model[0].bias[3] = 0, -1
+    found = scores(model, "0", data)
+    assert found[3] == 0
+    assert all(score == float("inf") for unit, score in enumerate(found) if unit != 3)
+
+
 def test_prune_2_every_entry_point_that_data_is_for_counts():
     found = scores(Agent(), "trunk.0", X, entry_points=("act", "value"))
     assert found.mean() == pytest.approx(1)

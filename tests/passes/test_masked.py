@@ -97,7 +97,21 @@ def test_back_11_masks_keep_their_identity_in_place_and_come_back():
     }
 
 
-def test_mask_1_a_parameter_that_is_not_zero_behind_its_mask_is_refused():
+@pytest.mark.parametrize(
+    "pass_",
+    [
+        WiderPass(at="0", width=9),
+        morphir.MaskGrowPass(count=2, score="random"),
+        morphir.SparsifyPass(0.3),
+        morphir.RecycleDormantPass((X,), threshold=0.9),
+        morphir.PruneDormantPass(data=(X,), mode="mask", threshold=0.9),
+        morphir.ResetPass(),
+    ],
+    ids=lambda each: each.name,
+)
+def test_mask_1_a_parameter_that_is_not_zero_behind_its_mask_is_refused(
+    pass_: morphir.MorphismPass,
+):
     """MASK-1"""
     model = masked(mlp())
     with torch.no_grad():
@@ -105,10 +119,10 @@ def test_mask_1_a_parameter_that_is_not_zero_behind_its_mask_is_refused():
     behind = int((model[2].weight_mask == 0).sum())
     state = copy.deepcopy(model.state_dict())
     with pytest.raises(RefusalError, match=f"{behind} of its numbers are not 0 behind its mask"):
-        morphir.apply(model, WiderPass(at="0", width=9), example_inputs=(X,), inplace=True)
+        morphir.apply(model, pass_, example_inputs=(X,), inplace=True)
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     morphir.Masks(model).mask_parameters()
-    assert_masked(morphir.apply(model, WiderPass(at="0", width=9), example_inputs=(X,)))
+    assert_masked(morphir.apply(model, pass_, example_inputs=(X,)))
 
 
 def test_masks_are_exported_as_zeros_and_saved_with_the_model(tmp_path):

@@ -8,6 +8,8 @@ from torch import nn
 
 import morphir
 from morphir import Grade, PruneDormantPass, RecycleDormantPass, RefusalError
+from morphir.passes import prune
+from morphir.passes.anew import numbers_anew
 from morphir.testing.snapshots import difference, snapshot
 from tests.passes.masked import assert_masked, masks_of
 from tests.passes.silent import (
@@ -113,6 +115,27 @@ def test_redo_1_new_numbers_have_the_scale_of_those_in_use(density: float | None
     assert len(used.flatten()) == int((weight != 0).sum())
     assert float(used.mean()) == pytest.approx(0.02, abs=0.02)
     assert float(used.std()) == pytest.approx(0.3, rel=0.05)
+
+
+def _listened_to(groups, anew, *rest):
+    """New units that the next layer listens to from the start."""
+    numbers, places = numbers_anew(groups, anew, *rest)
+    numbers["2.weight"][:, [*anew[0][1]]] = 0.5
+    return numbers, places
+
+
+def test_run_11_a_silent_unit_that_makes_itself_heard_is_found(monkeypatch: pytest.MonkeyPatch):
+    """RUN-11: above a threshold of 0 it is measured how much that changes"""
+    model, x = net(({1, 4}, set()), None), batch()
+    kept = morphir.transform(model, RecycleDormantPass((x,), threshold=0.0), example_inputs=(x,))
+    assert kept.report.check("native").grade is Grade.TESTED
+    monkeypatch.setattr(prune, "numbers_anew", _listened_to)
+    with pytest.raises(morphir.VerificationError) as failed:
+        morphir.transform(model, RecycleDormantPass((x,), threshold=0.0), example_inputs=(x,))
+    assert failed.value.report.check("native").grade is Grade.REFUTED
+    some = morphir.transform(model, RecycleDormantPass((x,), threshold=1e-9), example_inputs=(x,))
+    assert some.report.grade is Grade.EMPIRICAL
+    assert some.report.check("data").figures["bound"] > 0.1
 
 
 def test_redo_1_it_is_a_pruning_that_reseeds():

@@ -119,7 +119,8 @@ def test_mask_7_as_many_are_kept_as_are_named(count: dict[str, int], keep: str, 
     assert {*found} == {*count}
     for name, mask in found.items():
         assert int(mask.sum()) == count[name]
-        sizes = [(-abs(float(w)), n) for n, w in enumerate(model.get_parameter(name).flatten())]
+        weights = model.get_parameter(name).detach().flatten()
+        sizes = [(-abs(float(w)), n) for n, w in enumerate(weights)]
         largest = {number for _, number in sorted(sizes)[: count[name]]}
         if keep == "magnitude":
             assert {*mask.flatten().nonzero().flatten().tolist()} == largest

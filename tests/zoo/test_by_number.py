@@ -13,6 +13,7 @@ SECTIONS = [
     "What goes",
     "Ends and data",
     "What begins anew",
+    "Masks and numbers",
     "Edits by hand, replays, files",
 ]
 OF_PASSES, OF_CHECKERS = range(1, 31), range(31, 36)

@@ -40,6 +40,10 @@ def renewal_difference(
             if float(new[name].get("step", 0)):
                 return f"step of {name} goes on"
             continue
+        if not kept[name]:
+            if new[name]:
+                return f"{name} has state, and had none"
+            continue
         (group,) = (
             each
             for each in optimizer.param_groups

@@ -161,6 +161,12 @@ FOUND: Final = {
         ),
         ("prune", "PROVED"),
     ),
+    # "ValueError: not enough values to unpack": the fuzzer itself took it for granted that an
+    # optimizer holds what gets a mask. What was there before an injection it does not.
+    "a mask of what no optimizer holds": (
+        Scenario(Recipe((), weights="integers"), (Action("inject"), Action("sparsify"))),
+        ("sparsify", "NOT_PRESERVING"),
+    ),
 }
 
 
