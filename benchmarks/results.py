@@ -20,9 +20,14 @@ _PACKAGES = (
 
 def write_results(name: str, rows: Any) -> Path:
     """Writes `results/<name>.json` beside this file and returns its path."""
+    return write_json(name, {**circumstances(), "rows": rows})
+
+
+def circumstances() -> dict[str, Any]:
+    """The day, the commit, the machine and the versions."""
     machine = {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
     when = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
-    return write_json(name, {**when, "machine": machine, "versions": _versions(), "rows": rows})
+    return {**when, "machine": machine, "versions": _versions()}
 
 
 def read_rows(name: str) -> list[Any]:

@@ -10,6 +10,6 @@ __all__ = ["learning_part"]
 
 
 def learning_part(network: nn.Module) -> nn.Module:
-    """The fresh copy that learns in a network's place (INJECT-2), or the network itself."""
-    branches = (each for each in network.children() if isinstance(each, InjectedBranch))
-    return next((each.fresh for each in branches), network)
+    """The last fresh copy that learns in a network's place (INJECT-2), or the network itself."""
+    branches = [each for each in network.children() if isinstance(each, InjectedBranch)]
+    return branches[-1].fresh if branches else network

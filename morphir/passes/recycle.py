@@ -52,11 +52,11 @@ class RecycleDormantPass(MorphismPass):
 
     @property
     def claim(self) -> Grade:
-        """`EMPIRICAL`: data decide."""
+        """That of the pruning in whose mode it is."""
         return self._pruning.claim
 
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
-        """Starts dormant units anew."""
+        """Starts the units anew."""
         return self._pruning.rewrite(program, rewriter)
 
     @property

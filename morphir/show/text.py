@@ -51,7 +51,12 @@ def show_text(census: Census, *, at: str = "", depth: int | None = None) -> Rend
 def _state(census: Census) -> Iterator[Text]:
     for name, entry in census.program.state.items():
         line = Text(f"{entry.kind} {quote_name(name)}: ")
-        yield line.append_text(_type(census, name, entry.type))
+        line.append_text(_type(census, name, entry.type))
+        mask = census.program.state[entry.mask].tensor if entry.mask else None
+        if mask is not None:
+            used = float(mask.count_nonzero()) / max(1, mask.numel())
+            line.append(f" masked by @{quote_name(entry.mask)}, {used:.1%} in use")
+        yield line
 
 
 def _type(census: Census, tensor: Tensor, type: TensorType) -> Text:

@@ -13,7 +13,8 @@ NUMBERS = st.floats(-1e300, 1e300, allow_subnormal=True)
 
 @st.composite
 def intervals(draw):
-    low, high = sorted((draw(NUMBERS), draw(NUMBERS)))
+    # -0.0 is equal to 0.0, and is drawn from intervals that begin with it, not end.
+    low, high = sorted((draw(NUMBERS), draw(NUMBERS)), key=lambda x: (x, math.copysign(1.0, x)))
     return Interval(low, high)
 
 

@@ -129,6 +129,16 @@ def conv_net() -> nn.Module:
     )
 
 
+def masked() -> nn.Module:
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    mask = torch.ones(8, 4)
+    mask[:, 0] = 0.0
+    net[0].register_buffer("weight_mask", mask)
+    with torch.no_grad():
+        net[0].weight.mul_(mask)
+    return net
+
+
 IDS = (torch.zeros(2, 5, dtype=torch.long),)
 IMAGES = (torch.zeros(2, 3, 6, 6),)
 ROWS = (torch.zeros(2, 4),)
@@ -140,4 +150,5 @@ EVERY = {
     "Skips": (Skips, ROWS),
     "Views": (Views, ROWS),
     "Branches": (Branches, ROWS),
+    "masked": (masked, ROWS),
 }

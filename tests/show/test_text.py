@@ -56,6 +56,15 @@ def test_what_it_looks_like():
     ]
 
 
+def test_mask_1_of_a_masked_parameter_it_says_how_much_is_in_use():
+    """MASK-1"""
+    lines = text("masked")
+    assert (
+        "parameter 0.weight: f32[8 g1 copy, 4 f1] masked by @0.weight_mask, 75.0% in use" in lines
+    )
+    assert "parameter 2.weight: f32[2 f2, 8 g1 split]" in lines
+
+
 def test_one_module_is_described_place_by_place():
     lines = text("conv_net", at="0")
     start = lines.index("0 has g1, 8 units")

@@ -57,12 +57,7 @@ def small_taken_for_zero(patch: Patch, rng: random.Random) -> None:
 
 def next_unit_removed(patch: Patch, rng: random.Random) -> None:
     without = prune.without
-
-    def wrong(size: int, gone: list[int]) -> Any:
-        gone[:] = [unit + 1 for unit in gone]
-        return without(size, gone)
-
-    patch.setattr(prune, "without", wrong)
+    patch.setattr(prune, "without", lambda size, gone: without(size, [unit + 1 for unit in gone]))
 
 
 def zeros_claimed_that_are_none(patch: Patch, rng: random.Random) -> None:

@@ -10,7 +10,7 @@ from morphir_agents.heads import heads_of
 from morphir_agents.methods import method_of
 from morphir_agents.td3 import train
 from morphir_agents.td3_trainer import TD3Trainer
-from tests.agents.methods.test_methods import CHANGING, Notes, fingerprint, run_of
+from tests.agents.methods.method_runs import CHANGING, Notes, fingerprint, run_of
 
 TASKS = CycleConfig(("tiny/Aim-v0", "tiny/Reach-v0"), rounds=2)
 

@@ -9,7 +9,7 @@ from morphir_agents.methods import method_of
 from morphir_agents.td3 import interact, learn
 from morphir_agents.td3_learner import TD3Learner
 from morphir_agents.td3_trainer import TD3Trainer
-from tests.agents.methods.test_methods import run_of
+from tests.agents.methods.method_runs import run_of
 
 
 @pytest.fixture

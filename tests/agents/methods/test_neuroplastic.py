@@ -1,4 +1,4 @@
-"""NE-4 and NE-2 as they happen in a run."""
+"""NE-2, NE-4 and NE-5 as they happen in a run."""
 
 import copy
 from dataclasses import replace
@@ -10,10 +10,11 @@ import morphir
 from morphir_agents.amounts import Amount
 from morphir_agents.methods import MethodConfig
 from morphir_agents.methods.neuroplastic import unused
-from morphir_agents.td3 import interact, learn
+from morphir_agents.td3 import interact, learn, train
 from morphir_agents.td3_learner import TD3Learner, noise_for
 from morphir_agents.td3_networks import TD3NetworkConfig
 from morphir_agents.td3_trainer import TD3Trainer
+from tests.agents.methods.method_runs import Notes, run_of
 
 NAMES = ("actor.2.weight", "critic1.2.weight", "critic2.2.weight")
 
@@ -117,3 +118,13 @@ def test_the_targets_are_sparse_from_the_start(tiny_td3_config, tmp_path):
         target = agent.get_submodule(f"target_{name}")
         for key, parameter in agent.get_submodule(name).named_parameters():
             assert torch.equal(parameter, target.get_parameter(key))
+
+
+def test_ne_5_a_layer_loses_at_most_a_share_of_what_it_grows_by(tiny_td3_config, tmp_path):
+    """NE-5"""
+    notes = Notes()
+    train(run_of(tiny_td3_config, "ne"), tmp_path, notes)
+    grown = {event.update: event.began for event in notes.events if event.kind == "grow"}
+    pruned = {event.update: event.ceased for event in notes.events if event.kind == "prune"}
+    assert pruned
+    assert all(0 < count <= 0.4 * grown[update] for update, count in pruned.items())

@@ -1,0 +1,170 @@
+"""Nine methods in a cycle of four small tasks: who can still learn when a task comes back?
+
+    python -m studies.cycle            runs what is missing, then writes data, page and pictures
+    python -m studies.cycle --report   only page and pictures, of the data that are there
+
+Ctrl-C stops the runs at their next checkpoints; the same command goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any, Final
+
+import tyro
+
+from morphir_agents.comparison.statistics import figures
+from morphir_agents.config import TD3RunConfig
+from morphir_agents.recipes import RECIPES
+from studies.data import FOLDER, read_data, write_data
+from studies.pictures import draw_visits
+from studies.running import Cell, run_all
+from studies.visits import RECOVERED, Scale, Visit, visits_of
+
+NAME: Final = "cycle"
+RECIPE: Final = "td3-cycle-small"
+SEEDS: Final = 5
+SHARED: Final = (
+    *("--td3.updates-per-step", "4", "--td3.learning-rate", "0.003"),
+    *("--eval-every", "1000"),
+)
+METHODS: Final[Mapping[str, tuple[str, ...]]] = {
+    "TD3": (),
+    "NE": ("--method", "ne"),
+    "NE without pruning": ("--method", "ne-no-pruning"),
+    "NE without review": ("--method", "ne-no-review"),
+    "random growth": ("--method", "random-growth"),
+    "ReDo": ("--method", "redo", "--method.threshold", "0.1"),
+    "Reset": ("--method", "reset", "--method.reset-every", "144000"),
+    "LayerNorm": ("--method", "layer-norm"),
+    "Plasticity Injection": ("--method", "injection", "--method.inject-at", "216000"),
+}
+COLUMNS: Final = ("actor/dormant", "critic/dormant", "actor/activated", "critic/activated")
+
+
+def cells(config: TD3RunConfig) -> list[Cell]:
+    """All runs, seed by seed: each task alone, then every method in the cycle."""
+    found = []
+    for seed in range(SEEDS):
+        end = ("--seed", str(seed))
+        for task in config.cycle.tasks:
+            alone = (
+                "--cycle.tasks",
+                "--env.id",
+                task,
+                "--td3.total-steps",
+                str(config.visit_steps),
+            )
+            found.append(Cell(f"{task} alone {seed}", (RECIPE, *alone, *SHARED, *end)))
+        for method, options in METHODS.items():
+            found.append(Cell(f"{method} {seed}", (RECIPE, *options, *SHARED, *end)))
+    return found
+
+
+def main(
+    report: bool = False,
+    jobs: Annotated[int, tyro.conf.arg(aliases=["-j"])] = 2,
+    runs: Path = Path("runs") / "study-cycle",
+) -> None:
+    """Run the study, or go on with it, and write what came of it.
+
+    Args:
+        report: Run nothing, and write page and pictures of the data that are there.
+        jobs: Runs at a time; each takes one core.
+        runs: The folder for the runs.
+    """
+    config = RECIPES[RECIPE].config
+    assert isinstance(config, TD3RunConfig)
+    if not report:
+        run_all(cells(config), runs, jobs)
+        write_data(NAME, cells(config), runs, COLUMNS)
+    found = results(config, read_data(NAME)["runs"])
+    draw_visits(FOLDER / f"{NAME}-score.png", found, lambda visit: visit.end, "score")
+    for column in ("activated", "dormant"):
+        draw_visits(FOLDER / f"{NAME}-{column}.png", found, _mean_of(column), column)
+    page = FOLDER / f"{NAME}.md"
+    page.write_text("\n".join(_table(found)) + "\n")
+    print(page.read_text())
+
+
+def results(
+    config: TD3RunConfig, runs: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[int, list[Visit]]]:
+    """The visits of each run that is there, by method and seed."""
+    by_name = {run["name"]: run for run in runs}
+    scales = {}
+    for task in config.cycle.tasks:
+        alone = [by_name[name] for s in range(SEEDS) if (name := f"{task} alone {s}") in by_name]
+        scales[task] = Scale.of([(run["evaluations"], run["log"]) for run in alone])
+    return {
+        method: {
+            seed: visits_of(config, run["evaluations"], run["log"], scales)
+            for seed in range(SEEDS)
+            if (run := by_name.get(f"{method} {seed}"))
+        }
+        for method in METHODS
+    }
+
+
+def _mean_of(column: str) -> Callable[[Visit], float]:
+    return lambda visit: fmean(visit.measures[f"{who}/{column}"] for who in ("actor", "critic"))
+
+
+def _table(found: Mapping[str, Mapping[int, Sequence[Visit]]]) -> list[str]:
+    """One line for each method."""
+    rounds = {
+        f"round {number + 1}": (lambda visit: visit.end, _in_round(number)) for number in range(3)
+    }
+    later = _after_round(0)
+    columns: Mapping[str, tuple[Callable[[Visit], float], Callable[[int], bool]]] = {
+        **rounds,
+        "kept at a switch": (lambda visit: visit.kept or 0.0, later),
+        f"steps to {RECOVERED}": (lambda visit: float(visit.recovery), later),
+        "activated": (_mean_of("activated"), _in_round(2)),
+        "dormant": (_mean_of("dormant"), _in_round(2)),
+    }
+    lines = [
+        "| method | seeds | " + " | ".join(columns) + " |",
+        "| --- " * (2 + len(columns)) + "|",
+    ]
+    for method, runs in found.items():
+        if not runs:
+            continue
+        said = []
+        for measure, chosen in columns.values():
+            values = [
+                fmean(measure(v) for v in run if chosen(v.number // 4)) for run in runs.values()
+            ]
+            said.append(_said(values))
+        lines.append(f"| {method} | {len(runs)} | " + " | ".join(said) + " |")
+    return lines
+
+
+def _in_round(wanted: int) -> Callable[[int], bool]:
+    return lambda number: number == wanted
+
+
+def _after_round(wanted: int) -> Callable[[int], bool]:
+    return lambda number: number > wanted
+
+
+def _said(values: Sequence[float]) -> str:
+    """The median, the interquartile mean and its interval."""
+    own = figures(values)
+    texts = [_number(own.median), _number(own.iqm)]
+    bounds = (
+        ""
+        if own.interval is None
+        else f" ({_number(own.interval[0])} to {_number(own.interval[1])})"
+    )
+    return f"{texts[0]}; {texts[1]}{bounds}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

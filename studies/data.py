@@ -1,0 +1,65 @@
+"""What runs left behind, as one JSON file: all that pages and pictures are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.results import circumstances
+from morphir.state.files import atomic_path
+from morphir_agents.folder import RunFolder
+from morphir_agents.logbook import read_rows
+from studies.running import Cell
+
+FOLDER: Final = Path(__file__).parent / "data"
+_DIGITS: Final = 5
+
+
+def write_data(name: str, cells: Sequence[Cell], runs: Path, columns: Sequence[str]) -> Path:
+    """Writes `data/<name>.json` and returns its path.
+
+    Args:
+        name: Of the study.
+        cells: Its runs; those that are not finished are left out.
+        runs: The folder that they are in.
+        columns: Of their logs, what is kept beside step, task and return.
+    """
+    finished = [cell for cell in cells if RunFolder(runs / cell.name).summary.is_file()]
+    rows = [_run(cell, runs / cell.name, columns) for cell in finished]
+    path = FOLDER / f"{name}.json"
+    FOLDER.mkdir(exist_ok=True)
+    with atomic_path(path) as file:
+        file.write_text(json.dumps({**circumstances(), "runs": rows}, separators=(",", ":")) + "\n")
+    return path
+
+
+def read_data(name: str) -> dict[str, Any]:
+    """What `write_data` wrote; rows are dictionaries again."""
+    document = json.loads((FOLDER / f"{name}.json").read_text())
+    for run in document["runs"]:
+        for table in ("evaluations", "log"):
+            names = run[table]["columns"]
+            run[table] = [dict(zip(names, row, strict=True)) for row in run[table]["rows"]]
+    return document
+
+
+def _run(cell: Cell, folder: Path, columns: Sequence[str]) -> dict[str, Any]:
+    judged = [row for row in read_rows(folder / "evaluations.jsonl") if "mean_return" in row]
+    log = read_rows(folder / "metrics.jsonl")
+    return {
+        "name": cell.name,
+        "command": cell.command,
+        "evaluations": _table(judged, ("step", "task", "mean_return")),
+        "log": _table(log, ("step", "episode_return", *columns)),
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
+    kept = [[_short(row.get(name)) for name in columns] for row in rows]
+    return {"columns": list(columns), "rows": kept}
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value

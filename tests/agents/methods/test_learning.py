@@ -1,0 +1,34 @@
+"""Every method on a task that plain TD3 learns: one that breaks learning would not."""
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+from rich.console import Console
+
+from morphir_agents.folder import RunFolder
+from morphir_agents.methods import MethodConfig
+from morphir_agents.methods.config import MethodKind
+from morphir_agents.recipes import RECIPES
+from morphir_agents.runs import execute
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", [*get_args(MethodKind), "ne as released"])
+def test_every_method_learns_to_swing_up(kind, tmp_path, record_property):
+    """Random actions earn -1,200; a pendulum that is held up earns -150, after the way there."""
+    config = RECIPES["td3-pendulum"].config
+    method = MethodConfig(
+        "ne" if kind == "ne as released" else kind,
+        as_released=kind == "ne as released",
+        every=500,
+        reset_every=8_000,
+        inject_at=6_000,
+        threshold=0.1 if kind == "redo" else 0.0,
+    )
+    config = replace(config, method=method)
+    summary = execute(config, RunFolder.create(tmp_path / "run", config), Console(quiet=True))
+    (outcome,) = summary.evaluations
+    record_property("return", f"{outcome.mean_return:,.0f}")
+    record_property("events", f"{summary.method_share:.2%} of the run")
+    assert outcome.mean_return > -400
