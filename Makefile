@@ -21,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## train a policy that grows while it learns, export and check it (GROWTH=wider, GROWTH=both, ARGS="--help")
 	$(BIN)/morphir-agents run grownn-minihack-room $(if $(GROWTH),--growth $(GROWTH)) $(ARGS)
 
-test: $(READY) ## run the tests (options: ARGS="tests/ir -x")
-	$(BIN)/pytest $(ARGS)
+test: $(READY) ## run the tests, on all cores (options: ARGS="tests/ir -x")
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: lint types test ## everything that CI checks: hooks, types, tests
 

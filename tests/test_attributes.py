@@ -59,7 +59,7 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS, ids=str)
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda value: type(value).__name__)
 def test_mask_10_other_attributes_are_told_apart(one: Any, other: Any):
     """MASK-10"""
     model = Holder(one)

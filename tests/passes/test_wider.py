@@ -482,7 +482,7 @@ def test_where_others_have_to_change_too_joint_is_suggested_and_works():
         {"width": 8, "data": (X,)},
         {"width": 8, "loss": torch.sum},
     ],
-    ids=str,
+    ids=lambda options: " ".join(options),
 )
 def test_options_that_no_model_could_fit_are_refused_at_once(options: dict[str, Any]):
     with pytest.raises(RefusalError, match="expected"):
