@@ -1,4 +1,3 @@
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from morphir_agents.networks import NetworkConfig, build_agent
 from morphir_agents.observer import Observer, Silent
 from morphir_agents.ppo import PPOConfig, Rollout, collect, train
 from tests.agents import tiny
+from tests.agents.fingerprint import fingerprint
 
 
 class Notes(Observer):
@@ -40,16 +40,6 @@ class Notes(Observer):
 
     def saved(self, step):
         self.saves.append(step)
-
-
-def _fingerprint(trained):
-    digest = hashlib.sha256()
-    for name, tensor in trained.agent.state_dict().items():
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    for parameter in trained.agent.parameters():
-        for key, value in sorted(trained.optimizer.state[parameter].items()):
-            digest.update(key.encode() + torch.as_tensor(value).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _judge(config, trained, episodes=200):
@@ -108,7 +98,7 @@ def test_the_same_seed_gives_the_same_run_to_the_bit(tiny_config, tmp_path):
         )
         notes = Notes()
         trained = train(config, tmp_path / str(number), notes)
-        runs.append((_fingerprint(trained), notes.updates, notes.evaluations))
+        runs.append((fingerprint(trained), notes.updates, notes.evaluations))
     assert runs[0] == runs[1]
     assert runs[0][0] != runs[2][0]
 
@@ -132,7 +122,7 @@ def test_ckpt_1_a_run_stopped_and_resumed_equals_one_that_was_not(
     resumed = train(config, tmp_path / "parts", second)
 
     assert resumed.finished
-    assert _fingerprint(resumed) == _fingerprint(expected)
+    assert fingerprint(resumed) == fingerprint(expected)
     assert first.updates + second.updates == whole.updates
     assert first.growth + second.growth == whole.growth
     assert first.evaluations + second.evaluations == whole.evaluations

@@ -1,4 +1,3 @@
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from morphir_agents.observer import Observer, Silent
 from morphir_agents.recipes import RECIPES
 from morphir_agents.td3 import TD3Config, interact, train
 from morphir_agents.td3_trainer import TD3Trainer
+from tests.agents.fingerprint import fingerprint
 
 
 class Notes(Observer):
@@ -43,17 +43,6 @@ class Notes(Observer):
         self.saves.append(step)
 
 
-def _fingerprint(trained):
-    digest = hashlib.sha256()
-    for name, tensor in trained.agent.state_dict().items():
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    for optimizer in trained.optimizer:
-        for state in optimizer.state.values():
-            for key, value in sorted(state.items()):
-                digest.update(key.encode() + torch.as_tensor(value).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _judge(config, trained, episodes):
     vector = VectorEnv(config.env.make, 10)
     return evaluate(trained.agent, vector, trained.encoding, episodes, (99,), deterministic=True)
@@ -80,7 +69,7 @@ def test_the_same_seed_gives_the_same_run_to_the_bit(tiny_td3_config, tmp_path):
         notes = Notes()
         config = tiny_td3_config("tiny/Aim-v0", seed=seed)
         trained = train(config, tmp_path / str(number), notes)
-        runs.append((_fingerprint(trained), notes.updates, notes.evaluations))
+        runs.append((fingerprint(trained), notes.updates, notes.evaluations))
     assert runs[0] == runs[1]
     assert runs[0][0] != runs[2][0]
 
@@ -100,7 +89,7 @@ def test_ckpt_1_a_run_stopped_and_resumed_equals_one_that_was_not(
     resumed = train(config, tmp_path / "parts", second)
 
     assert resumed.finished
-    assert _fingerprint(resumed) == _fingerprint(expected)
+    assert fingerprint(resumed) == fingerprint(expected)
     assert first.updates + second.updates == whole.updates
     assert first.evaluations + second.evaluations == whole.evaluations
 
@@ -193,7 +182,7 @@ def test_ckpt_1_a_cycle_stopped_and_resumed_equals_one_that_was_not(
 
         assert resumed.finished
         assert resumed.agent.task == expected.agent.task == 1
-        assert _fingerprint(resumed) == _fingerprint(expected)
+        assert fingerprint(resumed) == fingerprint(expected)
         for name in ("updates", "evaluations", "growth"):
             assert getattr(first, name) + getattr(second, name) == getattr(whole, name)
 

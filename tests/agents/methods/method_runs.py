@@ -1,9 +1,6 @@
 """Small runs with a method, and what they tell."""
 
-import hashlib
 from dataclasses import replace
-
-import torch
 
 from morphir_agents.amounts import Amount
 from morphir_agents.methods import MethodConfig
@@ -33,17 +30,6 @@ class Notes(Observer):
 
     def saved(self, step):
         self.saves.append(step)
-
-
-def fingerprint(trained):
-    digest = hashlib.sha256()
-    for name, tensor in trained.agent.state_dict().items():
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    for optimizer in trained.optimizer:
-        for state in optimizer.state.values():
-            for key, value in sorted(state.items()):
-                digest.update(key.encode() + torch.as_tensor(value).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def run_of(tiny_td3_config, kind, **options):

@@ -10,7 +10,8 @@ from morphir_agents.heads import heads_of
 from morphir_agents.methods import method_of
 from morphir_agents.td3 import train
 from morphir_agents.td3_trainer import TD3Trainer
-from tests.agents.methods.method_runs import CHANGING, Notes, fingerprint, run_of
+from tests.agents.fingerprint import fingerprint
+from tests.agents.methods.method_runs import CHANGING, Notes, run_of
 
 TASKS = CycleConfig(("tiny/Aim-v0", "tiny/Reach-v0"), rounds=2)
 

@@ -4,7 +4,8 @@ import pytest
 
 import morphir
 from morphir_agents.td3 import train
-from tests.agents.methods.method_runs import CHANGING, SPARSE, Notes, fingerprint, run_of
+from tests.agents.fingerprint import fingerprint
+from tests.agents.methods.method_runs import CHANGING, SPARSE, Notes, run_of
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ from tests.agents.methods.method_runs import Notes, run_of
 NAMES = ("actor.2.weight", "critic1.2.weight", "critic2.2.weight")
 
 
-def started(tiny_td3_config, folder, kind="ne-no-pruning", seed=0, **options):
+def started(tiny_td3_config, folder, kind="ne-no-pruning", seed=0, rate=0.2, **options):
     """A run in the middle of learning, and its learner."""
     config = replace(
         tiny_td3_config("tiny/Aim-v0", random_steps=60, seed=seed),
         network=TD3NetworkConfig((12, 10)),
-        method=MethodConfig(kind, amount=Amount(rate=0.2), **options),
+        method=MethodConfig(kind, amount=Amount(rate=rate), **options),
     )
     trainer = TD3Trainer.start(config, folder)
     trainer.method.begin(trainer)

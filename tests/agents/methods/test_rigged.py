@@ -1,40 +1,16 @@
 """RIGL-1, against a literal sort of all weights."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 import morphir
-from morphir_agents.amounts import Amount
-from morphir_agents.methods import MethodConfig
-from morphir_agents.td3 import interact, learn
-from morphir_agents.td3_learner import TD3Learner
-from morphir_agents.td3_networks import TD3NetworkConfig
-from morphir_agents.td3_trainer import TD3Trainer
-from tests.agents.methods.test_neuroplastic import NAMES, dense_gradients
-
-
-def started(tiny_td3_config, folder, seed):
-    config = replace(
-        tiny_td3_config("tiny/Aim-v0", random_steps=60, seed=seed),
-        network=TD3NetworkConfig((12, 10)),
-        method=MethodConfig("rigl", amount=Amount(rate=0.4)),
-    )
-    trainer = TD3Trainer.start(config, folder)
-    trainer.method.begin(trainer)
-    learner = TD3Learner(trainer.agent, trainer.optimizer, config.td3)
-    for _ in range(120):
-        interact(trainer)
-        if trainer.step > config.td3.random_steps:
-            learn(trainer, learner)
-    return trainer, learner
+from tests.agents.methods.test_neuroplastic import NAMES, dense_gradients, started
 
 
 def test_rigl_1_the_smallest_go_and_the_largest_gradients_come(tiny_td3_config, tmp_path):
     """RIGL-1"""
     for seed in range(5):
-        trainer, learner = started(tiny_td3_config, tmp_path / str(seed), seed)
+        trainer, learner = started(tiny_td3_config, tmp_path / str(seed), "rigl", seed, 0.4)
         gradients = dense_gradients(trainer)
         old = {n: mask.clone() for n, mask in morphir.Masks(trainer.agent).masks.items()}
         numbers = {name: trainer.agent.get_parameter(name).detach().clone() for name in NAMES}
@@ -59,7 +35,7 @@ def test_rigl_1_the_smallest_go_and_the_largest_gradients_come(tiny_td3_config, 
 
 
 def test_nothing_moves_at_the_end(tiny_td3_config, tmp_path):
-    trainer, learner = started(tiny_td3_config, tmp_path, 0)
+    trainer, learner = started(tiny_td3_config, tmp_path, "rigl")
     before = {n: mask.clone() for n, mask in morphir.Masks(trainer.agent).masks.items()}
     trainer.step = trainer.config.td3.total_steps
     assert trainer.method.act(trainer, learner) == []
