@@ -15,6 +15,7 @@ from morphir_agents.comparison.statistics import interquartile_mean
 from studies.visits import Visit
 
 _COLUMNS = 3
+_ROUND = 4  # visits, with a line behind each
 
 
 def draw_visits(
@@ -35,7 +36,7 @@ def draw_visits(
     rows = math.ceil(len(shown) / _COLUMNS)
     figure = Figure(figsize=(10.5, 2.6 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flat
+    panels = [*figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flat]
     curves = {
         method: np.array([[measure(visit) for visit in run] for run in runs.values()])
         for method, runs in shown.items()
@@ -48,9 +49,11 @@ def draw_visits(
             panel.plot(numbers, middle, color="0.6", linewidth=2.0, label=first)
         panel.plot(numbers, values.T, color="C0", linewidth=0.7, alpha=0.5)
         panel.plot(numbers, interquartile_mean(values), color="C0", linewidth=2.2)
-        panel.set_title(f"{method} ({len(values)} seeds)", fontsize=9)
+        panel.set_title(f"{method} (seeds: {len(values)})", fontsize=9)
+        for end in range(_ROUND, values.shape[1], _ROUND):
+            panel.axvline(end + 0.5, color="0.8", linewidth=1.0)
         panel.grid(alpha=0.25)
-    for panel in [*panels][len(curves) :]:
+    for panel in panels[len(curves) :]:
         panel.axis("off")
     figure.supxlabel("visit")
     figure.supylabel(label)

@@ -1,0 +1,23 @@
+"""Studies go on where they were stopped, and say which runs failed."""
+
+import pytest
+
+from studies.running import Cell, run_all
+
+
+def test_a_run_that_fails_is_named_and_what_is_finished_is_left_alone(tmp_path):
+    done = tmp_path / "done"
+    done.mkdir()
+    (done / "summary.json").write_text("{}")
+    cells = [Cell("done", ("no-such-recipe",)), Cell("broken", ("no-such-recipe",))]
+    with pytest.raises(RuntimeError, match=r"1 of 2 runs failed; see .*broken\.log"):
+        run_all(cells, tmp_path, 2)
+    assert "no-such-recipe" in (tmp_path / "broken.log").read_text()
+    assert not (tmp_path / "done.log").exists()
+    run_all(cells[:1], tmp_path, 1)
+
+
+def test_a_cell_says_how_it_is_run():
+    assert Cell("a", ("td3-pendulum", "--seed", "3")).command == (
+        "morphir-agents run td3-pendulum --seed 3"
+    )
