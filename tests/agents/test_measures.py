@@ -12,7 +12,8 @@ import morphir
 from morphir_agents.measures import hidden_activations, measures
 from morphir_agents.td3 import TD3Config, train
 from morphir_agents.td3_learner import TD3Learner
-from tests.agents.test_td3 import Notes, _fingerprint
+from tests.agents.fingerprint import fingerprint
+from tests.agents.test_td3 import Notes
 from tests.agents.test_td3_learner import ACTION, BATCH, OBSERVATION, draw, start
 
 COLUMNS = [
@@ -190,5 +191,5 @@ def test_plastic_5_a_run_ends_the_same_however_often_it_is_logged(tiny_td3_confi
         notes = Notes()
         config = tiny_td3_config("tiny/Aim-v0", log_every=log_every)
         trained = train(config, tmp_path / str(log_every), notes)
-        ends.append((_fingerprint(trained), notes.evaluations))
+        ends.append((fingerprint(trained), notes.evaluations))
     assert ends[0] == ends[1] == ends[2]
