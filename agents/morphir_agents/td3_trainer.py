@@ -17,7 +17,7 @@ from morphir_agents.encoding import Encoding
 from morphir_agents.envs import GymConfig, VectorEnv
 from morphir_agents.methods import Method, method_of
 from morphir_agents.methods.networks import network_of
-from morphir_agents.moments import bring_back, put_away
+from morphir_agents.moments import bring_back, put_away, without_changed
 from morphir_agents.new_head import add_head
 from morphir_agents.replay import Replay
 from morphir_agents.td3_networks import TD3Agent, build_td3_agent
@@ -119,6 +119,19 @@ class TD3Trainer(Trainer["TD3RunConfig", TD3Agent, list[torch.optim.Optimizer]])
         self.announce(observer)
         self.evaluate(observer)
         return True
+
+    def forget(self, before: Mapping[str, torch.Tensor]) -> None:
+        """Keep no moments of what a method drew anew in the heads of other tasks (CYCLE-4).
+
+        Args:
+            before: The parameters of heads before that, by name.
+        """
+        away = {int(key.partition(".")[0]) for key in self.moments} - {self.task}
+        for task in sorted(away):
+            self.agent.select(task)
+            kept = without_changed(self.agent, before, _under(f"{task}.", self.moments))
+            self.moments |= {f"{task}.{name}": entry for name, entry in kept.items()}
+        self.agent.select(self.task)
 
     def announce(self, observer: Observer) -> None:
         """Say which task is learned, if there are several."""

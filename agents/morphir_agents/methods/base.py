@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import morphir
+from morphir_agents.heads import heads_of
 from morphir_agents.plasticity import churn
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ class Changing(Method):
         """
         agent, inputs = trainer.agent, self.entry_points(seen)
         before, used = _outputs(agent, seen), _in_use(agent)
+        heads = {
+            f"{name}.{own}": layer.get_parameter(own).detach().clone()
+            for name, layer in heads_of(agent)
+            for own in layer.own
+        }
         result = morphir.transform(
             agent,
             passes,
@@ -140,6 +146,8 @@ class Changing(Method):
             **options,
         )
         self._recording = result.recording
+        if heads:
+            trainer.forget(heads)
         milliseconds = 1000 * (time.perf_counter() - since)
         after, now = _outputs(agent, seen), _in_use(agent)
         changes = [(mask > used[name], mask < used[name]) for name, mask in now.items()]

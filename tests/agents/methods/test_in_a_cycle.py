@@ -9,6 +9,7 @@ from morphir_agents.cycle import CycleConfig
 from morphir_agents.heads import heads_of
 from morphir_agents.methods import method_of
 from morphir_agents.td3 import train
+from morphir_agents.td3_learner import TD3Learner
 from morphir_agents.td3_trainer import TD3Trainer
 from tests.agents.fingerprint import fingerprint
 from tests.agents.methods.method_runs import CHANGING, Notes, run_of
@@ -70,4 +71,34 @@ def test_reset_1_the_heads_of_all_tasks_start_anew(tiny_td3_config, tmp_path):
                 parameter = layer.get_parameter(own)
                 assert torch.equal(parameter, twin.get_parameter(own))
                 assert all(not entry.any() for entry in state.get(parameter, {}).values())
+    trainer.close()
+
+
+def test_cycle_4_a_unit_that_starts_anew_does_so_in_the_heads_of_all_tasks(
+    tiny_td3_config, tmp_path
+):
+    """CYCLE-4: to the bit, in weights and in moments that wait, and nothing else of other heads"""
+    config = cycle_of(tiny_td3_config, "redo")
+    config = replace(config, method=replace(config.method, every=10_000, threshold=0.5))
+    train(config, tmp_path, Notes(2))  # to step 400, in the second visit of the first task
+    trainer = TD3Trainer.start(config, tmp_path)
+    agent = trainer.agent
+    before = {name: p.detach().clone() for name, p in agent.named_parameters()}
+    moments = {name: entry.clone() for name, entry in trainer.moments.items()}
+    learner = TD3Learner(agent, trainer.optimizer, config.td3)
+    (event,) = method_of(config).act(trainer, learner)
+    assert (event.kind, agent.task) == ("recycle", 0)
+    agent.select(1)
+    for name, layer in heads_of(agent):
+        if name.startswith("target"):
+            continue
+        for own in layer.own:
+            changed = layer.part_of(layer.get_parameter(own) != before[f"{name}.{own}"])
+            assert bool(changed.any()) == (own == "weight")
+            assert not bool(changed.all())
+            for entry in ("exp_avg", "exp_avg_sq"):
+                key = f"1.{name}.{own}.{entry}"
+                assert moments[key].any()
+                expected = torch.where(changed, 0.0, moments[key])
+                assert torch.equal(trainer.moments[key], expected)
     trainer.close()
