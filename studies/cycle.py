@@ -37,7 +37,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "NE without review": ("--method", "ne-no-review"),
     "random growth": ("--method", "random-growth"),
     "ReDo": ("--method", "redo", "--method.threshold", "0.1"),
-    "Reset": ("--method", "reset", "--method.reset-every", "144000"),
+    "Reset": ("--method", "reset", "--method.reset-every", "145000"),
     "LayerNorm": ("--method", "layer-norm"),
     "Plasticity Injection": ("--method", "injection", "--method.inject-at", "216000"),
 }
