@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 import tyro
 
+from morphir.state.files import atomic_path
 from morphir_agents.comparison.statistics import figures
 from morphir_agents.config import TD3RunConfig
 from morphir_agents.recipes import RECIPES
@@ -84,9 +85,10 @@ def main(
     draw_visits(FOLDER / f"{NAME}-score.png", found, lambda visit: visit.end, "score")
     for column in ("activated", "dormant"):
         draw_visits(FOLDER / f"{NAME}-{column}.png", found, _mean_of(column), column)
-    page = FOLDER / f"{NAME}.md"
-    page.write_text("\n".join(_table(found)) + "\n")
-    print(page.read_text())
+    table = "\n".join(_table(found)) + "\n"
+    with atomic_path(FOLDER / f"{NAME}.md") as file:
+        file.write_text(table)
+    print(table)
 
 
 def results(
@@ -113,41 +115,32 @@ def _mean_of(column: str) -> Callable[[Visit], float]:
 
 
 def _table(found: Mapping[str, Mapping[int, Sequence[Visit]]]) -> list[str]:
-    """One line for each method."""
-    rounds = {
-        f"round {number + 1}": (lambda visit: visit.end, _in_round(number)) for number in range(3)
-    }
-    later = _after_round(0)
-    columns: Mapping[str, tuple[Callable[[Visit], float], Callable[[int], bool]]] = {
-        **rounds,
-        "kept at a switch": (lambda visit: visit.kept or 0.0, later),
-        f"steps to {RECOVERED}": (lambda visit: float(visit.recovery), later),
-        "activated": (_mean_of("activated"), _in_round(2)),
-        "dormant": (_mean_of("dormant"), _in_round(2)),
+    """One line for each method: means over the visits of some rounds."""
+    columns: Mapping[str, tuple[Callable[[Visit], float], Sequence[int]]] = {
+        "round 1": (lambda visit: visit.end, [0]),
+        "round 2": (lambda visit: visit.end, [1]),
+        "round 3": (lambda visit: visit.end, [2]),
+        "kept": (lambda visit: visit.kept or 0.0, [1, 2]),
+        f"steps to {RECOVERED}": (lambda visit: float(visit.recovery), [1, 2]),
+        "activated": (_mean_of("activated"), [2]),
+        "dormant": (_mean_of("dormant"), [2]),
     }
     lines = [
         "| method | seeds | " + " | ".join(columns) + " |",
         "| --- " * (2 + len(columns)) + "|",
     ]
     for method, runs in found.items():
-        if not runs:
-            continue
-        said = []
-        for measure, chosen in columns.values():
-            values = [
-                fmean(measure(v) for v in run if chosen(v.number // 4)) for run in runs.values()
-            ]
-            said.append(_said(values))
-        lines.append(f"| {method} | {len(runs)} | " + " | ".join(said) + " |")
+        said = [
+            _said([fmean(map(measure, _of(run, rounds))) for run in runs.values()])
+            for measure, rounds in columns.values()
+            if runs
+        ]
+        lines += [f"| {method} | {len(runs)} | " + " | ".join(said) + " |"] if runs else []
     return lines
 
 
-def _in_round(wanted: int) -> Callable[[int], bool]:
-    return lambda number: number == wanted
-
-
-def _after_round(wanted: int) -> Callable[[int], bool]:
-    return lambda number: number > wanted
+def _of(run: Sequence[Visit], rounds: Sequence[int]) -> list[Visit]:
+    return [visit for visit in run if visit.round in rounds]
 
 
 def _said(values: Sequence[float]) -> str:

@@ -15,7 +15,6 @@ from morphir_agents.comparison.statistics import interquartile_mean
 from studies.visits import Visit
 
 _COLUMNS = 3
-_ROUND = 4  # visits, with a line behind each
 
 
 def draw_visits(
@@ -42,6 +41,8 @@ def draw_visits(
         for method, runs in shown.items()
     }
     first = next(iter(curves))
+    rounds = [visit.round for visit in next(iter(shown[first].values()))]
+    ends = [number for number in range(1, len(rounds)) if rounds[number - 1] != rounds[number]]
     for panel, (method, values) in zip(panels, curves.items(), strict=False):
         numbers = np.arange(1, values.shape[1] + 1)
         if method != first:
@@ -50,8 +51,8 @@ def draw_visits(
         panel.plot(numbers, values.T, color="C0", linewidth=0.7, alpha=0.5)
         panel.plot(numbers, interquartile_mean(values), color="C0", linewidth=2.2)
         panel.set_title(f"{method} (seeds: {len(values)})", fontsize=9)
-        for end in range(_ROUND, values.shape[1], _ROUND):
-            panel.axvline(end + 0.5, color="0.8", linewidth=1.0)
+        for number in ends:
+            panel.axvline(number + 0.5, color="0.8", linewidth=1.0)
         panel.grid(alpha=0.25)
     for panel in panels[len(curves) :]:
         panel.axis("off")

@@ -51,7 +51,7 @@ class Visit:
     """One visit of a run.
 
     Attributes:
-        number: Which of its visits, from 0 on.
+        round: How often the tasks had been visited before.
         task: To which task.
         kept: The score before anything was learned in it; of a first visit that of a new head.
         scores: Those of its evaluations.
@@ -59,7 +59,7 @@ class Visit:
         measures: The last row of its log.
     """
 
-    number: int
+    round: int
     task: str
     kept: float | None
     scores: tuple[float, ...]
@@ -102,7 +102,7 @@ def visits_of(
         score = scales[task].score
         found.append(
             Visit(
-                number,
+                number // config.cycle.heads,
                 task,
                 score(_returns(arrival)[0]) if arrival else None,
                 tuple(map(score, _returns(learned))),
