@@ -6,7 +6,7 @@ setting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from morphir_agents.config import RunConfig, TD3RunConfig
@@ -121,20 +121,21 @@ _ANT = Recipe(
     ),
 )
 
+_SMALL = TD3Config(
+    total_steps=15_000,
+    random_steps=1_000,
+    batch=128,
+    replay=20_000,
+    learning_rate=1e-3,
+    discount=0.98,
+)
 _PENDULUM = Recipe(
     "TD3 swings the pendulum up and holds it there, in half a minute.",
     TD3RunConfig(
         name="td3-pendulum",
         env=GymConfig("Pendulum-v1"),
         network=TD3NetworkConfig((64, 64)),
-        td3=TD3Config(
-            total_steps=15_000,
-            random_steps=1_000,
-            batch=128,
-            replay=20_000,
-            learning_rate=1e-3,
-            discount=0.98,
-        ),
+        td3=_SMALL,
         checkpoint_every=5_000,
         eval_every=1_000,
     ),
@@ -148,8 +149,8 @@ _HALFCHEETAH = Recipe(
 
 _CYCLE = Recipe(
     "The tasks of Neuroplastic Expansion's continual adaptation, one after the other and three "
-    "times, a million steps each, with a head per task on a shared backbone: 12 M steps, more than "
-    "a day of computing.",
+    "times, a million steps each, with a head per task on a shared backbone: 12 M steps, which "
+    "take many hours.",
     TD3RunConfig(
         name="td3-cycle",
         cycle=CycleConfig(("HalfCheetah-v5", "Humanoid-v5", "Ant-v5", "Hopper-v5"), rounds=3),
@@ -167,14 +168,7 @@ _CYCLE_SMALL = Recipe(
             ("Pendulum-v1", "InvertedDoublePendulum-v5", "Reacher-v5", "Pusher-v5"), rounds=3
         ),
         network=TD3NetworkConfig((64, 64)),
-        td3=TD3Config(
-            total_steps=120_000,
-            random_steps=1_000,
-            batch=128,
-            replay=20_000,
-            learning_rate=1e-3,
-            discount=0.98,
-        ),
+        td3=replace(_SMALL, total_steps=120_000),
         checkpoint_every=10_000,
         eval_every=2_000,
     ),

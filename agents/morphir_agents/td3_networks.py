@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from morphir.injected import InjectedBranch
 from morphir_agents.errors import ConfigError
 from morphir_agents.heads import HeadLayer, heads_of, parts_of
+from morphir_agents.learning_part import own_modules
 from morphir_agents.policy import Policy
 
 __all__ = ["TD3Agent", "TD3NetworkConfig", "Task", "build_td3_agent"]
@@ -260,10 +260,4 @@ def _select(network: nn.Module, inputs: slice | None, outputs: slice | None) -> 
 
 
 def _linear_layers(network: nn.Module) -> dict[str, nn.Linear]:
-    """Of the network itself: what was injected beside it is none of its layers."""
-    branches = tuple(f"{n}." for n, m in network.named_modules() if isinstance(m, InjectedBranch))
-    return {
-        name: each
-        for name, each in network.named_modules()
-        if isinstance(each, nn.Linear) and not name.startswith(branches)
-    }
+    return {n: each for n, each in own_modules(network).items() if isinstance(each, nn.Linear)}

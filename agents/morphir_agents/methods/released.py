@@ -54,7 +54,6 @@ class Released(Changing):
         super().__init__(config)
         self._at_first: dict[str, int] = {}
         self._full_since: dict[str, int] = {}
-        self._actor_is_due = False
 
     @override
     def begin(self, trainer: TD3Trainer) -> list[MethodEvent]:
@@ -67,16 +66,15 @@ class Released(Changing):
 
     @override
     def is_due(self, before: int, updates: int) -> bool:
-        self._actor_is_due = crosses_grid(
-            before, updates, self.config.method.every * self.config.td3.policy_delay
-        )
         return crosses_grid(before, updates, self.config.method.every)
 
     @override
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:
         events = self._group(trainer, learner, "critic", trainer.updates)
-        if self._actor_is_due:
-            updates = trainer.updates // self.config.td3.policy_delay
+        td3 = self.config.td3
+        before, every = trainer.updates - td3.updates_per_step, self.config.method.every
+        if crosses_grid(before, trainer.updates, every * td3.policy_delay):
+            updates = trainer.updates // td3.policy_delay
             events += self._group(trainer, learner, "actor", updates)
         return events
 
