@@ -1,4 +1,4 @@
-"""INJECT-1 to INJECT-5: a module that begins anew returns what it did, and learns again."""
+"""INJECT-1 to INJECT-4: a module that begins anew returns what it did, and learns again."""
 
 import copy
 from typing import Any
@@ -321,82 +321,6 @@ def test_inject_4_the_next_step_moves_all_else_as_it_would_have():
     steps(result.module, result.optimizer, 1)
     for name, parameter in model.body.named_parameters():
         assert torch.equal(parameter, result.module.body.get_parameter(name))
-
-
-# -- INJECT-5: again -----------------------------------------------------------------------------
-
-
-def test_inject_5_what_was_injected_can_begin_anew():
-    model = mlp()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for number in range(1, 4):
-        steps(model, optimizer)
-        result = inject(model, "", X, optimizer=optimizer)
-        model, optimizer = result.module, result.optimizer
-        assert learning(model) == [f"injected{number}.fresh.{n}" for n in learning(mlp())]
-        assert [len(group["params"]) for group in optimizer.param_groups] == [4]
-    assert [*model.injected3.fresh._modules] == ["0", "1", "2"]
-    assert len(model) == 3
-
-
-def test_inject_5_a_whole_whose_part_has_begun_anew():
-    """The copies are of the module as its class makes it, and the branch within it is frozen."""
-    model = mlp()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2, momentum=0.9)
-    part = inject(model, "2", X, optimizer=optimizer)
-    steps(part.module, part.optimizer)
-    whole = inject(part.module, "", X, optimizer=part.optimizer)
-    assert learning(whole.module) == [f"injected1.fresh.{name}" for name in learning(model)]
-    assert "injected1" not in whole.module.injected1.fresh[2]._modules
-    steps(whole.module, whole.optimizer)
-
-
-def test_inject_5_other_passes_follow():
-    model = inject(mlp(), "", X).module
-    for following in (
-        morphir.WiderPass(at="injected1.fresh.0", width=9),
-        morphir.DeeperPass(at="1", block="residual"),
-        morphir.DeeperPass(at="injected1.fresh.1"),
-        morphir.CompactPass(),
-    ):
-        result = morphir.transform(model, following, example_inputs=(X,))
-        assert result.report.grade is Grade.PROVED
-        assert torch.allclose(result.module(X), model(X), atol=1e-6)
-
-
-def test_inject_5_a_branch_with_a_guest_can_be_followed_by_another():
-    model = inject(mlp(), "", X).module
-    deeper = morphir.DeeperPass(at="injected1", block="residual")
-    model = morphir.apply(model, deeper, example_inputs=(X,))
-    new = inject(model, "", X).module
-    assert [*new.injected2.fresh._modules] == ["0", "1", "2"]
-    assert "injected1_deeper1" in new.injected1._modules
-
-
-def test_inject_5_what_is_inserted_behind_it_learns():
-    """It follows the copy that learns, though the frozen one ran last."""
-
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.head = mlp(), nn.Linear(2, 1)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(self.body(x))
-
-    model = Net()
-    optimizer = torch.optim.Adam(model.parameters())
-    result = inject(model, "body", X, optimizer=optimizer)
-    deeper = morphir.transform(
-        result.module,
-        morphir.DeeperPass(at="body", block="residual"),
-        optimizer=result.optimizer,
-        example_inputs=(X,),
-    )
-    new = [p for n, p in deeper.module.named_parameters() if "deeper1" in n]
-    held = {id(p) for group in deeper.optimizer.param_groups for p in group["params"]}
-    assert new
-    assert all(p.requires_grad and id(p) in held for p in new)
 
 
 # -- around it -----------------------------------------------------------------------------------

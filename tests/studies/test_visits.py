@@ -33,6 +33,7 @@ LOG = [{"step": step, "x": step} for step in range(1, 17)]
 
 def test_a_visit_has_its_own_evaluations_and_the_one_on_arrival():
     visits = visits_of(CONFIG, EVALUATIONS, LOG, SCALES)
+    assert [visit.round for visit in visits] == [0, 0, 1, 1]
     assert [visit.task for visit in visits] == ["A-v0", "B-v0", "A-v0", "B-v0"]
     assert [visit.kept for visit in visits] == [None, 0.0, 0.5, pytest.approx(0.2)]
     expected = [(0.0, 1.0), (0.5, 1.5), (0.7, 0.6), (0.8, 0.0)]
