@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from morphir.field.modular import MOST_TERMS, PrimeField, Unsupported, _is_prime
+from morphir.field.modular import MOST_TERMS, SHORT, PrimeField, Unsupported, _is_prime
 
 FIELD = PrimeField.drawn(0)
 P = FIELD.prime
@@ -121,6 +121,12 @@ def test_field_1_the_longest_sum_of_the_largest_products_is_exact():
     terms = MOST_TERMS
     largest = torch.full((1, terms), P - 1)
     assert FIELD.bilinear(torch.mm, largest, largest.t(), terms).item() == terms % P
+
+
+@pytest.mark.parametrize("terms", [SHORT, SHORT + 1, MOST_TERMS])
+def test_field_1_long_sums_of_any_products_are_exact(terms: int):
+    left, right = some(1, terms), some(terms, 1)
+    assert FIELD.bilinear(torch.mm, left, right, terms).tolist() == product(left, right)
 
 
 def test_longer_sums_are_refused():
