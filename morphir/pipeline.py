@@ -157,7 +157,8 @@ class Application:
         self._keep_what_changes()
         belonged = self._belongings()
         with self.clock("emit"):
-            described = _described(self.target)
+            resizes = bool(self.rewriter.resizes)  # nothing else changes what modules say of sizes
+            described = _described(self.target) if resizes else {}
             for change in self.rewriter.resizes:
                 if self.target is self.original.model:  # nobody else can hold what was just copied
                     self._transport.check(change)
@@ -165,7 +166,8 @@ class Application:
                     self._transport.check_state(change)
             gone = self._gone()
             self._surgery.apply(edits)
-            self._followed = [*_followed(described, _described(self.target))]
+            if resizes:
+                self._followed = [*_followed(described, _described(self.target))]
         with self.clock("optimizer"):
             for change in self.rewriter.resizes:
                 self._transport.apply(change)

@@ -94,7 +94,7 @@ class Traces:
         def kept(trace: Trace) -> Trace:
             entries = trace.program.state
             changed = {n: replace(entries[n], tensor=t) for n, t in copies.items()}
-            return replace(trace, program=replace(trace.program, state={**entries, **changed}))
+            return replace(trace, program=trace.program.with_state({**entries, **changed}))
 
         train = None if self.train is None else kept(self.train)
         return replace(self, eval=kept(self.eval), train=train)

@@ -113,7 +113,7 @@ def refreshed(trace: Trace, model: nn.Module) -> Trace | None:
     entries = trace.program.state.values()
     constants = {e.name: e.tensor for e in entries if e.kind == "constant" and e.tensor is not None}
     state = with_masks(_state(model, constants), graphs)
-    return replace(trace, program=replace(trace.program, state=state))
+    return replace(trace, program=trace.program.with_state(state))
 
 
 @contextmanager

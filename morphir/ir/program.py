@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 import torch
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 StateKind = Literal["parameter", "buffer", "constant"]
 Mode = Literal["eval", "train"]
+T = TypeVar("T")
 
 
 @final
@@ -76,6 +77,7 @@ class Program:
     shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outside: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    _found: dict[Any, Any] = field(init=False, default_factory=dict, repr=False)  # by `once`
 
     @property
     def masks(self) -> Mapping[str, str]:
@@ -114,6 +116,29 @@ class Program:
 
     def __hash__(self) -> int:
         return int(self.hash[:15], 16)
+
+    def with_state(self, state: Mapping[str, StateEntry]) -> Program:
+        """The same program with another state; `once` has to find nothing again for other numbers.
+
+        Args:
+            state: As the attribute.
+        """
+        other = replace(self, state=state)
+        if [*state.values()] == [*self.state.values()]:  # entries compare all but their tensors
+            object.__setattr__(other, "_found", self._found)
+        return other
+
+    def once(self, find: Callable[[Program], T]) -> T:
+        """What a function finds in a program, whatever its numbers: they are not shown to it.
+
+        Args:
+            find: The function, or a class that is made of a program.
+        """
+        if find not in self._found:
+            state = {name: replace(entry, tensor=None) for name, entry in self.state.items()}
+            self._found[find] = find(replace(self, state=state))
+        found: T = self._found[find]
+        return found
 
     @cached_property
     def hash(self) -> str:

@@ -37,12 +37,13 @@ def biases_in(program: Program, names: Iterable[str]) -> list[str]:
 
 
 def numbers_anew(
-    groups: AxisGroups, anew: Anew, masks: Tensors, seed: int
+    program: Program, groups: AxisGroups, anew: Anew, masks: Tensors, seed: int
 ) -> tuple[Tensors, Tensors]:
     """The numbers with which units start anew (PRUNE-3): random incoming and zero outgoing ones.
 
     Args:
-        groups: The axes of the program.
+        program: The program as it is.
+        groups: Its axes.
         anew: The units that start anew.
         masks: Parameter to its mask, if it is another one from now on; what is not in use is 0.
         seed: Seed of the draws.
@@ -50,7 +51,6 @@ def numbers_anew(
     Returns:
         The numbers, and where they are those of a unit that starts anew.
     """
-    program = groups.program
     maps = {units.leaf: _restarting(units.leaf.size, gone) for units, gone in anew}
     tensors, _ = groups.resize(maps)
     spec = {"init": "fresh", "seed": seed, "zero": biases_in(program, tensors)}

@@ -43,7 +43,7 @@ from morphir.passes.data import Data
 from morphir.passes.refusals import about
 from morphir.passes.sites import resolve
 from morphir.passes.truncate import told_pruned, truncated
-from morphir.passes.units import Known, Units, some, without
+from morphir.passes.units import Candidates, Known, Units, some, without
 from morphir.tensors import tensors_in
 
 
@@ -149,9 +149,8 @@ class PruneDormantPass(MorphismPass):
             return [f"there is no unit that does nothing and may go ({limits})"]
         at = self.at if isinstance(self.at, str) else ", ".join(self.at or ["the model"])
         if self.mode != "remove":
-            return self._start_anew(
-                groups, [(site.units, site.gone) for site in sites], at, rewriter
-            )
+            dormant = [(site.units, site.gone) for site in sites]
+            return self._start_anew(program, groups, dormant, at, rewriter)
         maps = {site.units.leaf: without(site.units.leaf.size, site.gone) for site in sites}
         tensors, attributes = groups.resize(maps)
         for site in sites:
@@ -177,10 +176,9 @@ class PruneDormantPass(MorphismPass):
         ]
 
     def _start_anew(
-        self, groups: AxisGroups, dormant: Anew, at: str, rewriter: Rewriter
+        self, program: Program, groups: AxisGroups, dormant: Anew, at: str, rewriter: Rewriter
     ) -> Sequence[str]:
         """Gives dormant units new numbers, and takes weights of theirs out of use."""
-        program = groups.program
         masks: Tensors = {}
         anew = dormant
         if self.mode == "mask":
@@ -190,7 +188,7 @@ class PruneDormantPass(MorphismPass):
         law = "PRUNE-3" if self.mode == "reseed" else "PRUNE-6"
         data = self._data(program)
         assert data is not None
-        numbers, places = numbers_anew(groups, anew, masks, self.seed)
+        numbers, places = numbers_anew(program, groups, anew, masks, self.seed)
         spec = {"seed": self.seed, "units": {units.name: [*gone] for units, gone in anew}}
         silent, most = self.threshold == 0, self._most(program)
         edit = Renumbering(
@@ -216,14 +214,14 @@ class PruneDormantPass(MorphismPass):
         return None if self.data is None else given_inputs(self.data, names)
 
     def _plan(self, program: Program) -> tuple[AxisGroups, Known, list[_Site]]:
-        groups = AxisGroups(program)
-        known = Known(program, self._box(program))
+        axes = program.once(Candidates)
+        groups, known = axes.groups, Known(program, self._box(program))
         data = self._data(program)
         values = None if data is None else values_on(program, data)
         sites = []
         seen: set[Atom] = set()
         for name, leaves in self._leaves(program, groups):
-            found = [_units_of(groups, leaf) for leaf in leaves]
+            found = [axes.units(leaf) for leaf in leaves]
             refusals = [each for each in found if isinstance(each, RefusalError)]
             if name and len(refusals) == len(leaves):
                 raise about(refusals[0], name)
@@ -368,13 +366,3 @@ _EXAMPLES: Final = {
     "box": "box=(-1.0, 1.0)",
     "data": "data=(x,)",
 }
-
-
-def _units_of(groups: AxisGroups, leaf: Atom) -> Units | RefusalError:
-    """The units of an axis, or why it can't lose one."""
-    try:
-        units = Units(groups, leaf)
-        units.check()
-    except RefusalError as refusal:
-        return refusal
-    return units

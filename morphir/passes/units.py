@@ -19,6 +19,7 @@ import torch
 
 from morphir.axes import AxisGroups
 from morphir.axes.polarity import Spot
+from morphir.errors import RefusalError
 from morphir.ir import (
     Added,
     AxisChange,
@@ -275,6 +276,30 @@ class Units:
         if self.unread(known)[gone].all():
             return dict(tensors)
         return {name: _copied(change, axis_map) for name, change in tensors.items()}
+
+
+@final
+class Candidates:
+    """The axes of a program, and the units of each that can lose one, found when asked for."""
+
+    def __init__(self, program: Program) -> None:
+        """Finds the axes.
+
+        Args:
+            program: The program; its numbers are not looked at.
+        """
+        self.groups = AxisGroups(program)
+        self._found: dict[Atom, Units | RefusalError] = {}
+
+    def units(self, leaf: Atom) -> Units | RefusalError:
+        """The units of an axis, or why it can't lose one."""
+        if leaf not in self._found:
+            try:
+                self._found[leaf] = found = Units(self.groups, leaf)
+                found.check()
+            except RefusalError as refusal:
+                self._found[leaf] = refusal
+        return self._found[leaf]
 
 
 def _is_stored_split(term: Term) -> bool:

@@ -25,6 +25,29 @@ def test_the_hash_is_that_of_the_text_and_computed_once():
     assert program.hash is program.hash
 
 
+def test_what_follows_whatever_the_numbers_is_found_once_for_all_numbers():
+    shown: list[Program] = []
+
+    def find(program: Program) -> int:
+        shown.append(program)
+        return len(shown)
+
+    program = small()
+    full = {n: replace(e, tensor=torch.zeros(1)) for n, e in program.state.items()}
+    other = program.with_state(full)
+    assert (program.once(find), other.once(find), other.with_state(full).once(find)) == (1, 1, 1)
+    assert other.once(_entries) == len(full)  # another function is asked for itself
+    assert all(entry.tensor is None for each in shown for entry in each.state.values())
+    assert other.state == full  # the program itself has them
+    masked = {n: replace(e, mask="mask") for n, e in full.items()}
+    assert program.with_state(masked).once(find) == 2
+    assert replace(other, mode="train").once(find) == 3
+
+
+def _entries(program: Program) -> int:
+    return len(program.state)
+
+
 def test_a_parameter_that_nobody_reads_is_unreached():
     """FRONT-7: what no entry point reads is not covered."""
     kind = TensorType(torch.float32, (1,))

@@ -117,9 +117,9 @@ def test_redo_1_new_numbers_have_the_scale_of_those_in_use(density: float | None
     assert float(used.std()) == pytest.approx(0.3, rel=0.05)
 
 
-def _listened_to(groups, anew, *rest):
+def _listened_to(program, groups, anew, *rest):
     """New units that the next layer listens to from the start."""
-    numbers, places = numbers_anew(groups, anew, *rest)
+    numbers, places = numbers_anew(program, groups, anew, *rest)
     numbers["2.weight"][:, [*anew[0][1]]] = 0.5
     return numbers, places
 

@@ -120,9 +120,9 @@ def mask_of_new_units_that_of_others(patch: Patch, rng: random.Random) -> None:
 def outgoing_weights_of_new_units_not_zero(patch: Patch, rng: random.Random) -> None:
     begin = prune.numbers_anew
 
-    def wrong(groups: Any, anew: Any, *rest: Any) -> Any:
-        numbers, places = begin(groups, anew, *rest)
-        old = groups.program.state["2.weight"].tensor.detach()
+    def wrong(program: Any, *rest: Any) -> Any:
+        numbers, places = begin(program, *rest)
+        old = program.state["2.weight"].tensor.detach()
         return {**numbers, "2.weight": old.clone()}, places
 
     patch.setattr(prune, "numbers_anew", wrong)
