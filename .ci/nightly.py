@@ -29,6 +29,8 @@ def main() -> int:
             f"--junit-xml={junit}",
             "-o",
             "junit_family=xunit1",
+            "-n",
+            "auto",
         ]
         command = [sys.executable, "-m", "pytest", *options]
         environment = os.environ | {"HYPOTHESIS_PROFILE": "nightly"}

@@ -15,7 +15,7 @@ from morphir.frontend import record
 from morphir.injected import InjectedBranch
 from morphir.ir import Certificate, InsertionClaim
 from morphir.ops import DEFAULT_TABLE
-from tests.checks.pairs import Net, certify, is_proved
+from tests.checks.pairs import Net, certify, identity, is_proved
 
 X = torch.randn(3, 8)
 CLAIM = InsertionClaim("INJECT-1", "part", "part.branch", ("part.fc.weight", "part.fc.bias"))
@@ -62,6 +62,20 @@ def claimed(
 
 def test_cert_17_accepts_a_branch():
     assert is_proved(claimed(sound))
+
+
+def test_cert_9_what_is_claimed_beside_a_branch_is_looked_at():
+    """CERT-9, CERT-17"""
+    fc = nn.Linear(8, 8)
+    before = Net(lambda s, x: torch.tanh(s.part(x)), part=Net(lambda s, x: s.fc(x), fc=fc))
+    part = Net(lambda s, x: s.branch(s.fc(x), x), fc=fc, branch=Branch(sound))
+    claims = [CLAIM, InsertionClaim("DEEPER-1", "part", "new")]
+    once = Net(lambda s, x: torch.tanh(s.new(s.part(x))), part=part, new=identity(8))
+    assert is_proved(certify(before, once, X, claims=claims))
+    twice = Net(lambda s, x: torch.tanh(s.new(s.new(s.part(x)))), part=part, new=identity(8))
+    found = certify(before, twice, X, claims=claims)
+    assert not is_proved(found)
+    assert found.summary.startswith("CERT-9: 'new' runs 2 times")
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,11 @@ def test_kept_1_what_was_and_what_is_are_told():
     assert summary == "KEPT-1: attribute limit was 3 and is 'missing'"
 
 
+def test_all_that_changed_is_counted_and_the_first_is_told():
+    _, summary = complaint(lambda m: (setattr(m, "limit", 4), setattr(m, "names", ())))
+    assert summary == "KEPT-1: attribute limit was 3 and is 4 (and 1 more)"
+
+
 def test_it_is_counted_what_was_looked_at():
     inventory = Inventory.of(Net())
     assert check_kept(inventory, inventory).figures == {"modules": 8.0, "tensors": 12.0}
@@ -325,6 +330,21 @@ def test_kept_4_what_follows_a_layer_that_no_group_holds_may_be_in_none():
     follows = {"body.new": ("head.weight",)}
     check = check_kept(inventory, Inventory.of(model, [optimizer]), [CLAIM], follows)
     assert check.summary.startswith("KEPT-4: a new parameter in 2 optimizer groups")
+
+
+def test_kept_4_each_new_layer_follows_its_own():
+    """KEPT-4: what the one before it follows says nothing about it"""
+    model, _ = models()
+    optimizer = trained(model)  # holds body and norm, not head
+    inventory = Inventory.of(model, [optimizer])
+    add(model, "new", nn.Linear(4, 4))
+    add(model, "other", nn.Linear(4, 4))
+    optimizer.param_groups[0]["params"] += model.body.new.parameters()
+    claims = [CLAIM, InsertionClaim("DEEPER-1", "body.0", "body.other")]
+    for followed, grade in (("head.weight", Grade.TESTED), ("body.0.weight", Grade.REFUTED)):
+        follows = {"body.new": ("body.0.weight",), "body.other": (followed,)}
+        check = check_kept(inventory, Inventory.of(model, [optimizer]), claims, follows)
+        assert check.grade is grade
 
 
 def test_kept_4_of_new_parameters_in_one_memory_each_is_in_a_group():

@@ -36,6 +36,19 @@ def test_mask_3_the_certificate_is_rejected_where_a_mask_is_wrong(broken: str):
     assert found.where in ("@2.weight", "@2.weight_mask")
 
 
+def test_mask_3_a_mask_that_changes_its_size_may_use_less():
+    """MASK-3: what is 0 need not be in use in all of its copies"""
+    model = masked(mlp(), density=0.5)
+    used = tuple(model[2].weight_mask.nonzero()[0].tolist())
+    with torch.no_grad():
+        model[2].weight[used] = 0
+    result = morphir.transform(model, WiderPass(at="0", width=9), example_inputs=(X,))
+    result.module[2].weight_mask[used] = 0
+    before, after = (morphir.trace(each, example_inputs=(X,)) for each in (model, result.module))
+    found = check_certificate(before, after, result.certificate, DEFAULT_TABLE)
+    assert found.grade is Grade.PROVED, found
+
+
 def remasked() -> tuple[torch.nn.Module, morphir.TransformResult]:
     model = masked(mlp(), density=0.5)
     for parameter in model.parameters():
@@ -88,6 +101,28 @@ def test_mask_3_new_masks_are_of_parameters_that_are_claimed_to_have_one():
     found = check_certificate(before, after, fewer, DEFAULT_TABLE)
     assert found.grade is Grade.UNKNOWN
     assert found.where in ("@4.weight", "@4.weight_mask")
+
+
+def test_cert_5_a_parameter_has_the_mask_that_it_had():
+    """CERT-5, but for what is claimed to have another one"""
+    before = morphir.trace(masked(mlp(), density=0.5), example_inputs=(X,))
+    bare = replace(before.state["2.weight"], mask="")
+    after = before.with_state({**before.state, "2.weight": bare})
+    unclaimed = morphir.Certificate(before.hash, after.hash)
+    found = check_certificate(before, after, unclaimed, DEFAULT_TABLE)
+    assert (found.grade, found.where) == (Grade.UNKNOWN, "@2.weight")
+
+
+def test_cert_6_beside_new_masks_there_is_no_other_new_state():
+    """CERT-6"""
+    model = mlp()
+    dense = morphir.transform(model, morphir.SparsifyPass(1.0), example_inputs=(X,))
+    before, after = (morphir.trace(each, example_inputs=(X,)) for each in (model, dense.module))
+    more = replace(after.state["0.weight_mask"], name="more")
+    after = after.with_state({**after.state, "more": more})
+    certificate = replace(dense.certificate, after=after.hash)
+    found = check_certificate(before, after, certificate, DEFAULT_TABLE)
+    assert (found.grade, found.where) == (Grade.UNKNOWN, "@more")
 
 
 def test_kept_9_only_numbers_and_what_optimizers_keep_of_them_may_differ():

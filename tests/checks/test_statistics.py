@@ -36,6 +36,7 @@ def test_run_8_the_copies_of_a_unit_have_its_statistics():
     assert found.grade is Grade.TESTED
     assert found.figures["buffers"] == 2
     assert found.summary == "2 buffers are the same after a forward in train mode"
+    assert found.where == ""
     back = checked(result.module, before, result.certificate.tensors, inverse=True)
     assert back.grade is Grade.TESTED
 
@@ -97,6 +98,18 @@ def test_run_8_buffers_of_another_shape_are_left_out_where_no_change_is_told():
     found = checked(before, result.module)
     assert found.grade is Grade.UNKNOWN
     assert "no floating-point buffer of one shape is in both models" in found.summary
+
+
+def test_run_8_buffers_behind_one_of_another_shape_are_compared():
+    """RUN-8"""
+    before = net()
+    after = copy.deepcopy(before)
+    before[0].register_buffer("seen", torch.zeros(2))
+    after[0].register_buffer("seen", torch.zeros(3))
+    assert checked(before, after).figures["buffers"] == 2
+    after[1].running_var += 0.5
+    found = checked(before, after)
+    assert (found.grade, found.where) == (Grade.REFUTED, "1.running_var")
 
 
 def test_run_8_a_claim_of_other_sizes_is_no_claim_about_these_models():
