@@ -148,9 +148,12 @@ def _group(group: Group, before: Inventory, shapes: Mapping[str, object]) -> Gro
 
 
 def _state(state: object, old: object, new: object) -> object:
-    """Of an entry with a number for each of the parameter's only the shape is known beforehand."""
+    """Of an entry with a number for each of the parameter's only the shape is known beforehand.
+
+    A count of steps is none, although it has the shape of a scalar.
+    """
     assert isinstance(state, tuple)
-    return tuple((key, _entry(value, old, new)) for key, value in state)
+    return tuple((k, value if k == "step" else _entry(value, old, new)) for k, value in state)
 
 
 def _entry(value: object, old: object, new: object) -> object:
@@ -165,6 +168,3 @@ class _Any:
 
     def __eq__(self, other: object) -> bool:
         return True
-
-    def __hash__(self) -> int:
-        return 0

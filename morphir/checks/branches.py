@@ -29,10 +29,12 @@ def check_branch(graph: Graph, forms: GraphForms, claim: InsertionClaim) -> None
     if len(anchors) != len(branches):
         counts = f"{len(branches)} times, its anchor {len(anchors)} times"
         raise reject(f"runs {counts}")
+    place = repr(claim.anchor) if claim.anchor else "the model"
     for anchor, branch in zip(anchors, branches, strict=True):
         if not any(item is branch for item in anchor.body):
-            place = repr(claim.anchor) if claim.anchor else "the model"
             raise reject(f"does not run inside a call of {place}")
+        if anchor.body[-1] is not branch or not {*branch.results} & {*anchor.results}:
+            raise reject(f"does not end the call of {place}")
         complaint = _complaint(graph, forms, anchor, branch)
         if complaint:
             raise reject(complaint)

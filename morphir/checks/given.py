@@ -15,6 +15,7 @@ from typing import final
 
 import torch
 
+from morphir.checks.bits import equal_bits
 from morphir.ir import Check, Grade
 from morphir.ir.masks import complaint
 from morphir.ir.report import counted
@@ -57,12 +58,17 @@ def _complaint(each: Given) -> str:
     (was, now), (used, in_use) = each.numbers, each.masks
     if not torch.equal(in_use, used if each.mask is None else each.mask.to(used)):
         return "its mask is not the one that was planned"
-    if each.given is not None and complaint(now, in_use):
-        return complaint(now, in_use)
-    planned = was.masked_fill(in_use == 0, 0) if each.given is None else each.given.to(was)
-    if not torch.equal(now, planned):
+    behind = complaint(now, in_use)
+    if behind:
+        return behind
+    off = in_use == 0
+    if each.given is None:  # the sign of a zero behind a mask is nobody's
+        same = equal_bits(now.masked_fill(off, 0), was.masked_fill(off, 0))
+    else:
+        same = equal_bits(now, each.given.to(was))
+    if not same:
         return "its numbers are not those that were planned"
-    gone = 0 if each.most is None else int(((used != 0) & (in_use == 0)).sum())
+    gone = int(((used != 0) & off).sum())
     if each.most is not None and gone > each.most:
         return f"{gone} of its numbers cease to be in use, where {each.most} may"
     return ""

@@ -90,8 +90,8 @@ def _complaint(each: Renewed) -> str:
     index = places.flatten().nonzero().flatten()  # mostly few
     numbers = each.numbers[1].flatten()[index]
     for entry, old in each.before.items():
-        if not old.dim() or old.shape != each.numbers[0].shape:
-            continue  # a count of steps, say, which goes on
+        if old.shape != places.shape or entry.partition(" ")[0] == "step":
+            continue  # as a count of steps, which goes on
         new = each.now.get(entry)
         if new is None or (new.shape, new.dtype) != (old.shape, old.dtype):
             return f"{entry} has gone, or has another shape or dtype"

@@ -19,6 +19,10 @@ RESIZED = Certificate(
 )
 
 
+def frozen(*names: str) -> tuple[InsertionClaim, ...]:
+    return (InsertionClaim("INJECT-1", "0", "0.injected1", names),)
+
+
 def removed(name: str) -> Certificate:
     return Certificate("", "", removals=(InsertionClaim("DEEPER-1", "", name),))
 
@@ -53,14 +57,41 @@ def test_kept_6_the_way_back_is_announced_by_the_same_claims():
 
 
 def test_kept_6_of_what_is_new_by_then_nothing_is_announced():
-    """KEPT-6"""
+    """KEPT-6, KEPT-10"""
     net, _ = made(8)
     new = ResizeClaim("WIDER-1", "5", {"5.bias": (Mapped(8, WIDER),)})
     attributes = (AttributeChange("5", "out_features", 8, 10),)
-    before = announced(
-        Inventory.of(net), Certificate("", "", resizes=(new,), attributes=attributes)
-    )
+    certificate = Certificate("", "", frozen("5.bias"), resizes=(new,), attributes=attributes)
+    before = announced(Inventory.of(net), certificate)
     assert check_kept(before, Inventory.of(net)).grade is Grade.TESTED
+
+
+def test_kept_6_shapes_of_what_optimizers_keep_are_announced_without_bits_too():
+    """KEPT-6: and what has no shape stays"""
+    net, optimizer = made(8)
+    optimizer.state[net[0].weight]["scale"] = 0.5
+    found = announced(Inventory.of(net, [optimizer], bits=False), RESIZED).groups[0][1]
+    ((_, kept),) = [entry for entry in found["0.weight"] if entry[0] == "exp_avg"]
+    assert kept == ("tensor", "torch.float32", (10, 4))
+    assert ("scale", ("float", "0.5")) in found["0.weight"]
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        RESIZED,
+        Certificate("", "", renumbered=("0.weight",)),
+        Certificate("", "", frozen("0.weight")),
+    ],
+)
+def test_of_what_looks_at_the_same_memory_nothing_is_announced(certificate: Certificate):
+    """KEPT-6, KEPT-9, KEPT-10: it is another parameter"""
+    net, _ = made(8)
+    net.register_parameter("view", nn.Parameter(net[0].weight.detach()))
+    before = Inventory.of(net)
+    found = announced(before, certificate).tensors
+    assert found["0.weight"] != before.tensors["0.weight"]
+    assert found["view"] == before.tensors["view"]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +131,16 @@ def test_shallower_4_what_is_gone_is_left_out_under_all_its_names():
     net[0][0].bias.data[0] += 1
     check = check_kept(before, Inventory.of(net, [optimizer]))
     assert (check.grade, check.where) == (Grade.REFUTED, "0.0.bias")
+
+
+def test_shallower_4_what_it_was_tied_to_loses_a_name():
+    """SHALLOWER-4: and what looks at the same memory is no other name of it"""
+    one, other = nn.Linear(4, 4), nn.Linear(4, 4)
+    other.weight = nn.Parameter(one.weight.detach())
+    net = nn.Sequential(one, other, nn.Sequential(one, nn.ReLU()))
+    before = announced(Inventory.of(net), removed("2"))
+    del net[2]
+    assert before.is_structured_as(Inventory.of(net))
 
 
 def test_shallower_4_what_stays_in_a_group_is_found():
@@ -163,6 +204,20 @@ def test_kept_9_numbers_masks_and_moments_may_differ_where_it_is_announced(chang
 def test_kept_9_nothing_else_may(change, complaint: str):
     """KEPT-9"""
     assert complaint in renumbered(RENUMBERED, change)
+
+
+def test_kept_9_of_a_scalar_the_count_of_steps_goes_on():
+    """KEPT-9: it has the shape of what is kept for each number"""
+    scale = nn.Parameter(torch.tensor(1.0))
+    optimizer = torch.optim.Adam([scale])
+    scale.grad = torch.tensor(1.0)
+    optimizer.step()
+    net = nn.ParameterDict({"scale": scale})
+    before = announced(Inventory.of(net, [optimizer]), Certificate("", "", renumbered=("scale",)))
+    optimizer.state[scale]["exp_avg"].zero_()
+    assert check_kept(before, Inventory.of(net, [optimizer])).grade is Grade.TESTED
+    optimizer.state[scale]["step"].zero_()
+    assert "its state" in check_kept(before, Inventory.of(net, [optimizer])).summary
 
 
 def test_kept_9_a_mask_is_announced_by_itself():

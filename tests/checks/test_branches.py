@@ -86,6 +86,7 @@ def test_cert_9_what_is_claimed_beside_a_branch_is_looked_at():
         (lambda s, y, x: (s.fresh(x) - s.frozen(x)) + y, "adds no difference"),
         (lambda s, y, x: y + torch.relu(s.fresh(x) - s.frozen(x)), "adds no difference"),
         (lambda s, y, x: y + (s.fresh(x + 1) - s.frozen(x + 1)), None),
+        (lambda s, y, x: y + (x - x), None),
     ],
 )
 def test_cert_17_what_is_equal_and_no_such_sum_is_rejected(function: Any, complaint: str | None):
@@ -95,6 +96,62 @@ def test_cert_17_what_is_equal_and_no_such_sum_is_rejected(function: Any, compla
         assert is_proved(check)  # copies may read what they like of what is there
     else:
         assert not is_proved(check)
+        assert check.summary == f"CERT-17: 'part.branch' {complaint}"
+
+
+@pytest.mark.parametrize(
+    ("function", "away", "complaint"),
+    [
+        (lambda s, y, x: y + x, lambda x: x, "adds no difference"),
+        (
+            lambda s, y, x: y + (x - torch.tanh(x)),
+            lambda x: x - torch.tanh(x),
+            "adds a difference that does not cancel",
+        ),
+        (
+            lambda s, y, x: y + ((x + s.fresh(x)) - s.fresh(x)),
+            lambda x: x,
+            "does not return what it adds to",
+        ),
+    ],
+)
+def test_cert_17_what_gives_back_what_the_anchor_took_away_is_no_branch(
+    function: Any, away: Any, complaint: str
+):
+    """The programs are equal, and what is added is not zero."""
+    check = claimed(function, lambda s, x: s.branch(s.fc(x) - away(x), x))
+    assert not is_proved(check)
+    assert check.summary == f"CERT-17: 'part.branch' {complaint}"
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda s, x: torch.tanh(s.branch(s.fc(x), x)),
+        lambda s, x: (torch.tanh(s.fc(x)), s.branch(s.fc(x), x))[0],
+        lambda s, x: (s.branch(torch.tanh(s.fc(x)), x), torch.tanh(x))[0],
+    ],
+)
+def test_cert_17_a_branch_ends_the_call_of_its_anchor(forward: Callable[..., Any]):
+    fc = nn.Linear(8, 8)
+    before = Net(lambda s, x: s.part(x), part=Net(lambda s, x: torch.tanh(s.fc(x)), fc=fc))
+    after = Net(lambda s, x: s.part(x), part=Net(forward, fc=fc, branch=Branch(sound)))
+    check = certify(before, after, X, claims=[CLAIM])
+    assert not is_proved(check)
+    assert check.summary == "CERT-17: 'part.branch' does not end the call of 'part'"
+
+
+@pytest.mark.parametrize(
+    ("computed", "complaint"),
+    [(torch.tanh, None), (lambda x: x, "does not add to what its anchor computed")],
+)
+def test_cert_17_an_anchor_without_parameters_has_to_compute(computed: Any, complaint: str | None):
+    before = Net(lambda s, x: torch.sin(s.part(x)), part=Net(lambda s, x: computed(x)))
+    part = Net(lambda s, x: s.branch(computed(x), x), branch=Branch(sound))
+    after = Net(lambda s, x: torch.sin(s.part(x)), part=part)
+    check = certify(before, after, X, claims=[replace(CLAIM, freezes=())])
+    assert is_proved(check) is (complaint is None)
+    if complaint is not None:
         assert check.summary == f"CERT-17: 'part.branch' {complaint}"
 
 
@@ -116,19 +173,25 @@ def test_cert_17_a_branch_reads_what_its_anchor_reads():
     assert check.summary == "CERT-17: 'part.branch' reads what its anchor was not given"
 
 
-def test_cert_17_what_it_adds_to_is_read_by_nobody_afterwards():
+@pytest.mark.parametrize(
+    ("reader", "joined"),
+    [
+        ("'add' reads", lambda first, second: torch.tanh(first + second)),
+        ("output '[1]' is", lambda first, second: (torch.tanh(first), second)),
+    ],
+)
+def test_cert_17_what_it_adds_to_is_read_by_nobody_afterwards(reader: str, joined: Any):
     def keeps(s: Any, x: torch.Tensor) -> Any:
         y = s.fc(x)
         return s.branch(y, x), y
 
-    def one(s: Any, x: torch.Tensor) -> torch.Tensor:
+    def one(s: Any, x: torch.Tensor) -> Any:
         found = s.part(x)
-        first, second = found if isinstance(found, tuple) else (found, found)
-        return torch.tanh(first + second)
+        return joined(*(found if isinstance(found, tuple) else (found, found)))
 
     check = claimed(sound, keeps, one)
     assert not is_proved(check)
-    assert check.summary.startswith("CERT-17: 'part.branch' is bypassed: 'add' reads")
+    assert check.summary == f"CERT-17: 'part.branch' is bypassed: {reader} what it adds to"
 
 
 @pytest.mark.parametrize(

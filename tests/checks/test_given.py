@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from morphir.checks.given import Given, check_given
-from morphir.ir import Grade
+from morphir.ir import Check, Grade
 
 OLD = torch.tensor([[1.0, 2.0, 0.0], [3.0, -4.0, 5.0]])
 USED = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
@@ -38,9 +38,19 @@ def test_kept_12_what_was_only_masked_is_what_it_was_but_0_behind_the_mask():
 def test_kept_12_numbers_are_those_that_were_given():
     """KEPT-12"""
     assert problem(NUMBERS, given=NUMBERS) == ""
-    assert problem(NUMBERS, given=NUMBERS.double()) == "", "in the dtype of the parameter"
+    tenths = NUMBERS.double() / 10
+    assert problem(tenths.float(), given=tenths) == "", "in the dtype of the parameter"
     assert "not those that were planned" in problem(OLD * MASK, given=NUMBERS)
     assert problem(OLD + 1, ONES, given=OLD + 1, mask=ONES) == ""
+
+
+@pytest.mark.parametrize("given", [None, changed(NUMBERS, (0, 2), 0.0)])
+def test_kept_12_numbers_in_use_are_right_to_the_bit(given: torch.Tensor | None):
+    """KEPT-12: behind a mask any zero is one"""
+    now = OLD * MASK if given is None else given
+    assert "not those that were planned" in problem(changed(now, (0, 2), -0.0), given=given)
+    behind = changed(now, (0, 1), -0.0)
+    assert problem(behind, given=None if given is None else behind) == ""
 
 
 @pytest.mark.parametrize(
@@ -49,6 +59,8 @@ def test_kept_12_numbers_are_those_that_were_given():
 def test_kept_12_masks_are_those_that_were_given(in_use: torch.Tensor):
     """KEPT-12"""
     assert "its mask is not the one that was planned" in problem(OLD * in_use, in_use)
+    rounded = MASK.double() * (1 + 1e-12)
+    assert problem(OLD * MASK, mask=rounded) == "", "in the dtype of the old mask"
     same = problem(OLD * USED, USED, mask=None, given=OLD * USED)
     assert same == "", "one that was not given stays"
     assert "its mask is not" in problem(OLD * MASK, MASK, mask=None, given=OLD * MASK)
@@ -73,4 +85,6 @@ def test_kept_12_no_more_numbers_cease_to_be_in_use_than_may(most: int | None, i
 def test_how_much_was_looked_at_is_said():
     one = Given("a", (OLD, OLD * MASK), (USED, MASK), None, MASK)
     other = Given("b", (OLD, NUMBERS), (MASK, MASK), NUMBERS, None)
-    assert check_given([one, other]).summary == "2 tensors and 1 mask as planned"
+    found, figures = "2 tensors and 1 mask as planned", {"tensors": 2.0}
+    assert check_given([one, other]) == Check("numbers", Grade.TESTED, found, "", figures)
+    assert check_given([one, one, other]).summary == "3 tensors and 2 masks as planned"

@@ -12,7 +12,7 @@ import morphir
 from morphir import InjectPlasticityPass
 from morphir.checks import Inventory, check_kept
 from morphir.checks.announced import announced
-from morphir.checks.succession import Place, places_of
+from morphir.checks.succession import Place, check_branches, places_of
 from morphir.ir import Certificate, Grade, InsertionClaim
 
 X = torch.randn(5, 4)
@@ -101,8 +101,38 @@ def test_kept_10_whatever_else_is_done_is_named(
 
 def test_kept_10_one_that_takes_a_place_has_to_be_there():
     net, _ = made()
-    check = check_kept(Inventory.of(net), Inventory.of(net), places={"new": Place(True, ())})
+    places = {"new": Place(True, ()), "0.weight": Place(False, ())}
+    check = check_kept(Inventory.of(net), Inventory.of(net), places=places)
     assert (check.grade, check.where) == (Grade.REFUTED, "new")
+    assert check.summary.endswith("is not there (and 1 more)")
+
+
+def test_kept_10_one_of_several_groups_is_enough():
+    """KEPT-10"""
+    net, optimizers = made()
+    after = Inventory.of(net, optimizers)
+    for groups, count in (((0,), 0), ((0, 1), 0), ((1,), 1), ((), 1)):
+        found = [*check_branches(after, [], {"0.weight": Place(True, groups)})]
+        assert len(found) == count
+
+
+def test_kept_10_what_looks_at_the_same_memory_is_in_groups_of_its_own():
+    """KEPT-10"""
+    net, optimizers = made()
+    net[0].register_parameter("view", nn.Parameter(net[2].weight.detach()))
+    places = places_of(Inventory.of(net, optimizers), HEIRS)
+    assert places["2.injected1.fresh.weight"] == Place(True, (0,))
+
+
+@pytest.mark.parametrize("other", [nn.Linear(6, 3), nn.Linear(6, 2).double()])
+def test_kept_10_copies_are_alike_where_no_bits_were_taken_too(other: nn.Module):
+    """KEPT-10"""
+    net, _ = made()
+    morphir.transform(net, InjectPlasticityPass(at="2"), example_inputs=(X,), inplace=True)
+    assert not [*check_branches(Inventory.of(net, bits=False), [CLAIM], {})]
+    branch(net).frozen = other.requires_grad_(False)
+    found = dict(check_branches(Inventory.of(net, bits=False), [CLAIM], {}))
+    assert found["2.injected1.frozen.weight"] == "KEPT-10: is not equal to what learns"
 
 
 def test_kept_10_where_nobody_held_it_nobody_holds_what_takes_its_place():
