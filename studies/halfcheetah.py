@@ -23,7 +23,7 @@ from studies.running import Cell, run_all
 STEPS: Final = 150_000
 SEEDS: Final = 2
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {
-    "TD3": (),
+    "TD3": ("--method", "none"),
     "NE": ("--method", "ne"),
     "ReDo": ("--method", "redo", "--method.threshold", "0.1"),
     "random growth": ("--method", "random-growth"),
