@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ from morphir_agents.folder import RunFolder
 from morphir_agents.logbook import read_rows
 from studies.running import Cell
 
-FOLDER: Final = Path(__file__).parent / "data"
+FOLDER: Final = Path(os.path.relpath(Path(__file__).parent / "data"))  # so that pages show no more
 _DIGITS: Final = 5
 
 
