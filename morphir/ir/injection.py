@@ -8,7 +8,7 @@ h is what was there, h1 learns from now on, h2 does not and neither does h.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
@@ -21,6 +21,7 @@ LEARNS: Final = "fresh"
 IS_FROZEN: Final = "frozen"
 CLASS: Final = "InjectedBranch"  # of the module that an injection adds
 _KEY: Final = re.compile(r"injected\d+")
+_FROZEN_COPY: Final = re.compile(rf"(.+\.)?{_KEY.pattern}\.{IS_FROZEN}(?=\.|$)")
 
 
 @final
@@ -80,7 +81,28 @@ def originals_in(program: Program, module: str) -> dict[str, StateEntry]:
     }
 
 
-def learning_twin(name: str) -> str:
+def led_by(program: Program, module: str, upstream: Iterable[str]) -> tuple[str, ...]:
+    """The parameters that lead those of a layer which is put behind a module (INJECT-2).
+
+    Behind the sum a layer learns as the copy does that learns. In the copy that does not, it is
+    frozen with it.
+
+    Args:
+        program: The program.
+        module: Qualified name of the module.
+        upstream: The parameters that feed what it returns, the nearest first.
+    """
+    copy = _FROZEN_COPY.match(module)
+    if copy is None:
+        twins = ((_learning_twin(name), name) for name in upstream)
+        return tuple(dict.fromkeys(t if t in program.state else n for t, n in twins))
+    names = dict.fromkeys((*upstream, *program.state))  # all of it, where none of it comes before
+    return tuple(
+        n for n in names if is_inside(n, [copy[0]]) and program.state[n].kind == "parameter"
+    )
+
+
+def _learning_twin(name: str) -> str:
     """The parameter that learns where this one is the copy of it that does not; else itself."""
     return re.sub(rf"(^|\.)(injected\d+)\.{IS_FROZEN}\.", rf"\1\2.{LEARNS}.", name)
 

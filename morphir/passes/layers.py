@@ -10,7 +10,6 @@ from typing import Final, final
 import torch
 
 from morphir.ir import Graph, Node, Program, TensorType, Value, whole_number
-from morphir.ir.injection import learning_twin
 from morphir.ir.types import Dim
 from morphir.passes.surroundings import AFFINE, CONVOLUTIONS, upstream
 
@@ -85,8 +84,7 @@ def _row_layer(program: Program, value: Value, follows: tuple[str, ...]) -> Fit 
 
 def _parameters(program: Program, nodes: Iterable[Node]) -> tuple[str, ...]:
     names = (v.name for node in nodes for v in node.operands if v.origin == "state")
-    learning = dict.fromkeys(map(learning_twin, names))  # in a branch there is one that does not
-    return tuple(n for n in learning if program.state[n].kind == "parameter")
+    return tuple(n for n in dict.fromkeys(names) if program.state[n].kind == "parameter")
 
 
 def _like(program: Program, follows: tuple[str, ...], kind: TensorType | None) -> torch.Tensor:

@@ -15,6 +15,7 @@ from torch import nn
 from morphir.blocks import BlockKind, BlockSpec
 from morphir.frontend import record
 from morphir.ir import Program, TensorType
+from morphir.ir.injection import led_by
 from morphir.ops import DEFAULT_TABLE
 from morphir.passes.base import Refusal
 from morphir.passes.layers import fit
@@ -44,7 +45,7 @@ class Placement:
         spec: What it is, its seed aside.
         like: A tensor whose dtype and device its parameters take.
         type: Type of the value it takes, None where types are unknown.
-        follows: Parameters upstream, those of the layer that it resembles first.
+        follows: Parameters that lead its own, those of the layer that it resembles first.
         reason: Why the anchor is not the module that was named.
     """
 
@@ -102,7 +103,8 @@ def describe(
         hidden=(options.hidden or found.features) if kind == "residual" else 0,
         groups=found.groups,
     )
-    return Placement(name, spec, found.like, value.type, found.follows)
+    leaders = led_by(program, name, found.follows)
+    return Placement(name, spec, found.like, value.type, leaders)
 
 
 def record_block(spec: BlockSpec, placement: Placement) -> tuple[nn.Module, Program]:

@@ -1,6 +1,7 @@
 """IR-10: what the rewriter predicts of an injection is what surgery emits."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from morphir.ir import (
     originals_in,
     print_program,
 )
-from morphir.ir.injection import inside_of, is_part_of, learning_twin, within
+from morphir.ir.injection import inside_of, is_part_of, led_by, within
 
 X = torch.zeros(3, 4)
 SPEC = {"kind": "branch", "seed": 3}
@@ -120,9 +121,30 @@ def test_names_of_parts():
     assert is_part_of("a.b", "a")
     assert is_part_of("a", "")
     assert not is_part_of("ab", "a")
-    assert learning_twin("a.injected2.frozen.0.weight") == "a.injected2.fresh.0.weight"
-    assert learning_twin("injected1.frozen.bias") == "injected1.fresh.bias"
-    assert learning_twin("frozen.bias") == "frozen.bias"
+
+
+def test_inject_2_whom_a_layer_follows():
+    """Behind the sum the copy that learns; in the other copy nothing but that."""
+    rewriter = Rewriter(record(Net(), example_inputs=(X,)).program)
+    rewriter.inject("body", law="INJECT-1", spec=SPEC)
+    program = rewriter.program
+
+    def copy_of(part: str, *layers: str) -> tuple[str, ...]:
+        names = [f"{layer}.{name}" for layer in layers for name in ("weight", "bias")]
+        return tuple(f"body.injected1.{part}.{name}" for name in names)
+
+    upstream = (*copy_of("frozen", "2"), *copy_of("fresh", "2"), "body.0.weight")
+    behind = (*copy_of("fresh", "2"), "body.0.weight")
+    for module in ("body", "body.injected1", "first", "", "frozen.injected", "injected1"):
+        assert led_by(program, module, upstream) == behind
+    assert led_by(program, "body.injected1.fresh", behind) == behind
+    for module in ("body.injected1.frozen", "body.injected1.frozen.2"):
+        assert led_by(program, module, upstream) == copy_of("frozen", "2", "0")
+    assert led_by(program, "body.injected1.frozen.0", ()) == copy_of("frozen", "0", "2")
+    # What was put into the frozen copy alone has no twin that learns.
+    guest = replace(program.state["body.0.weight"], name="body.injected1.frozen.guest")
+    more = replace(program, state={**program.state, guest.name: guest})
+    assert led_by(more, "first", [guest.name]) == (guest.name,)
 
 
 @pytest.mark.parametrize("op", ["", "mul"])

@@ -1,11 +1,22 @@
 """INJECT-5: what was injected can begin anew, and other passes follow."""
 
+import pytest
 import torch
 from torch import nn
 
 import morphir
 from morphir import Grade
 from tests.passes.injections import X, inject, learning, mlp, steps
+
+
+class Headed(nn.Module):
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, nn.Linear(2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x))
+
 
 ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.PReLU, nn.LeakyReLU)
 
@@ -60,15 +71,7 @@ def test_inject_5_a_branch_with_a_guest_can_be_followed_by_another():
 def test_inject_5_what_is_inserted_behind_it_learns():
     """It follows the copy that learns, though the frozen one ran last."""
 
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.head = mlp(), nn.Linear(2, 1)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(self.body(x))
-
-    model = Net()
+    model = Headed(mlp())
     optimizer = torch.optim.Adam(model.parameters())
     result = inject(model, "body", X, optimizer=optimizer)
     deeper = morphir.transform(
@@ -81,3 +84,34 @@ def test_inject_5_what_is_inserted_behind_it_learns():
     held = {id(p) for group in deeper.optimizer.param_groups for p in group["params"]}
     assert new
     assert all(p.requires_grad and id(p) in held for p in new)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "body.injected1.frozen",
+        "body.injected1.frozen.0",
+        "body.injected1.frozen.1",
+        ["body.injected1.frozen.1", "body.injected1"],
+        ["body.injected1.frozen.2", "head"],
+    ],
+    ids=str,
+)
+def test_inject_2_what_is_put_into_the_copy_that_is_frozen_is_frozen(at: str | list[str]):
+    """In the same call other layers may follow the copy that learns, which has no such layer."""
+    model = Headed(nn.Sequential(nn.ReLU(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)))
+    optimizer = torch.optim.Adam(model.parameters())
+    result = inject(model, "body", X, optimizer=optimizer)
+    deeper = morphir.transform(
+        result.module,
+        morphir.DeeperPass(at=at, block="residual"),
+        optimizer=result.optimizer,
+        example_inputs=(X,),
+    )
+    held = {id(p) for group in deeper.optimizer.param_groups for p in group["params"]}
+    new = {n: p for n, p in deeper.module.named_parameters() if "deeper1" in n}
+    in_it = {name for name in new if ".frozen." in name or "frozen_deeper1" in name}
+    assert in_it
+    for name, parameter in new.items():
+        learns = name not in in_it
+        assert (parameter.requires_grad, id(parameter) in held) == (learns, learns), name

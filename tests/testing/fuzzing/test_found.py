@@ -167,6 +167,28 @@ FOUND: Final = {
         Scenario(Recipe((), weights="integers"), (Action("inject"), Action("sparsify"))),
         ("sparsify", "NOT_PRESERVING"),
     ),
+    # A KeyError: a layer that follows one which was just put into the branch that does not learn,
+    # so that the branch that learns has none of that name.
+    "a layer behind one in a frozen branch": (
+        Scenario(
+            Recipe(
+                (
+                    Step("hardtanh", number=6),
+                    Step("relu", 3, 8),
+                    Step("prelu", 1, 6),
+                    Step("conv", 3, 6),
+                    Step("conv", number=14),
+                ),
+                "image",
+                "integers",
+                value=True,
+                seed=45,
+            ),
+            (Action("sparsify", 11, 10), Action("inject", 6, 6), Action("insert", 18, 32)),
+            optimizer="adamax",
+        ),
+        ("insert", "PROVED"),
+    ),
 }
 
 
