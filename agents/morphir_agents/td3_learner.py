@@ -67,14 +67,8 @@ class TD3Learner:
         kappa = config.weight_clip
         self._actor_clip = WeightClip(agent.actor, kappa) if kappa else None
         self._critic_clip = WeightClip(nn.ModuleList(agent.critics), kappa) if kappa else None
-        # A target has the weights of its network, a little later: what is masked here is there.
-        masked = [
-            (target.get_parameter(name), mask)
-            for network, target in zip(trained, targets, strict=True)
-            for name, mask in Masks(network).masks.items()
-        ]
-        self._masked_targets: list[Tensor] = [parameter for parameter, _ in masked]
-        self._target_masks = [mask for _, mask in masked]
+        for network, target in zip(trained, targets, strict=True):
+            _mask_target(target, Masks(network))
         self._errors: list[Tensor] = []
 
     @torch.no_grad()
@@ -93,8 +87,6 @@ class TD3Learner:
             self._policy_gradients(batch)
             _descend(self._actor_optimizer, self._actor_masks, self._actor_clip)
             torch._foreach_lerp_(self._target_parameters, self._parameters, self._config.tau)
-            if self._masked_targets:
-                torch._foreach_mul_(self._masked_targets, self._target_masks)
 
     @torch.no_grad()
     def leave_gradients(self, batch: Batch, noise: np.ndarray) -> None:
@@ -148,6 +140,13 @@ class TD3Learner:
 def noise_for(batch: Batch, generator: np.random.Generator) -> np.ndarray:
     """Standard normal numbers for the smoothing of the targets of a batch."""
     return generator.standard_normal(batch.actions.shape, dtype=np.float32)
+
+
+@torch.no_grad()
+def _mask_target(target: nn.Module, masks: Masks) -> None:
+    """Once is enough: between a zero and a zero there are only zeros (TD3-3)."""
+    for name, mask in masks.masks.items():
+        target.get_parameter(name).mul_(mask)
 
 
 def _descend(optimizer: torch.optim.Optimizer, masks: Masks, clip: WeightClip | None) -> None:

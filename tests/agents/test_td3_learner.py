@@ -200,11 +200,14 @@ def test_td3_4_masked_weights_stay_zero_in_networks_targets_and_moments():
         for number in range(1, 7):
             batch, _, noise = draw(replay, generator)
             learner.update(batch, noise, number)
+            for name, weight in ((n, w) for n in NETWORKS for w in masks[n]):
+                for kind in ("", "target_"):
+                    tensor = agent.get_submodule(kind + name).get_parameter(weight)
+                    assert not tensor[masks[name][weight] == 0].any(), (number, kind, name, weight)
         for name in NETWORKS:
             for weight, mask in masks[name].items():
                 own = agent.get_submodule(name).get_parameter(weight)
                 for tensor in (own, agent.get_submodule(f"target_{name}").get_parameter(weight)):
-                    assert not tensor[mask == 0].any(), (name, weight)
                     assert tensor[mask == 1].count_nonzero() > 0.5 * mask.sum()
                 state = next(o.state[own] for o in optimizers if own in o.state)
                 assert not state["exp_avg"][mask == 0].any()
