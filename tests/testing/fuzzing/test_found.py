@@ -189,6 +189,25 @@ FOUND: Final = {
         ),
         ("insert", "PROVED"),
     ),
+    # UNKNOWN for "gru reads what changed": the zeros that a new GRU begins with were taken for
+    # those of an old LSTM of another width, the nearest there were.
+    "two recurrent layers of different widths begin anew": (
+        Scenario(
+            Recipe(
+                (
+                    Step("recurrent", number=15),
+                    Step("leaky_relu", 2, 10),
+                    Step("cat", number=11),
+                    Step("residual", number=11),
+                    Step("recurrent", 2, 4),
+                ),
+                "tokens",
+                seed=23,
+            ),
+            (Action("inject", 2, 59),),
+        ),
+        ("inject", "PROVED"),
+    ),
 }
 
 
