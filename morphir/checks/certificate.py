@@ -145,7 +145,7 @@ class _Proof:
             self._table,
             was,
             # Where nothing changed, what is new is new: zeros of some size aren't other zeros.
-            following if self._changed or self._biases or inputs else None,
+            following if self._changed or inputs else None,
         )
         check_ends(new, following, outputs)
         self._calls += following.calls

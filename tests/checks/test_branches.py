@@ -232,3 +232,23 @@ def test_a_certificate_of_a_branch_comes_back_from_its_json_form():
         ("0.weight", "0.bias"), ("2.weight", "2.bias"),
     ]  # fmt: skip
     assert isinstance(result.module.get_submodule("0.injected1"), InjectedBranch)
+
+
+def test_cert_17_what_a_copy_makes_of_nothing_is_not_that_of_another_layer():
+    """Each recurrent layer begins with zeros of its own width, which say nothing of a size."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.Linear(4, 3)
+            self.one = nn.GRU(3, 1, batch_first=True)
+            self.other = nn.LSTM(2, 2, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.one(self.encoder(x))[0].tanh()
+            return self.other(torch.cat([h, h], 2).sin())[0]
+
+    result = morphir.transform(
+        Net(), InjectPlasticityPass(at=""), example_inputs=(torch.randn(3, 5, 4),)
+    )
+    assert result.report.grade.name == "PROVED"

@@ -62,6 +62,20 @@ def test_cert_13_an_output_is_longer_as_claimed():
     assert judged(old, resize(old, ROWS), X, ROWS, outputs=[OUTPUT]).grade is Grade.PROVED
 
 
+@pytest.mark.parametrize("op", ["sum", "amax", "mean"])
+def test_cert_13_a_longer_input_is_read_by_what_no_tensor_follows(op: str):
+    """The call would be the old one, were it not for what was added to its operand."""
+
+    def forward(s, x):
+        return getattr(x, op)(1, keepdim=True) + s.b.bias
+
+    old = net(forward)
+    assert judged(old, old, X, {}).grade is Grade.PROVED
+    found = judged(old, old, wide(X), {}, [INPUT])
+    assert found.grade is Grade.UNKNOWN
+    assert op in found.where
+
+
 def test_cert_13_what_remembers_an_input_is_longer_with_it():
     def forward(s, x):
         if s.training:
