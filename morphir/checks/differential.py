@@ -40,7 +40,8 @@ from morphir.tensors import real_parts, tensors_in
 
 TOLERANCE: Final = 1e-12  # RUN-1
 _SHAKE: Final = 2.0**-50  # 4 ulps
-_MULTIPLE_OF_MOVEMENT: Final = 8.0
+MULTIPLE_OF_MOVEMENT: Final = 8.0
+SHAKES: Final = 4  # what one moves by is small by chance too often
 _SHOWN: Final = 0.1  # of the largest difference, on simpler inputs
 _SAME: Final = Extended()
 
@@ -130,7 +131,7 @@ class _DoubleRun:
             is_fair = is_fair and self._is_finite(entry_point, arguments)
         if is_fair and trial.worst > TOLERANCE:
             own = self._own_movement(old, entry_point, arguments)
-            if math.isfinite(own) and trial.worst <= _MULTIPLE_OF_MOVEMENT * own:
+            if math.isfinite(own) and trial.worst <= MULTIPLE_OF_MOVEMENT * own:
                 self._unstable += 1
                 return None
         if not is_fair:

@@ -29,7 +29,7 @@ from torch import nn
 
 from morphir.checks.calling import Arguments, doubled, entry_point_of, private_copy
 from morphir.checks.comparison import numbers_in
-from morphir.checks.differential import TOLERANCE, shaken
+from morphir.checks.differential import MULTIPLE_OF_MOVEMENT, SHAKES, TOLERANCE, shaken
 from morphir.checks.extended import Extended
 from morphir.checks.power import LiftToDouble
 from morphir.checks.probes import probes
@@ -38,9 +38,7 @@ from morphir.ir.report import Check, Grade, counted
 from morphir.randomness import kept_random_state, seed_random_state
 from morphir.tensors import map_tensors
 
-_MULTIPLE_OF_MOVEMENT: Final = 8.0
 _PROBES: Final = 3  # the given inputs, and noise of two sizes
-_SHAKES: Final = 4  # what one moves by is small by chance too often
 _SAME: Final = Extended()
 
 
@@ -71,7 +69,7 @@ def check_gradients(
     found = _Comparison(tensors, inverse)
     old = private_copy(before) if inverse else _reduced(before, after, tensors)
     new = private_copy(after)
-    moved = [shaken(old, seed) for seed in range(_SHAKES)]
+    moved = [shaken(old, seed) for seed in range(SHAKES)]
     with kept_random_state():
         for name, arguments in inputs.items():
             seed_random_state(3)
@@ -171,7 +169,7 @@ class _Comparison:
             return
         self.runs += 1
         for found, own, where in findings:
-            is_rounding = TOLERANCE < found <= _MULTIPLE_OF_MOVEMENT * own
+            is_rounding = TOLERANCE < found <= MULTIPLE_OF_MOVEMENT * own
             if found > self.worst and not is_rounding:
                 self.worst, self.where = found, where
 

@@ -132,3 +132,40 @@ def test_run_8_masks_are_no_statistics():
     before[4].weight_mask, after[4].weight_mask = torch.zeros(3), torch.ones(3)
     found = checked(before, after)
     assert (found.grade, found.where) == (Grade.REFUTED, "4.weight_mask")
+
+
+def normalised_twice() -> nn.Sequential:
+    """The second norm sees means that are 0 but for rounding, and keeps a tenth of them."""
+    norms = [nn.BatchNorm1d(3), nn.BatchNorm1d(3)]
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3), *norms)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_run_8_a_difference_that_rounding_makes_is_none(seed: int):
+    """RUN-8"""
+    torch.manual_seed(seed)
+    before = normalised_twice()
+    result = morphir.transform(before, WiderPass(at="0", width=9), example_inputs=X)
+    tensors = result.certificate.tensors
+    found = checked(before, result.module, tensors)
+    assert (found.grade, found.figures["buffers"]) == (Grade.TESTED, 3)
+    assert checked(result.module, before, tensors, inverse=True).grade is Grade.TESTED
+    for wrong in ("3.running_mean", "3.running_var", "4.running_var"):
+        spoilt = copy.deepcopy(result.module)
+        spoilt.get_buffer(wrong).add_(1e-6)
+        found = checked(before, spoilt, tensors)
+        assert (found.grade, found.where) == (Grade.REFUTED, wrong)
+
+
+def test_run_8_what_is_0_is_compared_as_it_is():
+    """RUN-8: it has no size, and by nothing at all it moves infinitely far"""
+    layers = nn.Linear(4, 2, bias=False), nn.Linear(2, 1, bias=False)
+    before = nn.Sequential(*layers, nn.BatchNorm1d(1))
+    with torch.no_grad():
+        before[0].weight.copy_(torch.ones(2, 4))
+        before[1].weight.copy_(torch.tensor([[1.0, -1.0]]))
+    after = copy.deepcopy(before)
+    assert checked(before, after).figures["buffers"] == 2
+    after[2].running_mean.add_(1e-6)
+    found = checked(before, after)
+    assert (found.grade, found.where) == (Grade.REFUTED, "2.running_mean")

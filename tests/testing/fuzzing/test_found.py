@@ -208,6 +208,24 @@ FOUND: Final = {
         ),
         ("inject", "PROVED"),
     ),
+    # "RUN-8: a buffer differs by 6.7e-02": a mean of what was normalised before is rounding.
+    "a norm behind a norm": (
+        Scenario(
+            Recipe(
+                (
+                    Step("cell", number=10),
+                    Step("residual"),
+                    Step("batch_norm", number=12),
+                    Step("batch_norm", number=14),
+                ),
+                weights="default",
+                seed=54,
+            ),
+            (Action("widen", 18, 39),),
+            "asgd",
+        ),
+        ("widen", "PROVED"),
+    ),
 }
 
 
