@@ -280,14 +280,23 @@ def _check_state(
                 raise Rejection(f"CERT-10: {problem}", f"@{name}")
             continue
         if before.masks.get(name) not in masked:  # else no entry point reads it
-            _check_untouched(entry, other, commits, may_be_masked=name in masked)
+            may_be_masked, is_told = name in masked, name in renumbered
+            _check_untouched(entry, other, commits, may_be_masked=may_be_masked, is_told=is_told)
     return changed, biases
 
 
 def _check_untouched(
-    entry: StateEntry, other: StateEntry, commits: Commits | None, *, may_be_masked: bool
+    entry: StateEntry,
+    other: StateEntry,
+    commits: Commits | None,
+    *,
+    may_be_masked: bool,
+    is_told: bool,
 ) -> None:
-    """Checks the state of CERT-5 that no claim is about, but perhaps that it has another mask."""
+    """Checks the state of CERT-5 that no claim is about, but perhaps that it has another mask.
+
+    Other numbers prove nothing, also where a change says that it gives them (`is_told`).
+    """
     where = f"@{entry.name}"
     if replace(entry, mask=other.mask if may_be_masked else entry.mask) != other:
         found, expected = (f"{e.kind} {e.type} {e.aliases}" for e in (other, entry))
@@ -296,7 +305,8 @@ def _check_untouched(
         )
     same = equal_bits if commits is None else commits.equal_bits
     if not same(entry.tensor, other.tensor):
-        raise Rejection("CERT-5: a tensor that should be untouched differs", where)
+        what = "was given other numbers" if is_told else "should be untouched, and differs"
+        raise Rejection(f"CERT-5: a tensor {what}", where)
 
 
 def _relate(

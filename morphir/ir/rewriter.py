@@ -153,10 +153,13 @@ class Rewriter:
         parameter, numbers = (self._program.state[each].tensor for each in (name, mask))
         problem = "" if parameter is None or numbers is None else complaint(parameter, numbers)
         if problem:
+            buffer = f"model.get_buffer({mask!r})"
+            binary = numbers is not None and bool(((numbers == 0) | (numbers == 1)).all())
+            fix = "morphir.Masks(model).mask_parameters()"
             raise RefusalError(
                 f"{name!r} is masked by {mask!r}, and {problem}",
                 nodes=[name],
-                suggestions=["morphir.Masks(model).mask_parameters()"],
+                suggestions=[fix] if binary else [f"{buffer}.copy_({buffer} != 0)"],
             )
 
     def insert_after(

@@ -109,7 +109,8 @@ class MaskGrowPass(MorphismPass):
                 suggestions=["morphir.SparsifyPass(density=0.25) first"],
             )
         old = {name: _tensor(program, program.state[name].mask) for name in names}
-        chosen = self._chosen(self._scores(program, names), old)
+        scores = self._scores(program, names)
+        chosen = self._chosen(scores, old)
         new = {name: mask + chosen[name].to(mask) for name, mask in old.items()}
         grown = {name: int(each.sum()) for name, each in chosen.items()}
         if not any(grown.values()):
@@ -120,10 +121,18 @@ class MaskGrowPass(MorphismPass):
         changed = {name: mask for name, mask in new.items() if grown[name]}
         keeps = self.init == "zero"
         rewriter.renumber(Renumbering(at, "MASK-8", changed, spec, numbers, keeps=keeps))
+        blind = [name for name in changed if not bool((scores[name] * chosen[name]).any())]
         return [
-            f"{name}: {grown[name]} weights begin to be used, density "
-            f"{float(old[name].mean()):.3g} -> {float(new[name].mean()):.3g}"
-            for name in changed
+            *(
+                f"{name}: {grown[name]} weights begin to be used, density "
+                f"{float(old[name].mean()):.3g} -> {float(new[name].mean()):.3g}"
+                for name in changed
+            ),
+            *(
+                f"{name}: their gradients are all 0, so these are just the first ones; "
+                "Masks.mask_gradients() comes after growing"
+                for name in blind
+            ),
         ]
 
     def _chosen(self, scores: Tensors, masks: Tensors) -> dict[str, torch.Tensor]:

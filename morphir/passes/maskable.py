@@ -8,6 +8,7 @@ from typing import Final, final
 
 from morphir.errors import RefusalError
 from morphir.ir import Graph, Node, Program, Value
+from morphir.ir.masks import mask_name
 from morphir.passes.base import Refusal
 from morphir.passes.sites import resolve
 
@@ -66,7 +67,30 @@ def maskable(program: Program, at: str | Sequence[str] | None) -> list[Maskable]
             nodes=[at] if isinstance(at, str) else [*(at or program.graphs)],
             suggestions=["entry_points= with a method that reads it"],
         )
+    for name in names:
+        _check_name(program, name)
     return [Maskable(n, program.state[n].type.sizes(1), not inner[n]) for n in names]
+
+
+def _check_name(program: Program, name: str) -> None:
+    """Refuses a weight whose mask would have the name of something else (MASK-1)."""
+    entry, other = program.state[name], program.state.get(mask_name(name))
+    if other is None or entry.mask == other.name:
+        return
+    if other.type == entry.type:
+        why, fix = "a forward reads it", "another name for that buffer"
+    else:
+        home, _, key = other.name.rpartition(".")
+        owner = f"model.get_submodule({home!r})"
+        why = f"a mask has the type of its parameter, {entry.type}"
+        fix = f"{owner}.{key} = {owner}.{key}.to({owner}.{name.rpartition('.')[2]}.dtype)"
+    if other.type.shape != entry.type.shape:
+        fix = "another name for that buffer"
+    raise RefusalError(
+        f"{other.name!r}, {other.type}, is not the mask of {name!r}: {why}",
+        nodes=[other.name],
+        suggestions=[fix],
+    )
 
 
 def _holds(module: str, owner: str) -> bool:

@@ -143,3 +143,15 @@ def test_kept_9_only_numbers_and_what_optimizers_keep_of_them_may_differ():
     del sparse.module[2].other
     sparse.module[2].weight.requires_grad_(False)
     assert kept() == (Grade.REFUTED, "2.weight")
+
+
+def test_cert_5_numbers_that_are_said_to_be_others_prove_nothing_and_are_no_accident():
+    net = mlp()
+    result = morphir.transform(net, morphir.SparsifyPass(density=0.5), example_inputs=(X,))
+    before, after = (morphir.trace(m, example_inputs=(X,)) for m in (net, result.module))
+    given = result.certificate
+    told = check_certificate(before, after, given, DEFAULT_TABLE)
+    assert (told.grade, told.where) == (Grade.UNKNOWN, "@0.weight")
+    assert told.summary == "CERT-5: a tensor was given other numbers"
+    untold = check_certificate(before, after, replace(given, renumbered=()), DEFAULT_TABLE)
+    assert untold.summary == "CERT-5: a tensor should be untouched, and differs"

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 
 import morphir
+from morphir import RefusalError
 from morphir.frontend import record
 from morphir.ir import Added, AxisMap, Mapped, Multiplied, both_modes, check_structure
 from morphir.ir.masks import complaint, copied, mask_name
@@ -89,3 +91,17 @@ def test_mask_2_every_atom_of_an_axis_is_copied():
     every = [*copied(change)[0].terms, *copied(change)[1].factors, *copied(change)[2:]]
     assert [atom.polarity for atom in every] == ["copy"] * 6
     assert [atom.map for atom in every] == [wider, None, None, wider, None, wider]
+
+
+@pytest.mark.parametrize("wrong", ["mask", "parameter"])
+def test_mask_1_a_refusal_says_what_mends_it(wrong: str):
+    model = nn.Sequential(nn.Linear(4, 3))
+    model[0].register_buffer("weight_mask", torch.eye(3, 4))
+    model[0].weight_mask.mul_(0.5 if wrong == "mask" else 1.0)
+    sparser = morphir.SparsifyPass(density=0.2)
+    with pytest.raises(RefusalError) as refusal:
+        morphir.apply(model, sparser, example_inputs=(torch.randn(2, 4),))
+    for fix in refusal.value.suggestions:
+        exec(fix, {"model": model, "morphir": morphir})
+    morphir.Masks(model).mask_parameters()
+    morphir.apply(model, sparser, example_inputs=(torch.randn(2, 4),))

@@ -238,3 +238,15 @@ def test_mask_10_a_model_is_recorded_again_only_where_python_saw_numbers(make, m
     after = morphir.trace(result.module, example_inputs=(X,))
     assert result.certificate.after == after.hash
     assert_same(model, result.module, X)
+
+
+def test_mask_8_gradients_that_were_masked_before_say_nothing_and_the_report_says_so():
+    model = masked(mlp())
+    model(X).square().sum().backward()
+    grow = morphir.MaskGrowPass(count={"0.weight": 3})
+    told = morphir.transform(model, grow, example_inputs=(X,)).report
+    assert "are all 0" not in str(told)
+    morphir.Masks(model).mask_gradients()
+    told = morphir.transform(model, grow, example_inputs=(X,)).report
+    assert "0.weight: their gradients are all 0" in str(told)
+    assert "Masks.mask_gradients() comes after growing" in str(told)

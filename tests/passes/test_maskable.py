@@ -1,5 +1,7 @@
 """Which weights may be masked, and which of them are at the ends."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -85,3 +87,38 @@ def test_a_weight_that_is_computed_may_not_be_masked():
     with pytest.raises(RefusalError, match="there is no weight"):
         maskable(morphir.trace(Computed(), example_inputs=(X,)), None)
     assert maskable(morphir.trace(mlp(), example_inputs=(X,)), None)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float64, torch.int64])
+@pytest.mark.parametrize(
+    "pass_",
+    [morphir.SparsifyPass(density=0.5), morphir.MaskGrowPass(count=3, score="random")],
+    ids=lambda each: type(each).__name__,
+)
+def test_mask_1_what_has_the_name_of_a_mask_and_is_none_is_refused(pass_, dtype: torch.dtype):
+    """Its dtype has to be that of the parameter, or nothing would keep the parameter 0."""
+    model = mlp()
+    model[0].register_buffer("weight_mask", torch.ones_like(model[0].weight, dtype=dtype))
+    with pytest.raises(RefusalError) as refusal:
+        morphir.apply(model, pass_, example_inputs=(X,))
+    assert refusal.value.nodes == ("0.weight_mask",)
+    assert "a mask has the type of its parameter" in refusal.value.reason
+    (fix,) = refusal.value.suggestions
+    exec(fix, {"model": model})
+    sparse = morphir.apply(model, morphir.SparsifyPass(density=0.5), example_inputs=(X,))
+    assert {*morphir.Masks(sparse).masks} >= {"0.weight"}
+
+
+def test_mask_1_a_buffer_of_another_shape_or_one_that_is_read_is_no_mask():
+    class Multiplies(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * self.weight_mask.mean()
+
+    other, read = nn.Linear(4, 3), Multiplies(4, 3)
+    other.register_buffer("weight_mask", torch.ones(2))
+    read.register_buffer("weight_mask", torch.ones(3, 4))
+    for model, reason in ((other, "f32[2]"), (read, "a forward reads it")):
+        with pytest.raises(RefusalError, match=re.escape(reason)):
+            morphir.apply(
+                nn.Sequential(model), morphir.SparsifyPass(density=0.5), example_inputs=(X,)
+            )
