@@ -6,15 +6,22 @@ Networks of 256-256 and batches of 256 on the dimensions of HalfCheetah; a quart
 actor and critics is in use. Updates with and without masks take turns in one process, on one
 thread. An event brings 0.8 % of the unused weights into use, by the size of gradients that are
 there, with its certificate and the optimizers' state: of the actor alone, and of an agent with its
-targets, recorded anew or with the recording of the event before. Counted is CPU time. Writes
-`results/masks.json`.
+targets, recorded anew or with the recording of the event before.
+
+Events of a run of Neuroplastic Expansion are measured as they happen there: with the batch that is
+drawn for them, the gradients on it, churn, and what is written down. Where they prune, units are
+called dormant that are not quite, so that there is something to prune each time. Counted is CPU
+time. Writes `results/masks.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import gymnasium as gym
@@ -24,15 +31,20 @@ from results import write_results
 from torch import nn
 
 import morphir
+from morphir_agents.methods import MethodConfig
+from morphir_agents.recipes import RECIPES
 from morphir_agents.replay import Replay
-from morphir_agents.td3 import TD3Config
+from morphir_agents.td3 import TD3Config, interact, learn
 from morphir_agents.td3_learner import TD3Learner
 from morphir_agents.td3_networks import TD3NetworkConfig, build_td3_agent
+from morphir_agents.td3_trainer import TD3Trainer
 
 _OBSERVATION: Final = 17
 _ACTION: Final = 6
 _UPDATES: Final = 150  # in a round
 _EVENTS: Final = 9
+_STEPS: Final = 500  # of a run, of which the first 300 are random
+_STEPS_BETWEEN: Final = 20  # two events of it
 
 
 class Side:
@@ -93,6 +105,35 @@ def event(model: nn.Module, optimizers: Any, *, keeps: bool, **given: Any) -> fl
     return statistics.median(found)
 
 
+def neuroplastic(kind: str) -> float:
+    """CPU milliseconds of an event of a run with a method: the median of some."""
+    recipe = RECIPES["ne-halfcheetah"].config
+    config = replace(
+        recipe,
+        network=TD3NetworkConfig(),
+        td3=replace(recipe.td3, replay=2_000, random_steps=300),
+        method=MethodConfig(kind, threshold=0.5),
+    )
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = TD3Trainer.start(config, Path(folder))
+        trainer.method.begin(trainer)
+        learner = TD3Learner(trainer.agent, trainer.optimizer, config.td3)
+        for number in range(_STEPS):
+            interact(trainer)
+            if trainer.step <= config.td3.random_steps:
+                continue
+            learn(trainer, learner)
+            if number % _STEPS_BETWEEN == 0:
+                start = time.process_time()
+                events = trainer.method.act(trainer, learner)
+                learner = TD3Learner(trainer.agent, trainer.optimizer, config.td3)
+                found.append(1e3 * (time.process_time() - start))
+                kinds = ["grow", "prune"] if kind == "ne" else ["grow"]
+                assert [each.kind for each in events] == kinds, events
+    return statistics.median(found)
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -111,6 +152,8 @@ def main() -> None:
         "actor, recorded anew": event(actor, optimizers[0], keeps=False, example_inputs=(seen,)),
         "agent": event(agent, optimizers, keeps=True, **recorded_on()),
         "agent, recorded anew": event(agent, optimizers, keeps=False, **recorded_on()),
+        "run, grows": neuroplastic("ne-no-pruning"),
+        "run, grows and prunes": neuroplastic("ne"),
     }
     print(f"update: {dense:.2f} ms dense, {masked:.2f} ms masked, ratio {dense / masked:.3f}")
     for name, cost in events.items():
