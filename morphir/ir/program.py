@@ -143,19 +143,23 @@ class Program:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the text form without source lines, in hexadecimal: structure, not weights."""
-        from morphir.ir.printer import print_program
-
-        return hashlib.sha256(print_program(self, sources=False).encode()).hexdigest()
+        return self.once(_text_hash)
 
     @cached_property
     def complaint(self) -> str:
         """The first law of structure that does not hold, in words; "" for a well-formed program."""
         from morphir.ir.structure import first_complaint
 
-        return first_complaint(self)
+        return self.once(first_complaint)
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
         """A networkx view for analysis and drawing: see `morphir.ir.view`."""
         from morphir.ir.view import to_networkx
 
         return to_networkx(self)
+
+
+def _text_hash(program: Program) -> str:
+    from morphir.ir.printer import print_program
+
+    return hashlib.sha256(print_program(program, sources=False).encode()).hexdigest()
