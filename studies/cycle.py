@@ -19,7 +19,7 @@ from morphir.state.files import atomic_path
 from morphir_agents.comparison.statistics import figures
 from morphir_agents.config import TD3RunConfig
 from morphir_agents.recipes import RECIPES
-from studies.data import FOLDER, read_data, write_data
+from studies.data import FOLDER, read_data, write_data, write_summaries
 from studies.pictures import draw_visits
 from studies.running import Cell, run_all
 from studies.visits import RECOVERED, Scale, Visit, visits_of
@@ -81,6 +81,7 @@ def main(
     if not report:
         run_all(cells(config), runs, jobs)
         write_data(NAME, cells(config), runs, COLUMNS)
+        write_summaries(FOLDER / f"{NAME}-runs.json", cells(config), runs)
     found = results(config, read_data(NAME)["runs"])
     draw_visits(FOLDER / f"{NAME}-score.png", found, lambda visit: visit.end, "score")
     for column in ("activated", "dormant"):

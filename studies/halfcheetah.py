@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 
 from morphir_agents.comparison import compare
-from studies.data import FOLDER
+from studies.data import FOLDER, write_summaries
 from studies.running import Cell, run_all
 
 STEPS: Final = 150_000
@@ -61,6 +61,7 @@ def main(
         by=("method",),
         measures=("critic/activated", "actor/dormant", "critic/density"),
     )
+    write_summaries(FOLDER / "halfcheetah" / "runs.json", cells(), runs)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import final
 
 from rich.progress import MofNCompleteColumn, Progress
 
+from benchmarks.results import commit
 from morphir_agents.folder import RunFolder
 
 
@@ -37,13 +38,17 @@ class Cell:
         """The command that makes this run."""
         return " ".join(["morphir-agents run", *self.arguments])
 
+    def commits(self, folder: Path) -> Path:
+        """The file that has the commit of each beginning of this run, in the folder of a study."""
+        return folder / f"{self.name}.commits"
+
 
 def run_all(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
     """Runs what is not finished, with a bar.
 
     Args:
         cells: The runs, in the order in which they begin.
-        folder: Of the study: each run has a folder in it, and a log beside that.
+        folder: Of the study: each run has a folder in it, and beside that a log and the commits.
         jobs: How many at a time; each takes one core.
 
     Raises:
@@ -73,6 +78,8 @@ def _run(cell: Cell, folder: Path) -> int:
     run = folder / cell.name
     begun = RunFolder(run).config.is_file()
     arguments = ["resume", str(run)] if begun else ["run", *cell.arguments, "--folder", str(run)]
+    with cell.commits(folder).open("a") as commits:
+        commits.write(f"{commit()}\n")
     with (folder / f"{cell.name}.log").open("a") as log:
         command = [sys.executable, "-m", "morphir_agents", *arguments]
         return subprocess.run(command, stdout=log, stderr=log, check=False).returncode

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.results import commit
 from studies.running import Cell, run_all
 
 
@@ -14,6 +15,8 @@ def test_a_run_that_fails_is_named_and_what_is_finished_is_left_alone(tmp_path):
         run_all(cells, tmp_path, 2)
     assert "no-such-recipe" in (tmp_path / "broken.log").read_text()
     assert not (tmp_path / "done.log").exists()
+    assert not cells[0].commits(tmp_path).exists()
+    assert cells[1].commits(tmp_path).read_text() == f"{commit()}\n"
     run_all(cells[:1], tmp_path, 1)
 
 
