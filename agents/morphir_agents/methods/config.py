@@ -37,9 +37,10 @@ class MethodConfig:
     """none: plain TD3. ne: Neuroplastic Expansion, which starts sparse, grows where gradients are
     large, prunes dormant units and reviews old experience; ne-no-pruning and ne-no-review leave one
     of these out. random-growth grows anywhere, and does neither. static-sparse never grows. rigl
-    moves a share of the weights where gradients are large. small-dense has as many weights as a
-    sparse network, in narrower layers. redo: dormant units start anew. reset: all networks do.
-    layer-norm: a LayerNorm behind each hidden layer. injection: Plasticity Injection, once."""
+    moves a share of the weights where gradients are large. small-dense: narrower dense layers, with
+    which a critic has as many weights as a sparse one begins with. redo: dormant units start anew.
+    reset: all networks do. layer-norm: a LayerNorm behind each hidden layer. injection: Plasticity
+    Injection, once."""
     as_released: bool = False
     """With ne: what its released code does in place of what the paper says; `every` is 100 there,
     and the other settings are ignored."""
@@ -47,7 +48,7 @@ class MethodConfig:
     """Updates from one event to the next, of methods that grow, prune, move or recycle."""
     density: float = 0.25
     """The share of the weights of sparse layers that is in use at first: all layers but the first
-    and the last one. Of small-dense, the share of all weights."""
+    and the last one."""
     amount: Amount = field(default_factory=Amount)
     """How much a layer grows by; of rigl, the share of its weights that moves."""
     prune: float = 0.4

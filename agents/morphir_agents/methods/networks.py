@@ -31,20 +31,22 @@ def network_of(config: TD3RunConfig, observation: int, action: int) -> TD3Networ
 
 
 def narrowed(widths: tuple[int, ...], inputs: int, density: float) -> tuple[int, ...]:
-    """The widest layers in these proportions whose critic has at most that share of the weights.
+    """The widest layers in these proportions whose critic has no more weights than a sparse one.
 
     Args:
         widths: Units of the hidden layers.
         inputs: Inputs of a critic.
-        density: The share.
+        density: Of the sparse layers: all but the first and the last one.
     """
-    limit = density * _weights(widths, inputs)
+    first, *between, last = _weights(widths, inputs)
+    limit = first + density * sum(between) + last
     for width in range(max(widths), 1, -1):
         found = tuple(max(1, each * width // max(widths)) for each in widths)
-        if _weights(found, inputs) <= limit:
+        if sum(_weights(found, inputs)) <= limit:
             return found
     return tuple(1 for _ in widths)
 
 
-def _weights(widths: tuple[int, ...], inputs: int) -> int:
-    return sum(before * after for before, after in pairwise([inputs, *widths, 1]))
+def _weights(widths: tuple[int, ...], inputs: int) -> list[int]:
+    """How many each layer of a critic has."""
+    return [before * after for before, after in pairwise([inputs, *widths, 1])]

@@ -1,26 +1,34 @@
 """The networks that methods begin with."""
 
 from dataclasses import replace
+from itertools import pairwise
+from math import prod
 
+import gymnasium as gym
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import morphir
+from morphir_agents.config import TD3RunConfig
 from morphir_agents.methods import MethodConfig
 from morphir_agents.methods.networks import narrowed, network_of
 from morphir_agents.recipes import RECIPES
-from morphir_agents.td3_networks import TD3NetworkConfig
+from morphir_agents.td3_networks import TD3NetworkConfig, build_td3_agent
 from morphir_agents.td3_trainer import TD3Trainer
 
 
-def weights(widths: tuple[int, ...], inputs: int) -> int:
-    layers = [nn.Linear(a, b) for a, b in zip((inputs, *widths), (*widths, 1), strict=True)]
-    return sum(layer.weight.numel() for layer in layers)
+def weights(widths: tuple[int, ...], inputs: int, density: float = 1.0) -> float:
+    """Of a critic; all layers but the first and the last have that density."""
+    first, *between, last = pairwise([inputs, *widths, 1])
+    return prod(first) + prod(last) + density * sum(map(prod, between))
 
 
-@given(st.lists(st.integers(4, 60), min_size=1, max_size=3), st.integers(1, 40), st.floats(0.2, 1))
+@given(st.lists(st.integers(4, 60), min_size=2, max_size=3), st.integers(1, 40), st.floats(0.2, 1))
 def test_small_dense_networks_are_the_widest_that_are_small_enough(widths, inputs, density):
-    limit = density * weights(tuple(widths), inputs)
+    limit = weights(tuple(widths), inputs, density)
     found = narrowed(tuple(widths), inputs, density)
     assert max(found) == 1 or weights(found, inputs) <= limit
     largest = max(widths)
@@ -31,7 +39,42 @@ def test_small_dense_networks_are_the_widest_that_are_small_enough(widths, input
 
 def test_of_the_paper_s_networks():
     assert narrowed((256, 256), 23, 1.0) == (256, 256)
-    assert narrowed((256, 256), 23, 0.25) == (122, 122)
+    assert narrowed((256, 256), 23, 0.25) == (138, 138)
+    assert narrowed((256, 128), 365, 0.25) == (215, 107)
+
+
+@pytest.mark.parametrize("widths", [(256, 256), (256, 128), (256, 128, 64)])
+@pytest.mark.parametrize("sizes", [(17, 6), (3, 1), (348, 17)])
+def test_small_dense_critics_have_as_many_weights_as_sparse_ones(widths, sizes):
+    """Not more, and fewer only because widths are whole numbers in these proportions."""
+    sparse = used(TD3RunConfig(network=TD3NetworkConfig(widths), method=MethodConfig("ne")), *sizes)
+    config = TD3RunConfig(network=TD3NetworkConfig(widths), method=MethodConfig("small-dense"))
+    small = network_of(config, *sizes).widths
+    dense = used(config, *sizes)
+    assert dense == weights(small, sum(sizes)) <= sparse
+    assert sparse < weights(tuple(w * (small[0] + 1) // 256 for w in widths), sum(sizes))
+
+
+def used(config: TD3RunConfig, observation: int, action: int) -> int:
+    """The weights of a critic that are in use when a run begins."""
+    space = gym.spaces.Box(-1.0, 1.0, (action,))
+    agent = build_td3_agent(network_of(config, observation, action), observation, space, 0.1, 0)
+    seen = torch.zeros(2, observation), torch.zeros(2, action)
+    if config.method.kind == "ne":
+        critics = [name for name in agent.backbone if name.startswith("critic")]
+        morphir.transform(
+            agent,
+            morphir.SparsifyPass(config.method.density, at=critics),
+            example_inputs={"get_values": seen},
+            entry_points=("get_values",),
+            inplace=True,
+        )
+    masks = morphir.Masks(agent.critic1).masks
+    return sum(
+        int(masks[f"{n}.weight"].sum()) if f"{n}.weight" in masks else layer.weight.numel()
+        for n, layer in agent.critic1.named_modules()
+        if isinstance(layer, nn.Linear)
+    )
 
 
 def test_a_layer_norm_stands_behind_each_hidden_layer(tiny_td3_config, tmp_path):
