@@ -14,7 +14,7 @@ constant share and by a cosine only once it is done growing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 from morphir_agents.errors import ConfigError
@@ -40,11 +40,24 @@ class Amount:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate <= 1.0:
-            raise ConfigError(f"amount.rate is {self.rate}; expected between 0 and 1.")
+            raise ConfigError(f"method.amount.rate is {self.rate}; expected between 0 and 1.")
         if self.end < 0:
-            raise ConfigError(f"amount.end is {self.end}; expected 0 or more.")
-        if self.warm < 0 or (self.end and self.warm >= self.end):
-            raise ConfigError(f"amount.warm is {self.warm}; expected from 0 to amount.end.")
+            raise ConfigError(f"method.amount.end is {self.end}; expected 0 or more.")
+        if self.warm < 0:
+            raise ConfigError(f"method.amount.warm is {self.warm}; expected 0 or more.")
+        if self.end and self.warm >= self.end:
+            raise ConfigError(
+                f"method.amount.warm is {self.warm:,}; expected less than {self.end:,}, the step "
+                "from which nothing grows: method.amount.end, or the end of the run."
+            )
+
+    def ending(self, last_step: int) -> Amount:
+        """The same in a run of so many steps, at the end of which it ends if nothing else is said.
+
+        Raises:
+            ConfigError: It would still rise at its end.
+        """
+        return replace(self, end=self.end or last_step)
 
     def share(self, step: int) -> float:
         """f(t) of NE-3."""

@@ -18,6 +18,7 @@ from morphir_agents.envs import EnvConfig, GymConfig, RoomConfig, VectorEnv
 from morphir_agents.errors import ConfigError
 from morphir_agents.growth import GrowthConfig
 from morphir_agents.methods.config import MethodConfig
+from morphir_agents.methods.timing import refuse_idle
 from morphir_agents.networks import NetworkConfig
 from morphir_agents.ppo import PPOConfig
 from morphir_agents.td3 import TD3Config
@@ -178,6 +179,8 @@ class TD3RunConfig(BaseRunConfig):
                     "layers between hidden ones. Give two widths or more, such as 256 128."
                 )
         self.cycle.visit_steps(self.td3.total_steps)  # refuses what can't work
+        self.method.amount.ending(self.last_step)
+        refuse_idle(self)
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
@@ -200,6 +203,13 @@ class TD3RunConfig(BaseRunConfig):
     def visit_at(self, step: int) -> int:
         """The number of the visit that goes on from a step (CYCLE-1); at the end the last one."""
         return min(step, self.last_step - 1) // self.visit_steps
+
+    def updates_by(self, step: int) -> int:
+        """How many updates have been made when a run has come to a step; none of random steps."""
+        visits, age = divmod(step, self.visit_steps)
+        random = self.td3.random_steps
+        learned = visits * max(0, self.visit_steps - random) + max(0, age - random)
+        return learned * self.td3.updates_per_step
 
     @property
     @override

@@ -45,7 +45,8 @@ class MethodConfig:
     """With ne: what its released code does in place of what the paper says; `every` is 100 there,
     and the other settings are ignored."""
     every: int = 1_000
-    """Updates from one event to the next, of methods that grow, prune, move or recycle."""
+    """Updates from one event to the next, of methods that grow, prune, move or recycle. A run that
+    makes too few of them for one event is refused."""
     density: float = 0.25
     """The share of the weights of sparse layers that is in use at first: all layers but the first
     and the last one."""
@@ -64,9 +65,9 @@ class MethodConfig:
     """What becomes of Adam's count of steps where redo changed a tensor: keep, as in the authors'
     code, or reset, with which the next steps are small."""
     reset_every: int = 200_000
-    """Updates from one reset of all networks to the next."""
+    """Updates from one reset of all networks to the next. A run must make as many."""
     inject_at: int = 500_000
-    """The update at which plasticity is injected."""
+    """The update at which plasticity is injected. A run must make as many."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(MethodKind):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -46,7 +45,7 @@ class Neuroplastic(Changing):
     def __init__(self, config: TD3RunConfig) -> None:
         super().__init__(config)
         method = config.method
-        self._amount = replace(method.amount, end=method.amount.end or config.last_step)
+        self._amount = method.amount.ending(config.last_step)
         self._is_random = method.kind == "random-growth"
         self._prunes = method.kind in ("ne", "ne-no-review")
         self._review = (

@@ -8,7 +8,6 @@ RIGL-1   at an event floor(n * f(t)) of the n weights of a sparse layer that are
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
 from typing_extensions import override
@@ -33,8 +32,7 @@ class Rigged(Changing):
 
     def __init__(self, config: TD3RunConfig) -> None:
         super().__init__(config)
-        amount = config.method.amount
-        self._amount = replace(amount, end=amount.end or config.last_step)
+        self._amount = config.method.amount.ending(config.last_step)
 
     @override
     def begin(self, trainer: TD3Trainer) -> list[MethodEvent]:

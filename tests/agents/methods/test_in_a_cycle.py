@@ -79,7 +79,7 @@ def test_cycle_4_a_unit_that_starts_anew_does_so_in_the_heads_of_all_tasks(
 ):
     """CYCLE-4: to the bit, in weights and in moments that wait, and nothing else of other heads"""
     config = cycle_of(tiny_td3_config, "redo")
-    config = replace(config, method=replace(config.method, every=10_000, threshold=0.5))
+    config = replace(config, method=replace(config.method, every=150, threshold=0.5))
     train(config, tmp_path, Notes(2))  # to step 400, in the second visit of the first task
     trainer = TD3Trainer.start(config, tmp_path)
     agent = trainer.agent

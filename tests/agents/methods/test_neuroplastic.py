@@ -24,7 +24,7 @@ def started(tiny_td3_config, folder, kind="ne-no-pruning", seed=0, rate=0.2, **o
     config = replace(
         tiny_td3_config("tiny/Aim-v0", random_steps=60, seed=seed),
         network=TD3NetworkConfig((12, 10)),
-        method=MethodConfig(kind, amount=Amount(rate=rate), **options),
+        method=MethodConfig(kind, every=100, amount=Amount(rate=rate), **options),
     )
     trainer = TD3Trainer.start(config, folder)
     trainer.method.begin(trainer)

@@ -1,0 +1,57 @@
+"""Refuses a method that would never act, since the run or its growth ends before it could."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from morphir_agents.errors import ConfigError
+
+if TYPE_CHECKING:
+    from morphir_agents.config import TD3RunConfig
+
+__all__ = ["refuse_idle"]
+
+_BY_AMOUNT: Final = ("ne", "ne-no-pruning", "ne-no-review", "random-growth", "rigl")
+_SETTINGS: Final[Mapping[str, tuple[str, int]]] = {
+    **dict.fromkeys((*_BY_AMOUNT, "redo"), ("every", 10)),
+    "reset": ("reset_every", 2),
+    "injection": ("inject_at", 2),
+}
+"""Which setting says when a method acts first, and how often it could with the proposed value."""
+
+
+def refuse_idle(config: TD3RunConfig) -> None:
+    """Refuse a run in which a method would do nothing, since it is too short.
+
+    Raises:
+        ConfigError: No event could happen, or none before growth ends.
+    """
+    method, last_step = config.method, config.last_step
+    if method.kind not in _SETTINGS:
+        return
+    name, often = _SETTINGS[method.kind]
+    value, idle = getattr(method, name), f"--method {method.kind} would never act."
+    by_amount = method.kind in _BY_AMOUNT and not method.as_released
+    end = min(method.amount.ending(last_step).end, last_step)
+    updates = config.updates_by(last_step)
+    most = config.updates_by(end - 1) if by_amount else updates
+    if value <= most:
+        return
+    if not config.updates_by(last_step - by_amount):
+        raise ConfigError(
+            f"the run makes no updates{' before its last step' if updates else ''}: {idle} Give "
+            f"--td3.total-steps more than td3.random_steps, {config.td3.random_steps:,}"
+            f"{', for each visit' if config.cycle.tasks else ''}."
+        )
+    if not most:
+        raise ConfigError(
+            f"method.amount.end is {end:,}, and no update is made before that: {idle} Give a "
+            f"larger one, such as --method.amount.end {last_step}."
+        )
+    until = f" before step {end:,}, where the method ends (method.amount.end)"
+    raise ConfigError(
+        f"method.{name} is {value:,}, and the run makes "
+        f"{f'{updates:,} updates' if value > updates else f'{most:,} updates{until}'}: {idle} Give "
+        f"a smaller one, such as --method.{name.replace('_', '-')} {max(1, most // often)}."
+    )
