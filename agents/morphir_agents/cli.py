@@ -17,6 +17,7 @@ from morphir_agents.config import RunConfig, TD3RunConfig
 from morphir_agents.errors import AgentsError
 from morphir_agents.folder import RunFolder
 from morphir_agents.recipes import RECIPES
+from morphir_agents.rehearsal import rehearse
 from morphir_agents.runs import default_folder, execute
 
 __all__ = ["main"]
@@ -129,6 +130,7 @@ def _run(arguments: list[str], console: Console) -> int:
     chosen = tyro.extras.overridable_config_cli(
         choices, args=arguments, prog="morphir-agents run", config=(tyro.conf.AvoidSubcommands,)
     )
+    rehearse(chosen.config)
     folder = RunFolder.create(chosen.folder or default_folder(chosen.config), chosen.config)
     console.print(
         f"[bold]{chosen.config.name}[/]: {chosen.config.title}, seed {chosen.config.seed}, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast, final
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from morphir_agents.config import TD3RunConfig
     from morphir_agents.observer import Observer
 
-__all__ = ["TD3Trainer"]
+__all__ = ["TD3Trainer", "agents_of"]
 
 T = TypeVar("T")
 
@@ -49,25 +49,13 @@ class TD3Trainer(Trainer["TD3RunConfig", TD3Agent, list[torch.optim.Optimizer]])
     @classmethod
     def start(cls, config: TD3RunConfig, folder: Path) -> TD3Trainer:
         """A run at its beginning, or at its last checkpoint if it has one."""
-        td3 = config.td3
-        (observation, action_space), *others = (_sizes(task) for task in config.tasks)
-
-        def factory() -> TD3Agent:
-            agent = build_td3_agent(
-                network_of(config, observation, int(np.prod(action_space.shape or ()))),
-                observation,
-                action_space,
-                td3.exploration_noise,
-                config.seed,
-                others,
-            )
-            return agent.to(config.device)
+        factory = agents_of(config)
 
         def make_optimizers(module: nn.Module) -> list[torch.optim.Optimizer]:
             agent = cast(TD3Agent, module)
             critics = [parameter for critic in agent.critics for parameter in critic.parameters()]
             return [
-                torch.optim.Adam(parameters, lr=td3.learning_rate, fused=True)
+                torch.optim.Adam(parameters, lr=config.td3.learning_rate, fused=True)
                 for parameters in (list(agent.actor.parameters()), critics)
             ]
 
@@ -166,6 +154,28 @@ class TD3Trainer(Trainer["TD3RunConfig", TD3Agent, list[torch.optim.Optimizer]])
             self.judge.close()
             found = _surroundings(self.config, self.task)
             self.vector, self.judge, self.encoding, self.replay = found
+
+
+def agents_of(config: TD3RunConfig) -> Callable[[], TD3Agent]:
+    """What builds the agent of a run as it begins; the tasks are looked at once.
+
+    Raises:
+        ConfigError: A task is none that TD3 can learn.
+    """
+    (observation, action_space), *others = (_sizes(task) for task in config.tasks)
+
+    def build() -> TD3Agent:
+        agent = build_td3_agent(
+            network_of(config, observation, int(np.prod(action_space.shape or ()))),
+            observation,
+            action_space,
+            config.td3.exploration_noise,
+            config.seed,
+            others,
+        )
+        return agent.to(config.device)
+
+    return build
 
 
 def _under(prefix: str, entries: Mapping[str, T]) -> dict[str, T]:
