@@ -18,6 +18,7 @@ from morphir_agents.envs import EnvConfig, GymConfig, RoomConfig, VectorEnv
 from morphir_agents.errors import ConfigError
 from morphir_agents.growth import GrowthConfig
 from morphir_agents.methods.config import MethodConfig
+from morphir_agents.methods.networks import refuse_one_layer
 from morphir_agents.methods.timing import refuse_idle
 from morphir_agents.networks import NetworkConfig
 from morphir_agents.ppo import PPOConfig
@@ -180,6 +181,7 @@ class TD3RunConfig(BaseRunConfig):
                 )
         self.cycle.visit_steps(self.td3.total_steps)  # refuses what can't work
         self.method.amount.ending(self.last_step)
+        refuse_one_layer(self)
         refuse_idle(self)
         try:
             torch.empty(0, device=self.device)

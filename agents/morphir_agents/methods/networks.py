@@ -4,13 +4,41 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from morphir_agents.errors import ConfigError
 
 if TYPE_CHECKING:
     from morphir_agents.config import TD3RunConfig
     from morphir_agents.td3_networks import TD3NetworkConfig
 
-__all__ = ["network_of", "narrowed"]
+__all__ = ["narrowed", "network_of", "refuse_one_layer"]
+
+_BETWEEN: Final = (
+    "ne",
+    "ne-no-pruning",
+    "ne-no-review",
+    "random-growth",
+    "static-sparse",
+    "rigl",
+    "small-dense",
+)
+"""Methods about the layers between two hidden ones."""
+
+
+def refuse_one_layer(config: TD3RunConfig) -> None:
+    """Refuse networks without a layer that the method is about.
+
+    Raises:
+        ConfigError: They have one hidden layer only.
+    """
+    widths, kind = config.network.widths, config.method.kind
+    if len(widths) == 1 and kind in _BETWEEN and not config.method.as_released:
+        raise ConfigError(
+            f"network.widths is {widths}, and --method {kind} is about the layers between two "
+            "hidden ones: the first and the last layer stay dense. Give two widths or more, such "
+            f"as --network.widths {widths[0]} {widths[0]}."
+        )
 
 
 def network_of(config: TD3RunConfig, observation: int, action: int) -> TD3NetworkConfig:

@@ -13,11 +13,14 @@ from torch import nn
 
 import morphir
 from morphir_agents.config import TD3RunConfig
+from morphir_agents.errors import ConfigError
 from morphir_agents.methods import MethodConfig
 from morphir_agents.methods.networks import narrowed, network_of
 from morphir_agents.recipes import RECIPES
+from morphir_agents.td3 import train
 from morphir_agents.td3_networks import TD3NetworkConfig, build_td3_agent
 from morphir_agents.td3_trainer import TD3Trainer
+from tests.agents.methods.method_runs import SPARSE, Notes
 
 
 def weights(widths: tuple[int, ...], inputs: int, density: float = 1.0) -> float:
@@ -75,6 +78,26 @@ def used(config: TD3RunConfig, observation: int, action: int) -> int:
         for n, layer in agent.critic1.named_modules()
         if isinstance(layer, nn.Linear)
     )
+
+
+@pytest.mark.parametrize("kind", [*SPARSE, "small-dense"])
+def test_a_sparse_method_needs_a_layer_between_hidden_ones(kind):
+    message = (
+        rf"network.widths is \(64,\), and --method {kind} is about the layers between two hidden "
+        "ones: .* Give two widths or more, such as --network.widths 64 64."
+    )
+    with pytest.raises(ConfigError, match=message):
+        TD3RunConfig(network=TD3NetworkConfig((64,)), method=MethodConfig(kind))
+
+
+@pytest.mark.parametrize("method", [MethodConfig("redo"), MethodConfig("ne", as_released=True)])
+def test_other_methods_do_with_one_hidden_layer(method, tiny_td3_config, tmp_path):
+    config = tiny_td3_config("tiny/Aim-v0", total_steps=200)
+    config = replace(config, network=TD3NetworkConfig((8,)), method=replace(method, every=40))
+    notes = Notes()
+    train(config, tmp_path, notes)
+    assert {event.kind for event in notes.events} <= {"sparsify", "grow", "recycle"}
+    assert bool(notes.events) or method.kind == "redo"
 
 
 def test_a_layer_norm_stands_behind_each_hidden_layer(tiny_td3_config, tmp_path):
