@@ -91,6 +91,8 @@ class Changing(Method):
     def __init__(self, config: TD3RunConfig) -> None:
         super().__init__(config)
         self._recording: Recording | None = None
+        self.renumbered: tuple[str, ...] = ()
+        """The parameters of which the last change gave some numbers or all new ones."""
 
     def seed(self, trainer: TD3Trainer) -> int:
         """A seed for the draws of this event."""
@@ -146,6 +148,7 @@ class Changing(Method):
             **options,
         )
         self._recording = result.recording
+        self.renumbered = result.certificate.renumbered
         if heads:
             trainer.forget(heads)
         milliseconds = 1000 * (time.perf_counter() - since)

@@ -62,8 +62,9 @@ class MethodConfig:
     review_share: float = 0.25
     """The part of the buffer that is reviewed, from its oldest transition on."""
     adam_steps: Literal["keep", "reset"] = "keep"
-    """What becomes of Adam's count of steps where redo changed a tensor: keep, as in the authors'
-    code, or reset, with which the next steps are small."""
+    """What becomes of Adam's count of steps, one number for a whole tensor, where redo started a
+    unit anew: keep, as in the authors' code, or reset: 0 for parameters that have numbers of such a
+    unit, with which the next steps of its neighbours are small."""
     reset_every: int = 200_000
     """Updates from one reset of all networks to the next. A run must make as many."""
     inject_at: int = 500_000

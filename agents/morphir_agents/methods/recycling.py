@@ -1,7 +1,8 @@
 """ReDo (Sokar et al. 2023): dormant units start anew, every so many updates (REDO-1).
 
 Whether Adam's count of steps should start anew as well is disputed: the authors' code keeps it, and
-a reimplementation found that units die again unless it is reset. Both are here.
+a reimplementation found that units die again unless it is reset. Both are here: it starts anew for
+the parameters that have incoming or outgoing numbers of a unit that does.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, final
 
-import torch
 from typing_extensions import override
 
 import morphir
 from morphir_agents.checkpoint import crosses_grid
 from morphir_agents.methods.base import Changing, MethodEvent, sampled
 from morphir_agents.methods.dormant import has_dormant
+from morphir_agents.methods.steps import restart_steps
 
 if TYPE_CHECKING:
     from morphir_agents.td3_learner import TD3Learner
@@ -46,13 +47,5 @@ class Recycling(Changing):
         )
         events = self.change(trainer, "recycle", [recycling], seen, since=start)
         if method.adam_steps == "reset":
-            for optimizer in trainer.optimizer:
-                restart_steps(optimizer)
+            restart_steps(trainer, self.renumbered)
         return events
-
-
-def restart_steps(optimizer: torch.optim.Optimizer) -> None:
-    """Let Adam's count of steps start anew; its moments stay."""
-    for state in optimizer.state.values():
-        if "step" in state:
-            state["step"].zero_()

@@ -23,12 +23,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
-import torch
 from typing_extensions import override
 
 import morphir
 from morphir_agents.checkpoint import crosses_grid
 from morphir_agents.methods.base import Changing, MethodEvent, sampled
+from morphir_agents.methods.steps import restart_steps
 from morphir_agents.td3_learner import noise_for
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Released(Changing):
         kind = "grow" if grows else "move"
         events = self.change(trainer, kind, passes, seen, since=start)
         if grows:
-            _restart_steps(trainer, [*masks])
+            restart_steps(trainer, [*masks])
             if sum(int(mask.sum()) for mask in masks.values()) >= _FULL * sum(sizes.values()):
                 self._full_since[group] = updates
         return events
@@ -130,12 +130,3 @@ class Released(Changing):
         for key, value in state.items():
             what, _, name = key.rpartition(" ")
             (self._at_first if what == "at first" else self._full_since)[name] = int(value)
-
-
-def _restart_steps(trainer: TD3Trainer, names: list[str]) -> None:
-    """Set Adam's count of steps for some parameters to 0."""
-    parameters = {trainer.agent.get_parameter(name) for name in names}
-    for optimizer in trainer.optimizer:
-        for parameter, state in optimizer.state.items():
-            if parameter in parameters and isinstance(state.get("step"), torch.Tensor):
-                state["step"].zero_()
