@@ -42,8 +42,8 @@ class MethodConfig:
     reset: all networks do. layer-norm: a LayerNorm behind each hidden layer. injection: Plasticity
     Injection, once."""
     as_released: bool = False
-    """With ne: what its released code does in place of what the paper says; `every` is 100 there,
-    and the other settings are ignored."""
+    """With ne: what its released code does in place of what the paper says. Of the other settings
+    only `every` counts then; that code has 100, so add --method.every 100."""
     every: int = 1_000
     """Updates from one event to the next, of methods that grow, prune, move or recycle. A run that
     makes too few of them for one event is refused."""

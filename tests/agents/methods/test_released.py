@@ -2,7 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 import morphir
+from morphir_agents.amounts import Amount
+from morphir_agents.cli import main
 from morphir_agents.methods import MethodConfig, method_of
 from morphir_agents.td3 import interact, learn, train
 from morphir_agents.td3_learner import TD3Learner
@@ -59,3 +63,28 @@ def test_ne_6_from_a_density_of_three_quarters_on_weights_move(tiny_td3_config, 
     again = method_of(config)
     again.load(trainer.method.state())
     assert again.state() == trainer.method.state()
+
+
+def test_ne_6_of_the_other_settings_only_every_counts(tiny_td3_config, tmp_path, capsys):
+    """NE-6, and the help says so"""
+    config = run_of(tiny_td3_config, "ne", total_steps=250)
+    told = []
+    for number, settings in enumerate(
+        [
+            {},
+            {"density": 0.9, "prune": 0.0, "amount": Amount("constant", rate=1.0, end=9)},
+            {"threshold": 9.0, "review_threshold": 9.0, "review_share": 1.0, "adam_steps": "reset"},
+            {"reset_every": 10, "inject_at": 10},
+            {"every": 50},
+        ]
+    ):
+        method = MethodConfig("ne", as_released=True, **{"every": 40, **settings})
+        notes = Notes()
+        train(replace(config, method=method), tmp_path / str(number), notes)
+        told.append(notes.events)
+    assert all(events == told[0] for events in told[:-1])
+    assert told[-1] != told[0]
+    with pytest.raises(SystemExit):
+        main(["run", "td3-pendulum", "--help"])
+    shown = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "that code has 100, so add --method.every 100" in shown
