@@ -1,4 +1,4 @@
-"""The learning curve as a picture, with the growth points marked.
+"""The learning curve as a picture, with growth and what a method did marked.
 
 Several tasks have a panel each, since their returns have nothing in common; the lines are broken
 where another task was learned in between.
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from morphir.state.files import atomic_path
 from morphir_agents.growth import sizes_changed
+from morphir_agents.marks import mark_events
 
 __all__ = ["draw_curve", "smooth"]
 
@@ -36,7 +37,7 @@ def smooth(values: Sequence[float], weights: Sequence[float], window: int) -> li
 
 
 def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool) -> None:
-    """Write the curve: training episodes, both policies' evaluations, a line at each growth.
+    """Write the curve: training episodes, both policies' evaluations, lines at growth and events.
 
     Args:
         path: The PNG to write.
@@ -54,6 +55,7 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
             axes.set_title(task, loc="right", fontsize=8, color="#666666")
             axes.margins(y=0.2)
     _mark_growth(panels, rows["growth"])
+    mark_events(panels, rows.get("events", []))
 
     panels[0].set_title(title)
     panels[-1].set_xlabel("environment steps")

@@ -48,17 +48,7 @@ def write_page(
             f"{summary.hidden_layers} layers",
             f"up to {summary.hidden_width} units wide, {summary.parameters:,} parameters",
         ),
-        (
-            f"{summary.growth_events} growth events",
-            f"{summary.growth_share:.2%} of the training time",
-        ),
-        *[
-            (
-                f"{summary.method_events:,} events",
-                f"{summary.method_share:.2%} of the training time",
-            )
-        ]
-        * bool(summary.method_events),
+        *_changes(summary),
         (f"{summary.steps:,}", f"steps in {summary.seconds:,.0f} s"),
     ]
     lineage = json.dumps(json.loads(folder.lineage.read_text()), indent=2)
@@ -78,7 +68,7 @@ def write_page(
         ),
         curve=_embedded(folder.curve),
         plasticity=_plasticity(folder),
-        growth=_growth(rows["growth"]),
+        growth=_growth(rows["growth"], rows["events"]),
         events=_events(rows["events"]),
         evaluations=_evaluations(rows["evaluations"], summary, solves),
         onnx=escape("\n".join(map(str, filter(None, (summary.onnx, summary.compacted))))),
@@ -92,6 +82,21 @@ def write_page(
         file.write_text(text, encoding="utf-8")
 
 
+def _changes(summary: Summary) -> list[tuple[str, str]]:
+    """Cards about growth and about events; if there were only events, none about growth."""
+    growth, events = summary.growth_events, summary.method_events
+    cards = []
+    if growth or not events:
+        cards.append((_number(growth, "growth event"), f"{summary.growth_share:.2%}"))
+    if events:
+        cards.append((_number(events, "event"), f"{summary.method_share:.2%}"))
+    return [(value, f"{share} of the training time") for value, share in cards]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def _embedded(picture: Path) -> str:
     return base64.b64encode(picture.read_bytes()).decode()
 
@@ -100,14 +105,14 @@ def _plasticity(folder: RunFolder) -> str:
     if not folder.plasticity.exists():
         return ""
     return (
-        '<h2>Plasticity</h2><img alt="Dormant and activated units, effective rank and norms" '
+        '<h2>Plasticity</h2><img alt="Dormant and activated units, effective rank, norms, churn" '
         f'src="data:image/png;base64,{_embedded(folder.plasticity)}">'
     )
 
 
-def _growth(events: list[Row]) -> str:
-    if not events:
-        return "<p>This run kept its network.</p>"
+def _growth(growth: list[Row], events: list[Row]) -> str:
+    if not growth:
+        return "" if events else "<h2>Growth</h2><p>This run kept its network.</p>"
     table = _table(
         ("step", "hidden layers", "units per layer", "parameters", "grade", "cost"),
         [
@@ -119,15 +124,15 @@ def _growth(events: list[Row]) -> str:
                 row["grade"],
                 f"{row['milliseconds']:.1f} ms",
             )
-            for row in events
+            for row in growth
         ],
     )
     details = "".join(
         f"<details><summary>Step {row['step']:,}: the report</summary><pre>"
         f"{escape(chr(10).join(row['passes']))}\n\n{escape(row['report'])}</pre></details>"
-        for row in events
+        for row in growth
     )
-    return f'<div class="table">{table}</div>{details}'
+    return f'<h2>Growth</h2><div class="table">{table}</div>{details}'
 
 
 def _events(events: list[Row]) -> str:
@@ -139,7 +144,10 @@ def _events(events: list[Row]) -> str:
         for kind, grade in kinds
     ]
     table = _table(
-        ("event", "number", "grade", "weights begun", "ceased", "churn of the actor", "cost"),
+        (
+            *("event", "number", "grade", "weights begun", "ceased"),
+            *("churn of the actor", "of the critic", "cost"),
+        ),
         [
             (
                 kind,
@@ -148,6 +156,7 @@ def _events(events: list[Row]) -> str:
                 f"{sum(row['began'] for row in rows):,}",
                 f"{sum(row['ceased'] for row in rows):,}",
                 f"{median(row['actor_churn'] for row in rows):.2g}",
+                f"{median(row['critic_churn'] for row in rows):.2g}",
                 f"{median(row['milliseconds'] for row in rows):.1f} ms",
             )
             for kind, grade, rows in alike

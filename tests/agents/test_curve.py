@@ -87,3 +87,14 @@ def test_lines_are_broken_where_another_task_was_learned_and_visits_are_marked()
     assert found["-"][:2] == [[100, 200], [700, 800, 900]]
     assert found[":"] == [[100, 100], [700, 700]]
     assert len(axes.get_legend_handles_labels()[0]) == 2  # training and evaluation, once each
+
+
+def test_where_a_method_acts_there_is_a_line(tmp_path):
+    def picture(events):
+        draw_curve(tmp_path / "curve.png", {**_tasks(), "events": events}, "title", False)
+        pixels = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB")).astype(int)
+        ochre = (pixels[..., 0] - pixels[..., 2] > 40) & (pixels[..., 1] - pixels[..., 2] > 20)
+        return int(ochre.sum())
+
+    assert picture([{"step": 150}]) > 300 > picture([]) == 0
+    assert picture([{"step": step} for step in range(150, 900)]) == 0

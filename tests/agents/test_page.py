@@ -1,9 +1,14 @@
 import re
 from dataclasses import replace
 
+from rich.console import Console
+
 from morphir_agents.envs import RoomConfig
+from morphir_agents.folder import RunFolder
 from morphir_agents.logbook import read_rows
 from morphir_agents.page import write_page
+from morphir_agents.runs import execute
+from tests.agents.methods.method_runs import run_of
 from tests.agents.test_finish import finished  # noqa: F401 - a fixture
 
 
@@ -44,6 +49,33 @@ def test_a_run_that_noted_no_widths_still_has_a_page(finished):  # noqa: F811
     found = folder.page.read_text()
     folder.page.write_text(page)
     assert "<td>1 → 2</td><td></td>" in found
+
+
+def test_of_a_method_s_run_the_events_are_shown_and_no_growth(tiny_td3_config, tmp_path):
+    config = run_of(tiny_td3_config, "injection", total_steps=300)
+    folder = RunFolder.create(tmp_path / "run", config)
+    summary = execute(config, folder, Console(quiet=True))
+    page = folder.page.read_text()
+    assert summary.method_events == 1
+    for text in ("<b>1 event</b>", "of the training time", "<h2>Events of the method</h2>"):
+        assert text in page
+    assert "<th>churn of the actor</th><th>of the critic</th>" in page
+    assert "growth event" not in page
+    assert "<h2>Growth</h2>" not in page
+    assert "kept its network" not in page
+
+
+def test_a_run_that_grew_and_had_a_method_shows_both(finished):  # noqa: F811
+    config, folder, summary = finished
+    page = folder.page.read_text()
+    event = {"step": 8, "kind": "recycle", "grade": "EMPIRICAL", "began": 0, "ceased": 0}
+    event |= {"actor_churn": 0.1, "critic_churn": 0.2, "milliseconds": 1.0, "report": "fine"}
+    rows = {"growth": read_rows(folder.path / "growth.jsonl"), "evaluations": []}
+    write_page(config, folder, replace(summary, method_events=1), {**rows, "events": [event]})
+    found = folder.page.read_text()
+    folder.page.write_text(page)
+    for text in ("1 growth event", "<b>1 event</b>", "<h2>Growth</h2>", "Events of the method"):
+        assert text in found
 
 
 def test_only_a_room_can_be_solved(finished):  # noqa: F811

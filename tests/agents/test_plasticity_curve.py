@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from morphir_agents.plasticity_curve import draw_plasticity, measured_networks
+from morphir_agents.plasticity_curve import (
+    _draw_churn,
+    draw_plasticity,
+    measured_networks,
+)
 
 
 def _row(step, networks=("actor", "critic")):
@@ -48,3 +53,45 @@ def test_layers_that_come_later_are_drawn_from_there(tmp_path):
 def test_a_network_that_has_diverged_still_has_a_picture(tmp_path):
     metrics = [_row(100), {**_row(200), "actor/rank": float("nan"), "actor/weight_norm": 1e300}]
     assert _pixels(tmp_path / "p.png", {"metrics": metrics, "growth": []}).shape[0] > 300
+
+
+def _events(count, kind="recycle"):
+    return [
+        {"step": 100 + 2 * k, "kind": kind, "actor_churn": 0.3, "critic_churn": 0.0}
+        for k in range(count)
+    ]
+
+
+def test_churn_has_a_panel_if_there_were_events(tmp_path):
+    """Each network's has the churn of that network, also in a run that has diverged."""
+
+    def blue(events):
+        metrics = [{"step": 0}, *({"step": s, "actor/dormant": 0.1} for s in (100, 200, 300))]
+        pixels = _pixels(tmp_path / "p.png", {"metrics": metrics, "growth": [], "events": events})
+        found = (pixels[..., 2] - pixels[..., 0] > 60) & (pixels[..., 2] - pixels[..., 1] > 30)
+        return len(pixels), int(found.sum())
+
+    (without, none), (height, some) = blue([]), blue(_events(60))
+    assert height > without
+    assert none == 0 < some
+    broken = [{**each, "actor_churn": float("nan")} for each in _events(2)]
+    assert blue(broken)[0] == height
+
+
+def test_churn_is_that_of_the_network_by_the_kind_of_event():
+    axes = Figure().subplots()
+    rows = [*_events(3), *_events(2, "prune")]
+    _draw_churn(axes, rows, "actor")
+    found = {line.get_label(): [*line.get_ydata()] for line in axes.lines}
+    assert found == {"recycle": [0.3] * 3, "prune": [0.3] * 2}
+
+
+def test_few_events_are_marked_in_every_panel(tmp_path):
+    def ochre(count):
+        metrics = [_row(step) for step in (100, 200, 300)]
+        rows = {"metrics": metrics, "growth": [], "events": _events(count)}
+        pixels = _pixels(tmp_path / "p.png", rows)
+        found = (pixels[..., 0] - pixels[..., 2] > 40) & (pixels[..., 1] - pixels[..., 2] > 20)
+        return int(found.sum())
+
+    assert ochre(3) > 1_000 > 10 >= ochre(300)
