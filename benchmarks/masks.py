@@ -2,8 +2,9 @@
 
     python benchmarks/masks.py [--rounds 12]
 
-Networks of 256-256 and batches of 256 on the dimensions of HalfCheetah; a quarter of the weights of
-actor and critics is in use. Updates with and without masks take turns in one process, on one
+Networks of 256-256 and batches of 256 on the dimensions of HalfCheetah; of the layers that
+Neuroplastic Expansion makes sparse, all but the first and the last one of actor and critics, a
+quarter of the weights is in use. Updates with and without masks take turns in one process, on one
 thread. An event brings 0.8 % of the unused weights into use, by the size of gradients that are
 there, with its certificate and the optimizers' state: of the actor alone, and of an agent with its
 targets, recorded anew or with the recording of the event before.
@@ -59,7 +60,7 @@ class Side:
             for parameters in ([*self.agent.actor.parameters()], critics)
         ]
         if masked:
-            passes = [morphir.SparsifyPass(0.25, at=at) for at in ("actor", ["critic1", "critic2"])]
+            passes = [morphir.SparsifyPass(0.25, at=name) for name in self.agent.backbone]
             morphir.transform(
                 self.agent, passes, optimizer=self.optimizers, inplace=True, **recorded_on()
             )

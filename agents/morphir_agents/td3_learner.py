@@ -150,9 +150,11 @@ def _mask_target(target: nn.Module, masks: Masks) -> None:
 
 
 def _descend(optimizer: torch.optim.Optimizer, masks: Masks, clip: WeightClip | None) -> None:
-    """The only place where gradients change weights (TD3-4)."""
+    """The only place where gradients change weights (TD3-4).
+
+    Behind a mask weights are 0, and so are their moments and these gradients: Adam leaves them 0.
+    """
     masks.mask_gradients()
     optimizer.step()
     if clip is not None:
         clip.apply()
-    masks.mask_parameters()
