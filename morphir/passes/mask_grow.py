@@ -121,7 +121,11 @@ class MaskGrowPass(MorphismPass):
         changed = {name: mask for name, mask in new.items() if grown[name]}
         keeps = self.init == "zero"
         rewriter.renumber(Renumbering(at, "MASK-8", changed, spec, numbers, keeps=keeps))
-        blind = [name for name in changed if not bool((scores[name] * chosen[name]).any())]
+        blind = [
+            name
+            for name in changed
+            if self.score == "gradient" and not bool((scores[name] * chosen[name]).any())
+        ]
         return [
             *(
                 f"{name}: {grown[name]} weights begin to be used, density "

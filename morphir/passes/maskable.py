@@ -77,15 +77,18 @@ def _check_name(program: Program, name: str) -> None:
     entry, other = program.state[name], program.state.get(mask_name(name))
     if other is None or entry.mask == other.name:
         return
-    if other.type == entry.type:
-        why, fix = "a forward reads it", "another name for that buffer"
+    fix = f"another name for that {other.kind}"
+    if other.kind != "buffer":
+        why = "a mask is a buffer"
+    elif other.type == entry.type:
+        why = "a forward reads or writes it"
     else:
-        home, _, key = other.name.rpartition(".")
-        owner = f"model.get_submodule({home!r})"
         why = f"a mask has the type of its parameter, {entry.type}"
-        fix = f"{owner}.{key} = {owner}.{key}.to({owner}.{name.rpartition('.')[2]}.dtype)"
-    if other.type.shape != entry.type.shape:
-        fix = "another name for that buffer"
+        if other.type.shape == entry.type.shape:
+            home, _, key = other.name.rpartition(".")
+            owner = f"model.get_submodule({home!r})"
+            weight = name.rpartition(".")[2]
+            fix = f"{owner}.{key} = {owner}.{key}.to({owner}.{weight}.dtype)"
     raise RefusalError(
         f"{other.name!r}, {other.type}, is not the mask of {name!r}: {why}",
         nodes=[other.name],

@@ -169,3 +169,20 @@ def test_run_8_what_is_0_is_compared_as_it_is():
     after[2].running_mean.add_(1e-6)
     found = checked(before, after)
     assert (found.grade, found.where) == (Grade.REFUTED, "2.running_mean")
+
+
+def test_run_8_a_forward_that_refuses_other_parameters_says_nothing_about_rounding():
+    """RUN-8"""
+
+    class Particular(nn.BatchNorm1d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.weight.ne(1).any():
+                raise ValueError("what the weight is")
+            return super().forward(x)
+
+    before = nn.Sequential(nn.Linear(4, 8), Particular(8))
+    after = copy.deepcopy(before)
+    assert checked(before, after).grade is Grade.TESTED
+    after[1].running_mean.add_(1e-6)
+    found = checked(before, after)
+    assert (found.grade, found.where) == (Grade.REFUTED, "1.running_mean")

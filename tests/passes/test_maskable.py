@@ -109,15 +109,20 @@ def test_mask_1_what_has_the_name_of_a_mask_and_is_none_is_refused(pass_, dtype:
     assert {*morphir.Masks(sparse).masks} >= {"0.weight"}
 
 
-def test_mask_1_a_buffer_of_another_shape_or_one_that_is_read_is_no_mask():
+def test_mask_1_a_parameter_a_buffer_of_another_shape_and_one_that_is_read_are_no_masks():
     class Multiplies(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x) * self.weight_mask.mean()
 
-    other, read = nn.Linear(4, 3), Multiplies(4, 3)
+    other, read, learnt = nn.Linear(4, 3), Multiplies(4, 3), Multiplies(4, 3)
     other.register_buffer("weight_mask", torch.ones(2))
     read.register_buffer("weight_mask", torch.ones(3, 4))
-    for model, reason in ((other, "f32[2]"), (read, "a forward reads it")):
+    learnt.weight_mask = nn.Parameter(torch.ones(3, 4))
+    for model, reason in (
+        (other, "f32[2]"),
+        (read, "a forward reads or writes it"),
+        (learnt, "a mask is a buffer"),
+    ):
         with pytest.raises(RefusalError, match=re.escape(reason)):
             morphir.apply(
                 nn.Sequential(model), morphir.SparsifyPass(density=0.5), example_inputs=(X,)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, final, get_args
+from typing import Annotated, Final, Literal, final, get_args
 
 import tyro
 
 from morphir_agents.amounts import Amount
 from morphir_agents.errors import ConfigError
 
-__all__ = ["MethodConfig", "MethodKind"]
+__all__ = ["BY_AMOUNT", "MethodConfig", "MethodKind"]
 
 MethodKind = Literal[
     "none",
@@ -26,6 +26,9 @@ MethodKind = Literal[
     "layer-norm",
     "injection",
 ]
+
+BY_AMOUNT: Final = ("ne", "ne-no-pruning", "ne-no-review", "random-growth", "rigl")
+"""Those that grow or move `MethodConfig.amount` of the weights at an event."""
 
 
 @final

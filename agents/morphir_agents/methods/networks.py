@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from morphir_agents.errors import ConfigError
+from morphir_agents.methods.config import BY_AMOUNT
 
 if TYPE_CHECKING:
     from morphir_agents.config import TD3RunConfig
@@ -14,15 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["narrowed", "network_of", "refuse_one_layer"]
 
-_BETWEEN: Final = (
-    "ne",
-    "ne-no-pruning",
-    "ne-no-review",
-    "random-growth",
-    "static-sparse",
-    "rigl",
-    "small-dense",
-)
+_BETWEEN: Final = (*BY_AMOUNT, "static-sparse", "small-dense")
 """Methods about the layers between two hidden ones."""
 
 

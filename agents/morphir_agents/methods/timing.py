@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from morphir_agents.errors import ConfigError
+from morphir_agents.methods.config import BY_AMOUNT
 
 if TYPE_CHECKING:
     from morphir_agents.config import TD3RunConfig
 
 __all__ = ["refuse_idle"]
 
-_BY_AMOUNT: Final = ("ne", "ne-no-pruning", "ne-no-review", "random-growth", "rigl")
 _SETTINGS: Final[Mapping[str, tuple[str, int]]] = {
-    **dict.fromkeys((*_BY_AMOUNT, "redo"), ("every", 10)),
+    **dict.fromkeys((*BY_AMOUNT, "redo"), ("every", 10)),
     "reset": ("reset_every", 2),
     "injection": ("inject_at", 2),
 }
@@ -32,7 +32,7 @@ def refuse_idle(config: TD3RunConfig) -> None:
         return
     name, often = _SETTINGS[method.kind]
     value, idle = getattr(method, name), f"--method {method.kind} would never act."
-    by_amount = method.kind in _BY_AMOUNT and not method.as_released
+    by_amount = method.kind in BY_AMOUNT and not method.as_released
     end = min(method.amount.ending(last_step).end, last_step)
     updates = config.updates_by(last_step)
     most = config.updates_by(end - 1) if by_amount else updates
