@@ -62,13 +62,14 @@ def _complaint(each: Given) -> str:
     if behind:
         return behind
     off = in_use == 0
-    if each.given is None:  # the sign of a zero behind a mask is nobody's
-        same = equal_bits(now.masked_fill(off, 0), was.masked_fill(off, 0))
-    else:
+    if each.given is not None:
         same = equal_bits(now, each.given.to(was))
+    else:  # the sign of a zero behind a mask is nobody's
+        same = equal_bits(now, was) or equal_bits(now.masked_fill(off, 0), was.masked_fill(off, 0))
     if not same:
         return "its numbers are not those that were planned"
-    gone = int(((used != 0) & off).sum())
-    if each.most is not None and gone > each.most:
-        return f"{gone} of its numbers cease to be in use, where {each.most} may"
+    if each.most is not None:
+        gone = int(((used != 0) & off).sum())
+        if gone > each.most:
+            return f"{gone} of its numbers cease to be in use, where {each.most} may"
     return ""

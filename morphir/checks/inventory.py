@@ -14,12 +14,16 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from morphir.checks.bits import digest
+from morphir.checks.bits import fingerprint
 from morphir.cloning import hooks_by_attribute
 
 _OWN_ATTRIBUTES: Final = "_morphir"  # what surgery leaves on a module
 _LISTED: Final = ("_parameters", "_buffers", "_modules", "training")  # looked at elsewhere
 _COMPILED: Final = "_compiled_call_impl"  # a cache, which copies lose
+
+_QUICK: Final = (bool, int, str, type(None))  # nearly all values of modules are
+_CODE: Final = (FunctionType, BuiltinFunctionType, ModuleType, type)
+_PLAIN: Final = (int, float, str, complex, torch.dtype)
 
 # Facts that were not taken of every tensor.
 NUMBERS: Final = ("bits", "bits of the gradient", "strides")
@@ -60,7 +64,7 @@ class Inventory:
         Args:
             model: The model; it is only looked at.
             optimizers: The optimizers over it.
-            bits: Whether to look at the numbers too, at about a second per gigabyte.
+            bits: Whether to look at the numbers too, at about a tenth of a second per gigabyte.
         """
         named = [
             *model.named_parameters(remove_duplicate=False),
@@ -134,10 +138,12 @@ def _module_facts(module: nn.Module) -> dict[str, object]:
         "non-persistent buffers": tuple(sorted(module._non_persistent_buffers_set)),
     }
     made = hooks_by_attribute(module)  # by each forward, before anyone reads it
+    left_out = {*_LISTED, _COMPILED, *made}
     for key, value in vars(module).items():
         if key.endswith("_hooks") and isinstance(value, dict):
-            facts[key.strip("_").replace("_", " ")] = tuple(map(_name, value.values()))
-        elif key not in (*_LISTED, _COMPILED, *made) and not key.startswith(_OWN_ATTRIBUTES):
+            if value:
+                facts[key.strip("_").replace("_", " ")] = tuple(map(_name, value.values()))
+        elif key not in left_out and not key.startswith(_OWN_ATTRIBUTES):
             facts[f"attribute {key}"] = _plain(value)
     return facts
 
@@ -156,9 +162,9 @@ def _tensor_facts(tensor: torch.Tensor, *, bits: bool) -> dict[str, object]:
         "hooks": tuple(map(_name, (*hooks, *late))),
     }
     if bits:
-        facts["bits"] = digest(tensor)
+        facts["bits"] = fingerprint(tensor)
     if bits and tensor.is_leaf and tensor.grad is not None:
-        facts["bits of the gradient"] = digest(tensor.grad)
+        facts["bits of the gradient"] = fingerprint(tensor.grad)
     return facts
 
 
@@ -182,23 +188,24 @@ def _group_facts(
 
 def _plain(value: object) -> object:
     """A value that can be compared: itself if it is plain or code, else only its type."""
-    if isinstance(value, FunctionType | BuiltinFunctionType | ModuleType | type):
+    kind = type(value)
+    if kind in _QUICK or isinstance(value, _CODE):
         return value
-    if isinstance(value, bool | int | float | str | complex | torch.dtype | None):
-        return (type(value).__name__, repr(value)) if isinstance(value, float) else value
+    if isinstance(value, _PLAIN):
+        return (kind.__name__, repr(value)) if isinstance(value, float) else value
     if isinstance(value, tuple | list):
-        return (type(value).__name__, *map(_plain, value))
+        return (kind.__name__, *map(_plain, value))
     if isinstance(value, nn.Parameter):  # looked at elsewhere; its size may change
         return ("parameter", str(value.dtype))
     if isinstance(value, torch.Tensor):
         return ("tensor", str(value.dtype), tuple(value.shape))
-    return f"<{type(value).__qualname__}>"
+    return f"<{kind.__qualname__}>"
 
 
 def _kept(value: object, *, bits: bool) -> object:
     """An entry of an optimizer's state; of a tensor also the bits."""
     if bits and isinstance(value, torch.Tensor):
-        return ("tensor", str(value.dtype), tuple(value.shape), digest(value))
+        return ("tensor", str(value.dtype), tuple(value.shape), fingerprint(value))
     return _plain(value)
 
 

@@ -78,6 +78,17 @@ def test_mask_8_the_largest_of_each_layer_are_chosen(fraction: float):
         assert found[name] == largest(model, [name], count)[name]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_mask_8_the_largest_are_chosen_in_every_dtype(dtype: torch.dtype):
+    """MASK-8: in half precision many are equal"""
+    model = masked(mlp().to(dtype), 0.3)
+    model(X.to(dtype)).square().sum().backward()
+    grow = MaskGrowPass(count=17)
+    result = morphir.transform(model, grow, example_inputs=(X.to(dtype),), checks=("certificate",))
+    assert begun(model, result.module) == largest(model, [*masks_of(model)], 17)
+    assert result.report.grade is Grade.PROVED
+
+
 def test_mask_8_counts_by_name_and_no_more_than_there_are():
     """MASK-8"""
     model = with_gradients(masked(mlp(), 0.5))
@@ -182,9 +193,10 @@ def test_without_a_gradient_or_a_mask_it_is_refused():
     with pytest.raises(RefusalError, match=r"'0\.weight' has no gradient") as refused:
         grown(model, count=3)
     assert "score='random'" in refused.value.suggestions
-    with_gradients(model)[0].weight.grad[0, 0] = torch.nan
-    with pytest.raises(RefusalError, match="a gradient that is not finite"):
-        grown(model, count=3)
+    for number in (torch.nan, torch.inf, -torch.inf):
+        with_gradients(model)[0].weight.grad[0, 0] = number
+        with pytest.raises(RefusalError, match="a gradient that is not finite"):
+            grown(model, count=3)
     with pytest.raises(RefusalError, match="none of these weights has a mask") as refused:
         morphir.apply(mlp(), MaskGrowPass(count=3), example_inputs=(X,))
     assert "SparsifyPass" in refused.value.suggestions[0]
