@@ -103,8 +103,7 @@ class _Moved:
 
 def _difference(old: torch.Tensor, new: torch.Tensor) -> tuple[float, float]:
     """Relative to the size of the buffer, and as it is: what is 0 has no size."""
-    relative = distance(old, new)
-    return relative, float((old - new).abs().max()) if relative else 0.0
+    return distance(old, new), float((old - new).abs().max())
 
 
 def _has_drawn() -> bool:
