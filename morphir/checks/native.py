@@ -1,14 +1,16 @@
 """Runs both models in the stored dtype and compares what they return.
 
 RUN-2   in the stored dtype, on the given inputs, the new model is at most twice as far from the
-        float64 result as the old one (three times for 16-bit types, ten times for a handful of
-        numbers), or as the rounding of the result, times what the shares of copies add up to in
-        size and the square root of how many there are; where there is no better result, it
-        returns the same bits, or in float64 numbers as close as RUN-1 wants them
+        float64 result as the old one (three times for 16-bit types), or as the rounding of the
+        result, times what the shares of copies add up to in size and the square root of how many
+        there are; of n numbers exp(6 / sqrt(n)) times as far, up to ten times in all; where there
+        is no better result, it returns the same bits, or in float64 numbers as close as RUN-1
+        wants them
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,7 +28,7 @@ from morphir.tensors import real_parts
 _MULTIPLE: Final = 2.0
 _MULTIPLE_OF_SHORT: Final = 3.0
 _MULTIPLE_OF_FEW: Final = 10.0
-_FEW: Final = 10
+_DEVIATIONS: Final = 6.0
 _DOUBLE: Final = (torch.float64, torch.complex128)
 _SAME: Final = Extended()
 
@@ -120,7 +122,10 @@ def _complaint(old: Any, new: Any, reference: Any, growth: float) -> str | None:
 
 
 def _multiple(tensor: torch.Tensor) -> float:
-    if tensor.numel() <= _FEW:
-        return _MULTIPLE_OF_FEW
+    """How many times as far off the new numbers may be.
+
+    The logarithm of how many times two models are off that round alike deviates by 1 / sqrt(n).
+    """
     short = tensor.dtype in (torch.float16, torch.bfloat16)
-    return _MULTIPLE_OF_SHORT if short else _MULTIPLE
+    least = _MULTIPLE_OF_SHORT if short else _MULTIPLE
+    return min(_MULTIPLE_OF_FEW, least * math.exp(_DEVIATIONS / math.sqrt(tensor.numel())))

@@ -66,6 +66,30 @@ def test_run_2_refutes_what_is_worse_than_rounding():
     assert native(before, after, x).grade is Grade.REFUTED
 
 
+@pytest.mark.parametrize(
+    ("rows", "units", "grade"),
+    [
+        (1, 0.5, Grade.TESTED),
+        (1, 9, Grade.TESTED),
+        (1, 11, Grade.REFUTED),
+        (4, 5, Grade.TESTED),
+        (4, 11, Grade.REFUTED),
+        (400, 1.5, Grade.TESTED),
+        (400, 3, Grade.REFUTED),
+    ],
+)
+def test_run_2_the_fewer_numbers_the_further_apart_two_errors_are(
+    rows: int, units: float, grade: Grade
+):
+    """RUN-2: of 4, 16 and 1,600 numbers, so many units in the last place further off"""
+    before, after = pair(
+        lambda s, x: s.a(x),
+        lambda s, x: (s.a(x).double() * (1 + units * 2**-23)).float(),
+        a=nn.Linear(8, 4),
+    )
+    assert native(before, after, torch.randn(rows, 8)).grade is grade
+
+
 def test_run_2_in_float64_nobody_can_say_which_of_two_results_is_worse():
     """RUN-2: three terms that cancel, added in another order, and what is really another number"""
     ones = torch.ones(4, 1, dtype=torch.float64)

@@ -101,6 +101,15 @@ def test_compact_3_state_18_one_pass_undoes_any_chain_of_widenings(
     there_and_back(net, named, kind, torch.float32, seed)
 
 
+@pytest.mark.parametrize("x", [0, 78, 105])
+def test_run_2_fifteen_numbers_tell_little_about_how_much_is_rounded(x: int, monkeypatch):
+    """RUN-2: the compacted model is twice as far from its float64 results as the wide one, once"""
+    numbers = torch.randn(5, 4, generator=torch.Generator().manual_seed(x))
+    monkeypatch.setitem(NETS, "layers", (layers, numbers, ("0", "2", "4")))
+    steps = [("4", 1, "copy"), ("2", 9, "copy"), ("4", 1, "fresh"), ("0", 7, "copy")]
+    there_and_back("layers", [*steps, ("0", 1, "copy")], "SGD", torch.float32, seed=2)
+
+
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize("copies", [2, 4, 8, 16, 32])
 def test_state_18_of_many_copies_the_moments_come_back(kind: str, copies: int):
