@@ -54,7 +54,7 @@ def digest(tensor: torch.Tensor) -> str | None:
 
 
 def fingerprint(tensor: torch.Tensor) -> str | None:
-    """The same in a thirtieth of the time: no accident leaves it as it was, somebody might."""
+    """The same, and much quicker: no accident leaves it as it was, but somebody might."""
     content = _bytes(tensor)
     return None if content is None else f"{_form(tensor)}{xxhash.xxh3_128_hexdigest(content)}"
 

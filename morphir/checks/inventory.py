@@ -64,7 +64,7 @@ class Inventory:
         Args:
             model: The model; it is only looked at.
             optimizers: The optimizers over it.
-            bits: Whether to look at the numbers too, at about a tenth of a second per gigabyte.
+            bits: Whether to look at the numbers too, every one of them.
         """
         named = [
             *model.named_parameters(remove_duplicate=False),

@@ -124,7 +124,8 @@ def _complaint(old: Any, new: Any, reference: Any, growth: float) -> str | None:
 def _multiple(tensor: torch.Tensor) -> float:
     """How many times as far off the new numbers may be.
 
-    The logarithm of how many times two models are off that round alike deviates by 1 / sqrt(n).
+    Of n independent errors that are alike, the logarithm of the quotient of two root mean squares
+    deviates by 1 / sqrt(n); those of one output are related, hence six deviations.
     """
     short = tensor.dtype in (torch.float16, torch.bfloat16)
     least = _MULTIPLE_OF_SHORT if short else _MULTIPLE
