@@ -142,7 +142,8 @@ class MaskGrowPass(MorphismPass):
 
     def _chosen(self, scores: Tensors, masks: Tensors) -> dict[str, torch.Tensor]:
         """Where weights begin to be used (MASK-8)."""
-        unused = {n: scores[n] * (1 - mask) - mask for n, mask in masks.items()}
+        used = {name: mask.real for name, mask in masks.items()}
+        unused = {name: scores[name] * (1 - each) - each for name, each in used.items()}
         if type(self.count) is int:
             every = torch.cat([each.flatten() for each in unused.values()])
             found = torch.split(_largest(every, self.count), [m.numel() for m in masks.values()])

@@ -89,6 +89,28 @@ def test_mask_8_the_largest_are_chosen_in_every_dtype(dtype: torch.dtype):
     assert result.report.grade is Grade.PROVED
 
 
+def test_mask_8_of_complex_weights_those_with_the_largest_gradients_in_size():
+    """MASK-8"""
+    layers = [nn.Linear(4, 6, dtype=torch.complex64), nn.Linear(6, 2, dtype=torch.complex64)]
+    x = torch.randn(5, 4, dtype=torch.complex64)
+    sparse = SparsifyPass(density=0.3)
+    model = morphir.apply(nn.Sequential(*layers), sparse, example_inputs=(x,))
+    model(x).abs().square().sum().backward()
+    result = morphir.transform(model, MaskGrowPass(count=9), example_inputs=(x,))
+    gained = {
+        (name, place)
+        for name, mask in masks_of(result.module).items()
+        for place in (mask - masks_of(model)[name]).real.flatten().nonzero().flatten().tolist()
+    }
+    sizes = {
+        (name, place): float(size)
+        for name, mask in masks_of(model).items()
+        for place, size in enumerate(model.get_parameter(name).grad.abs().flatten())
+        if mask.flatten()[place] == 0
+    }
+    assert gained == {*sorted(sizes, key=sizes.__getitem__)[-9:]}
+
+
 def test_mask_8_counts_by_name_and_no_more_than_there_are():
     """MASK-8"""
     model = with_gradients(masked(mlp(), 0.5))
