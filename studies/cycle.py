@@ -84,6 +84,12 @@ def main(
         write_summaries(FOLDER / f"{NAME}-runs.json", cells(config), runs)
     found = results(config, read_data(NAME)["runs"])
     draw_visits(FOLDER / f"{NAME}-score.png", found, lambda visit: visit.end, "score")
+    draw_visits(
+        FOLDER / f"{NAME}-recovery.png",
+        found,
+        lambda visit: float(visit.recovery),
+        f"steps to {RECOVERED}",
+    )
     for column in ("activated", "dormant"):
         draw_visits(FOLDER / f"{NAME}-{column}.png", found, _mean_of(column), column)
     table = "\n".join(_table(found)) + "\n"

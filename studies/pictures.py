@@ -41,22 +41,24 @@ def draw_visits(
         for method, runs in shown.items()
     }
     first = next(iter(curves))
-    rounds = [visit.round for visit in next(iter(shown[first].values()))]
-    ends = [number for number in range(1, len(rounds)) if rounds[number - 1] != rounds[number]]
+    visits = next(iter(shown[first].values()))
+    numbers = np.arange(1, len(visits) + 1)
+    tasks = [visit.task.rpartition("-v")[0] or visit.task for visit in visits]
+    ends = [n for n in numbers[:-1] if visits[n - 1].round != visits[n].round]
     for panel, (method, values) in zip(panels, curves.items(), strict=False):
-        numbers = np.arange(1, values.shape[1] + 1)
         if method != first:
             middle = interquartile_mean(curves[first])
-            panel.plot(numbers, middle, color="0.6", linewidth=2.0, label=first)
+            panel.plot(numbers, middle, color="0.6", linewidth=2.0)
         panel.plot(numbers, values.T, color="C0", linewidth=0.7, alpha=0.5)
         panel.plot(numbers, interquartile_mean(values), color="C0", linewidth=2.2)
         panel.set_title(f"{method} (seeds: {len(values)})", fontsize=9)
+        panel.set_xticks(numbers, tasks, rotation=90, fontsize=6)
         for number in ends:
             panel.axvline(number + 0.5, color="0.8", linewidth=1.0)
         panel.grid(alpha=0.25)
     for panel in panels[len(curves) :]:
         panel.axis("off")
-    figure.supxlabel("visit")
-    figure.supylabel(label)
+    figure.supxlabel("visit", fontsize=10)
+    figure.supylabel(f"{label} (in grey: {first})", fontsize=10)
     with atomic_path(path) as file:
         figure.savefig(file, format="png")
