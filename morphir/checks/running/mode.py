@@ -45,7 +45,7 @@ class RunningError(Dispatch, TorchDispatchMode):
 
     Attributes:
         lost: Why no bound holds any more, or "".
-        without_rule: The ops that had no rule.
+        without_rule: The ops that had no rule for what they were given.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class RunningError(Dispatch, TorchDispatchMode):
             try:
                 return self._compute(kernel, operands)
             except Unknown:
-                pass
+                self.without_rule.add(kernel.overloadpacket.__name__)
         return self._give_up(kernel, operands)
 
     def _compute(self, kernel: Any, operands: Operands) -> Any:
@@ -128,7 +128,6 @@ class RunningError(Dispatch, TorchDispatchMode):
         return stack
 
     def _give_up(self, kernel: Any, operands: Operands) -> Any:
-        self.without_rule.add(kernel.overloadpacket.__name__)
         result = operands.call(kernel)
         for leaf in tree_leaves(result):
             if isinstance(leaf, _T):

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from torch import nn
 
 from morphir.checks.calling import call_entry_point, double_copy, doubled, private_copy
 from morphir.checks.comparison import numbers_in
 from morphir.checks.power import LiftToDouble
 from morphir.checks.running import RunningError
-from morphir.testing import Recipe, build, example_inputs, recipes
+from morphir.testing import Recipe, Step, build, example_inputs, recipes
 from tests.checks.running.sound import Function, assert_bounded, bounded
 
 
@@ -83,6 +83,18 @@ def test_run_9_an_op_without_a_rule_bounds_nothing_and_is_named():
     assert run.without_rule
 
 
+def test_run_9_what_follows_from_nothing_known_is_not_for_want_of_a_rule():
+    """RUN-9"""
+
+    def choice(x: torch.Tensor) -> torch.Tensor:
+        y = torch.linalg.inv(x * 0.3)
+        return torch.where((y > 0).all(), y, 0.0)
+
+    _, bound, run = bounded(choice, torch.eye(3))
+    assert bool(bound.isinf().all())
+    assert run.without_rule == {"linalg_inv_ex"}
+
+
 def test_run_9_complex_numbers_bound_nothing():
     """RUN-9"""
     _, bound, _ = bounded(lambda x: torch.fft.fft(x * 0.3).real.clone(), torch.randn(4))
@@ -127,6 +139,7 @@ def test_run_9_memory_that_nobody_holds_is_forgotten():
     assert len(run._shadows) < 70
 
 
+@example(Recipe((Step("attention"),) * 3, inputs="sequence", weights="integers", dtype="float32"))
 @given(recipes(dtypes=("float32",)))
 def test_run_9_random_models_are_no_further_off_than_their_bounds(recipe: Recipe):
     """RUN-9"""
