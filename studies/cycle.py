@@ -1,7 +1,7 @@
 """Nine methods in a cycle of four small tasks: who can still learn when a task comes back?
 
-    python -m studies.cycle            runs what is missing, then writes data, page and pictures
-    python -m studies.cycle --report   only page and pictures, of the data that are there
+    python -m studies.cycle            runs what is missing, then writes data, tables and pictures
+    python -m studies.cycle --report   only tables and pictures, of the data that are there
 
 Ctrl-C stops the runs at their next checkpoints; the same command goes on.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Annotated, Any, Final
 
 import tyro
@@ -72,7 +72,7 @@ def main(
     """Run the study, or go on with it, and write what came of it.
 
     Args:
-        report: Run nothing, and write page and pictures of the data that are there.
+        report: Run nothing, and write tables and pictures of the data that are there.
         jobs: Runs at a time; each takes one core.
         runs: The folder for the runs.
     """
@@ -92,10 +92,10 @@ def main(
     )
     for column in ("activated", "dormant"):
         draw_visits(FOLDER / f"{NAME}-{column}.png", found, _mean_of(column), column)
-    table = "\n".join(_table(found)) + "\n"
+    tables = "\n".join([*_table(found), "", *_table_of_tasks(found)]) + "\n"
     with atomic_path(FOLDER / f"{NAME}.md") as file:
-        file.write_text(table)
-    print(table)
+        file.write_text(tables)
+    print(tables)
 
 
 def results(
@@ -143,6 +143,20 @@ def _table(found: Mapping[str, Mapping[int, Sequence[Visit]]]) -> list[str]:
             if runs
         ]
         lines += [f"| {method} | {len(runs)} | " + " | ".join(said) + " |"] if runs else []
+    return lines
+
+
+def _table_of_tasks(found: Mapping[str, Mapping[int, Sequence[Visit]]]) -> list[str]:
+    """One line for each method: the median over seeds of each visit, task by task."""
+    runs = [run for by_seed in found.values() for run in by_seed.values()]
+    tasks = list(dict.fromkeys(visit.task for run in runs for visit in run))
+    lines = [f"| method | {' | '.join(tasks)} |", "| --- " * (1 + len(tasks)) + "|"]
+    for method, by_seed in found.items():
+        said = []
+        for task in tasks:
+            own = [[visit.end for visit in run if visit.task == task] for run in by_seed.values()]
+            said.append(", ".join(_number(median(ends)) for ends in zip(*own, strict=True)))
+        lines += [f"| {method} | {' | '.join(said)} |"] if by_seed else []
     return lines
 
 
