@@ -1,18 +1,25 @@
+"""Pictures of a study have a panel for each method that has run."""
+
 from matplotlib.image import imread
 
 from studies.pictures import draw_visits
 from studies.visits import Visit
 
 
-def _visit(task: str, round_: int, end: float) -> Visit:
-    return Visit(round_, task, None, (end,), (1000,), {})
+def _run(end: float) -> list[Visit]:
+    tasks = ("Pendulum-v1", "a task without a version")
+    return [Visit(number, task, None, (end,), (1000,), {}) for number, task in enumerate(tasks)]
 
 
-def test_a_panel_for_each_method_is_drawn_and_what_did_not_run_is_left_out(tmp_path):
-    run = [_visit("Pendulum-v1", 0, 1.0), _visit("a task without a version", 1, 0.5)]
-    found = {"TD3": {0: run, 1: run}, "NE": {0: run}, "ReDo": {}}
+def test_what_did_not_run_has_no_panel_and_every_seed_is_drawn(tmp_path):
+    wide, flat = {0: _run(0.0), 1: _run(1.0)}, {0: _run(0.5), 1: _run(0.5)}
+    apart = {0: _run(0.3), 1: _run(0.7)}  # with the same middle
 
-    draw_visits(tmp_path / "all.png", found, lambda visit: visit.end, "score")
+    def drawn(**found):
+        draw_visits(tmp_path / "it.png", found, lambda visit: visit.end, "score")
+        return imread(tmp_path / "it.png")
 
-    assert (imread(tmp_path / "all.png")[..., :3] < 1.0).any()
-    assert [file.name for file in tmp_path.iterdir()] == ["all.png"]
+    three = drawn(TD3=wide, NE=flat, Reset=flat)
+    assert (drawn(TD3=wide, NE=flat, Reset=flat, ReDo={}) == three).all()
+    assert len(drawn(TD3=wide, NE=flat, Reset=flat, ReDo=flat)) == 2 * len(three)
+    assert (drawn(TD3=wide, NE=apart, Reset=flat) != three).any()
