@@ -22,13 +22,13 @@ __all__ = ["draw_plasticity", "measured_networks"]
 Row = dict[str, Any]
 
 _PANELS = {
-    "share": ("dormant", "activated", "density"),
+    "share": ("dormant", "activated", "density", "review"),
     "effective rank": ("rank",),
     "norm of weights": ("weight_norm",),
     "norm of gradients": ("gradient_norm",),
 }
 _CHURN = "churn of an event"
-_COLOURS = {"dormant": "#c44e52", "activated": "#4878a8", "density": "#55a868"}
+_COLOURS = {"dormant": "#c44e52", "activated": "#4878a8", "density": "#55a868", "review": "#dd8452"}
 
 
 def measured_networks(metrics: Sequence[Row]) -> list[str]:

@@ -159,6 +159,7 @@ def train(config: TD3RunConfig, folder: Path, observer: Observer) -> Trained:
             numbers = {}
             if batch is not None:
                 numbers = {**learner.losses(batch), **measures(trainer.agent, batch)}
+                numbers |= method.numbers()
             episodes = trainer.vector.take_finished()
             observer.updated(trainer.step, trainer.updates, episodes, numbers, trainer.agent)
         if method.is_due(learned, trainer.updates):

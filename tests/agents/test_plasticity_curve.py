@@ -50,6 +50,16 @@ def test_layers_that_come_later_are_drawn_from_there(tmp_path):
     assert red({"actor/dormant/5": 0.9}) > red({}) + 20
 
 
+def test_reviews_are_drawn_with_the_shares_of_the_critics(tmp_path):
+    def orange(columns):
+        metrics = [_row(100), *({**_row(step), **columns} for step in (200, 300, 400))]
+        pixels = _pixels(tmp_path / "p.png", {"metrics": metrics, "growth": []})
+        red, green, blue = np.moveaxis(pixels, -1, 0)
+        return int(((red - green > 60) & (green - blue > 20)).sum())
+
+    assert orange({"critic/review": 0.9}) > orange({}) + 50
+
+
 def test_a_network_that_has_diverged_still_has_a_picture(tmp_path):
     metrics = [_row(100), {**_row(200), "actor/rank": float("nan"), "actor/weight_norm": 1e300}]
     assert _pixels(tmp_path / "p.png", {"metrics": metrics, "growth": []}).shape[0] > 300

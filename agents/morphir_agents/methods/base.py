@@ -76,6 +76,10 @@ class Method:
         """Change the networks."""
         return []
 
+    def numbers(self) -> dict[str, float]:
+        """What a row of the log has of the method, by column."""
+        return {}
+
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint must keep."""
         return {}

@@ -63,6 +63,10 @@ class Neuroplastic(Changing):
         return 1.0 if self._review is None else self._review.share(generator.random())
 
     @override
+    def numbers(self) -> dict[str, float]:
+        return {} if self._review is None else {"critic/review": 1.0 - self._review.slope}
+
+    @override
     def is_due(self, before: int, updates: int) -> bool:
         method = self.config.method
         return method.kind != "static-sparse" and crosses_grid(before, updates, method.every)

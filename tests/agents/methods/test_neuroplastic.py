@@ -4,12 +4,14 @@ import copy
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 import morphir
 from morphir_agents.amounts import Amount
 from morphir_agents.methods import MethodConfig
 from morphir_agents.methods.neuroplastic import unused
+from morphir_agents.replay import Replay
 from morphir_agents.td3 import interact, learn, train
 from morphir_agents.td3_learner import TD3Learner, noise_for
 from morphir_agents.td3_networks import TD3NetworkConfig
@@ -107,6 +109,41 @@ def test_ne_2_a_batch_is_of_the_old_part_only_if_the_method_says_so(tiny_td3_con
     assert shares.count(0.25) > 150
     trainer.method.load({"review": np.array([0.5, 1.0])})
     assert {trainer.method.share(trainer.generator) for _ in range(50)} == {1.0}
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.5])
+def test_ne_2_the_log_says_how_likely_a_batch_was_a_review(
+    tiny_td3_config, tmp_path, monkeypatch, threshold
+):
+    """NE-2: of the updates of each row as many are reviews, but for luck"""
+    shares, sample = [], Replay.sample
+
+    def spy(self, draws, share=1.0):
+        shares.append(share)
+        return sample(self, draws, share)
+
+    monkeypatch.setattr(Replay, "sample", spy)
+    notes, every = Notes(), 10
+    config = run_of(tiny_td3_config, "ne", log_every=every)
+    train(
+        replace(config, method=replace(config.method, review_threshold=threshold)), tmp_path, notes
+    )
+    logged = np.array([n["critic/review"] for _, n in notes.numbers if "critic/review" in n])
+    assert logged.min() == 0.0  # before two ratios are known
+    assert logged.max() > 0.5
+    spread = np.sqrt(every * (logged * (1 - logged)).sum())
+    assert abs(shares.count(0.25) - every * logged.sum()) <= 4 * spread
+
+
+@pytest.mark.parametrize("kind", ["ne", "ne-no-pruning", "ne-no-review", "random-growth", "none"])
+def test_ne_2_only_methods_that_review_have_the_column(tiny_td3_config, tmp_path, kind):
+    """NE-2"""
+    notes = Notes()
+    train(run_of(tiny_td3_config, kind), tmp_path, notes)
+    reviews = kind in ("ne", "ne-no-pruning")
+    learned = [numbers for _, numbers in notes.numbers if numbers]
+    assert learned
+    assert all(("critic/review" in numbers) == reviews for numbers in learned)
 
 
 def test_the_targets_are_sparse_from_the_start(tiny_td3_config, tmp_path):
