@@ -8,20 +8,19 @@ Ctrl-C stops the runs at their next checkpoints; the same command goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, median
 from typing import Annotated, Any, Final
 
 import tyro
 
 from morphir.state.files import atomic_path
-from morphir_agents.comparison.statistics import figures
 from morphir_agents.config import TD3RunConfig
 from morphir_agents.recipes import RECIPES
 from studies.data import FOLDER, read_data, write_data, write_summaries
 from studies.pictures import draw_visits
 from studies.running import Cell, run_all
+from studies.tables import mean_of, table_of_rounds, table_of_tasks
 from studies.visits import RECOVERED, Scale, Visit, visits_of
 
 NAME: Final = "cycle"
@@ -91,17 +90,23 @@ def main(
         f"steps to {RECOVERED}",
     )
     for column in ("activated", "dormant"):
-        draw_visits(FOLDER / f"{NAME}-{column}.png", found, _mean_of(column), column)
-    tables = "\n".join([*_table(found), "", *_table_of_tasks(found)]) + "\n"
+        draw_visits(FOLDER / f"{NAME}-{column}.png", found, mean_of(column), column)
+    tables = "\n".join([*table_of_rounds(found), "", *table_of_tasks(found)]) + "\n"
     with atomic_path(FOLDER / f"{NAME}.md") as file:
         file.write_text(tables)
     print(tables)
 
 
 def results(
-    config: TD3RunConfig, runs: Sequence[Mapping[str, Any]]
+    config: TD3RunConfig, runs: Sequence[Mapping[str, Any]], methods: Iterable[str] = METHODS
 ) -> dict[str, dict[int, list[Visit]]]:
-    """The visits of each run that is there, by method and seed."""
+    """The visits of each run that is there, by method and seed.
+
+    Args:
+        config: What all runs have in common.
+        runs: Of `methods`, and those of each task alone, which set the scales.
+        methods: Runs are named after these and their seeds.
+    """
     by_name = {run["name"]: run for run in runs}
     scales = {}
     for task in config.cycle.tasks:
@@ -113,71 +118,8 @@ def results(
             for seed in range(SEEDS)
             if (run := by_name.get(f"{method} {seed}"))
         }
-        for method in METHODS
+        for method in methods
     }
-
-
-def _mean_of(column: str) -> Callable[[Visit], float]:
-    return lambda visit: fmean(visit.measures[f"{who}/{column}"] for who in ("actor", "critic"))
-
-
-def _table(found: Mapping[str, Mapping[int, Sequence[Visit]]]) -> list[str]:
-    """One line for each method: means over the visits of some rounds."""
-    columns: Mapping[str, tuple[Callable[[Visit], float], Sequence[int]]] = {
-        "round 1": (lambda visit: visit.end, [0]),
-        "round 2": (lambda visit: visit.end, [1]),
-        "round 3": (lambda visit: visit.end, [2]),
-        "kept": (lambda visit: visit.kept or 0.0, [1, 2]),
-        f"steps to {RECOVERED}": (lambda visit: float(visit.recovery), [1, 2]),
-        "activated": (_mean_of("activated"), [2]),
-        "dormant": (_mean_of("dormant"), [2]),
-    }
-    lines = [
-        "| method | seeds | " + " | ".join(columns) + " |",
-        "| --- " * (2 + len(columns)) + "|",
-    ]
-    for method, runs in found.items():
-        said = [
-            _said([fmean(map(measure, _of(run, rounds))) for run in runs.values()])
-            for measure, rounds in columns.values()
-            if runs
-        ]
-        lines += [f"| {method} | {len(runs)} | " + " | ".join(said) + " |"] if runs else []
-    return lines
-
-
-def _table_of_tasks(found: Mapping[str, Mapping[int, Sequence[Visit]]]) -> list[str]:
-    """One line for each method: the median over seeds of each visit, task by task."""
-    runs = [run for by_seed in found.values() for run in by_seed.values()]
-    tasks = list(dict.fromkeys(visit.task for run in runs for visit in run))
-    lines = [f"| method | {' | '.join(tasks)} |", "| --- " * (1 + len(tasks)) + "|"]
-    for method, by_seed in found.items():
-        said = []
-        for task in tasks:
-            own = [[visit.end for visit in run if visit.task == task] for run in by_seed.values()]
-            said.append(", ".join(_number(median(ends)) for ends in zip(*own, strict=True)))
-        lines += [f"| {method} | {' | '.join(said)} |"] if by_seed else []
-    return lines
-
-
-def _of(run: Sequence[Visit], rounds: Sequence[int]) -> list[Visit]:
-    return [visit for visit in run if visit.round in rounds]
-
-
-def _said(values: Sequence[float]) -> str:
-    """The median, the interquartile mean and its interval."""
-    own = figures(values)
-    texts = [_number(own.median), _number(own.iqm)]
-    bounds = (
-        ""
-        if own.interval is None
-        else f" ({_number(own.interval[0])} to {_number(own.interval[1])})"
-    )
-    return f"{texts[0]}; {texts[1]}{bounds}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
 if __name__ == "__main__":
