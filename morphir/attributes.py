@@ -49,12 +49,14 @@ def attributes_of(model: nn.Module) -> Attributes | None:
     Args:
         model: The model; it is only looked at.
     """
+    modules = dict(model.named_modules())
     known: dict[int, object] = {}
-    named = (*model.named_parameters(), *model.named_buffers(), *model.named_modules())
-    for name, each in named:
-        known[id(each)] = ("of the model", name)
+    for name, module in modules.items():
+        known[id(module)] = ("of the model", name)
+        for key, tensor in (*module._parameters.items(), *module._buffers.items()):
+            known[id(tensor)] = ("of the model", name, key)
     try:
-        return {name: _attributes(module, known) for name, module in model.named_modules()}
+        return {name: _attributes(module, known) for name, module in modules.items()}
     except (_UnknownError, RecursionError):
         return None
 

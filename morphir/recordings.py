@@ -66,8 +66,7 @@ class Traces:
         if without:
             return cls(first, None, f"there are no inputs to run {', '.join(without)} on")
         if not first.uses_mode:
-            program = replace(first.program, mode="train")
-            return cls(first, replace(first, program=program), are_one=True)
+            return cls(first, _in_train_mode(first), are_one=True)
         try:
             second = record(
                 model, example_inputs=dict(first.inputs), entry_points=entry_points, mode="train"
@@ -78,10 +77,15 @@ class Traces:
 
     def refreshed(self, model: nn.Module) -> Traces | None:
         """The same of a model with other numbers and masks, None where Python saw numbers."""
-        both = refreshed(self.eval, model), self.train and refreshed(self.train, model)
-        if both[0] is None or (self.train is not None and both[1] is None):
+        first = refreshed(self.eval, model)
+        if first is None:
             return None
-        return replace(self, eval=both[0], train=both[1])
+        if self.are_one:
+            return Traces(first, _in_train_mode(first), are_one=True)
+        second = None if self.train is None else refreshed(self.train, model)
+        if self.train is not None and second is None:
+            return None
+        return replace(self, eval=first, train=second)
 
     def keeping(self, names: Collection[str], *, copy: bool) -> Traces:
         """The same, with copies of some tensors that are about to change, or without these."""
@@ -133,6 +137,11 @@ class Recording:
         if self.attributes is None or self.attributes != attributes_of(model):
             return None
         return self.traces.refreshed(model) if now.is_structured_as(self.inventory) else None
+
+
+def _in_train_mode(trace: Trace) -> Trace:
+    """The same recording, of a model that does not use the mode, as that in train mode."""
+    return replace(trace, program=replace(trace.program, mode="train"))
 
 
 def _check_rows(example_inputs: Any) -> None:

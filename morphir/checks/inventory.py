@@ -75,7 +75,8 @@ class Inventory:
         for name, tensor in named:
             names.setdefault(id(tensor), set()).add(name)
             memory.setdefault(_memory(tensor), set()).add(name)
-        layers = _recurrent(model)
+        walked = [*model.named_modules(remove_duplicate=False)]
+        layers, called = _recurrent(walked), _names(walked)
 
         def near(name: str, tensor: torch.Tensor) -> Iterator[str]:
             for other in memory[_memory(tensor)]:
@@ -88,8 +89,8 @@ class Inventory:
             if id(tensor) not in known:
                 known[id(tensor)] = _tensor_facts(tensor, bits=bits)
         return cls(
-            {name: _module_facts(module) for name, module in model.named_modules()},
-            _aliases(model),
+            {first: _module_facts(module) for module, (first, *_) in called},
+            {first: tuple(others) for _, (first, *others) in called if others},
             {name: known[id(tensor)] for name, tensor in named},
             {
                 name: (frozenset(names[id(tensor)]), frozenset(near(name, tensor)))
@@ -113,21 +114,22 @@ class Inventory:
         return structure(self) == structure(other)
 
 
-def _recurrent(model: nn.Module) -> dict[str, int]:
+def _recurrent(modules: Sequence[tuple[str, nn.Module]]) -> dict[str, int]:
     """The weights of recurrent layers, which torch lays into one memory, with their layer."""
     return {
         f"{name}.{key}": id(module)
-        for name, module in model.named_modules(remove_duplicate=False)
+        for name, module in modules
         if isinstance(module, nn.RNNBase)
         for key in module._parameters
     }
 
 
-def _aliases(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    names: dict[int, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        names.setdefault(id(module), []).append(name)
-    return {first: tuple(others) for first, *others in names.values() if others}
+def _names(modules: Sequence[tuple[str, nn.Module]]) -> list[tuple[nn.Module, list[str]]]:
+    """Each module once, with all its names."""
+    names: dict[int, tuple[nn.Module, list[str]]] = {}
+    for name, module in modules:
+        names.setdefault(id(module), (module, []))[1].append(name)
+    return [*names.values()]
 
 
 def _module_facts(module: nn.Module) -> dict[str, object]:
