@@ -66,7 +66,8 @@ class Traces:
         if without:
             return cls(first, None, f"there are no inputs to run {', '.join(without)} on")
         if not first.uses_mode:
-            return cls(first, _in_train_mode(first), are_one=True)
+            program = replace(first.program, mode="train")
+            return cls(first, replace(first, program=program), are_one=True)
         try:
             second = record(
                 model, example_inputs=dict(first.inputs), entry_points=entry_points, mode="train"
@@ -80,11 +81,13 @@ class Traces:
         first = refreshed(self.eval, model)
         if first is None:
             return None
-        if self.are_one:
-            return Traces(first, _in_train_mode(first), are_one=True)
-        second = None if self.train is None else refreshed(self.train, model)
-        if self.train is not None and second is None:
-            return None
+        second = self.train
+        if second is not None and self.are_one:
+            second = replace(second, program=second.program.with_state(first.program.state))
+        elif second is not None:
+            second = refreshed(second, model)
+            if second is None:
+                return None
         return replace(self, eval=first, train=second)
 
     def keeping(self, names: Collection[str], *, copy: bool) -> Traces:
@@ -137,11 +140,6 @@ class Recording:
         if self.attributes is None or self.attributes != attributes_of(model):
             return None
         return self.traces.refreshed(model) if now.is_structured_as(self.inventory) else None
-
-
-def _in_train_mode(trace: Trace) -> Trace:
-    """The same recording, of a model that does not use the mode, as that in train mode."""
-    return replace(trace, program=replace(trace.program, mode="train"))
 
 
 def _check_rows(example_inputs: Any) -> None:
