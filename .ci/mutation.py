@@ -57,7 +57,7 @@ OTHERS: Final = 1.5
 # names, so that it is nearly the same one after an edit.
 SAMPLE: Final = 40
 SAMPLED: Final = (
-    "carried", "comparison", "differential", "gradients", "kept", "power", "statistics",
+    "carried", "comparison", "differential", "gradients", "kept", "native", "power", "statistics",
 )  # fmt: skip
 STRICT: Final = re.compile(r", (strict\w*=(True|False|None)|(?=\)))")
 
