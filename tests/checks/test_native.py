@@ -47,7 +47,7 @@ def test_run_2_lets_another_rounding_pass(dtype: torch.dtype):
     )
     check = native(before, after, torch.randn(32, 64, dtype=dtype))
     assert check.grade is Grade.TESTED
-    assert "no less accurate" in check.summary
+    assert check.summary.endswith("no less accurate on 32 inputs")
 
 
 def test_run_2_refutes_what_is_worse_than_rounding():
@@ -99,7 +99,8 @@ def test_run_2_in_float64_nobody_can_say_which_of_two_results_is_worse():
         lambda s, x: x * (terms[0] + (terms[1] + terms[2])),
     )
     assert not torch.equal(before(ones), reordered(ones))
-    assert native(before, reordered, ones).grade is Grade.UNKNOWN
+    check = native(before, reordered, ones)
+    assert (check.name, check.grade) == ("native", Grade.UNKNOWN)
     before, close = pair(lambda s, x: x, lambda s, x: x * (1 + 2**-50))
     assert native(before, close, ones).grade is Grade.TESTED
     before, other = pair(lambda s, x: x, lambda s, x: x * 2)
