@@ -20,21 +20,20 @@ from morphir_agents.comparison.statistics import final_return
 from morphir_agents.config import TD3RunConfig
 from morphir_agents.recipes import RECIPES
 from studies import cycle, halfcheetah
-from studies.data import FOLDER, read_data, write_data
+from studies.data import FOLDER, read_data, write_data, write_summaries
 from studies.pictures import draw_visits
 from studies.running import Cell, run_all
 from studies.tables import figures_of, short, table_of_rounds, table_of_tasks
 
 NAME: Final = "review"
 COLUMN: Final = "critic/review"
-NEVER: Final = "NE without review"
-"""In the cycle it has run already, in that study."""
 CYCLE: Final[Mapping[str, tuple[str, ...]]] = {
+    "NE without review": ("--method", "ne-no-review"),
     "NE, threshold 0.002": ("--method", "ne", "--method.review-threshold", "0.002"),
     "NE": ("--method", "ne"),
 }
 HALFCHEETAH: Final[Mapping[str, tuple[str, ...]]] = {
-    f"HalfCheetah {NEVER}": ("--method", "ne-no-review"),
+    "HalfCheetah NE without review": ("--method", "ne-no-review"),
     "HalfCheetah NE": ("--method", "ne"),
 }
 
@@ -73,8 +72,10 @@ def main(
     if not report:
         run_all(cells(), runs, jobs)
         write_data(NAME, cells(), runs, (COLUMN,))
+        write_summaries(FOLDER / f"{NAME}-runs.json", cells(), runs)
     own = read_data(NAME)["runs"]
-    found = cycle.results(config, [*read_data(cycle.NAME)["runs"], *own], (NEVER, *CYCLE))
+    alone = [run for run in read_data(cycle.NAME)["runs"] if " alone " in run["name"]]
+    found = cycle.results(config, [*alone, *own], CYCLE)
     draw_visits(FOLDER / f"{NAME}-score.png", found, lambda visit: visit.end, "score")
     parts = [_reviews(own), table_of_rounds(found), table_of_tasks(found), _halfcheetah(own)]
     text = "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -94,9 +95,8 @@ def _named(runs: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, An
 
 def _reviews(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each setting that reviews."""
-    shares = {
-        name: [reviewed(run) for run in _named(runs, name)] for name in (*CYCLE, "HalfCheetah NE")
-    }
+    names = [name for name in (*CYCLE, *HALFCHEETAH) if "without" not in name]
+    shares = {name: [reviewed(run) for run in _named(runs, name)] for name in names}
     return [
         "| runs | share of the batches that are reviews |",
         "| --- | --- |",
