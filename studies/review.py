@@ -71,7 +71,7 @@ def main(
     assert isinstance(config, TD3RunConfig)
     if not report:
         run_all(cells(), runs, jobs)
-        write_data(NAME, cells(), runs, (COLUMN,))
+        write_data(NAME, cells(), runs, (*cycle.COLUMNS, COLUMN))
         write_summaries(FOLDER / f"{NAME}-runs.json", cells(), runs)
     own = read_data(NAME)["runs"]
     alone = [run for run in read_data(cycle.NAME)["runs"] if " alone " in run["name"]]

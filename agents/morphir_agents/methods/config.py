@@ -61,7 +61,8 @@ class MethodConfig:
     """The largest score of a dormant unit; redo is often given 0.025 or 0.1."""
     review_threshold: float = 0.02
     """The change of the share of activations above 0, between two events, from which on no batch is
-    a review of old experience."""
+    a review of old experience. The smaller it is, the less is reviewed: studies/README.md has what
+    0.02 and 0.002 do."""
     review_share: float = 0.25
     """The part of the buffer that is reviewed, from its oldest transition on."""
     adam_steps: Literal["keep", "reset"] = "keep"
