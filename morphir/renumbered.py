@@ -13,6 +13,7 @@ from morphir.checks import Given, Renewed, check_given, check_renewed, kept_of
 from morphir.ir import Check, Renumbering
 from morphir.ir.masks import mask_name
 from morphir.state.transport import Transport
+from morphir.tensors import unequal
 
 
 @final
@@ -57,8 +58,8 @@ class Renumbered:
         """
         places = {}
         for name, tensor in self._tensors.items():
-            places[name] = tensor.detach() != self._numbers[name]
-            places[name] |= self._mask(name) != self._masks[name]
+            places[name] = unequal(tensor, self._numbers[name])
+            places[name] |= unequal(self._mask(name), self._masks[name])
             anew = self._edits[name].anew.get(name)
             if anew is not None:
                 places[name] |= anew

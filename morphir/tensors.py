@@ -1,4 +1,4 @@
-"""Finds the tensors inside whatever a model takes or returns."""
+"""Finds the tensors inside whatever a model takes or returns, and compares them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from enum import Enum
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -74,6 +75,20 @@ def words(tensor: torch.Tensor) -> torch.Tensor:
     """
     plain = real_parts(tensor.detach().resolve_neg()).reshape(-1)
     return plain.view(_WORDS[plain.itemsize])
+
+
+def equal_numbers(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors of one dtype and device hold the same numbers; -0.0 is 0.0, NaN none."""
+    if a.is_cpu and a.itemsize >= 4:  # NumPy knows no bfloat16, but is faster
+        return np.array_equal(a.numpy(force=True), b.numpy(force=True))
+    return torch.equal(a, b)
+
+
+def unequal(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Where two tensors of one shape, dtype and device hold other numbers; see `equal_numbers`."""
+    if a.is_cpu and a.itemsize >= 4:
+        return torch.as_tensor(np.not_equal(a.numpy(force=True), b.numpy(force=True)))
+    return a != b
 
 
 def map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dispatch": set(),
     "cloning": {"tensors"},
     # The compiler's core.
-    "ir": {"errors"},
+    "ir": {"errors", "tensors"},
     "ops": {"errors", "tensors", "ir"},
     "axes": {"errors", "ir", "ops"},
     "frontend": {
@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emission": {"errors", "frontend", "ir", "ops", "randomness", "tensors"},
     "attributes": {"checks"},
     "recordings": {"errors", "cloning", "frontend", "checks", "tensors", "attributes"},
-    "renumbered": {"checks", "ir", "state"},
+    "renumbered": {"checks", "ir", "state", "tensors"},
     "grading": {"ir"},
     "pipeline": {
         "errors", "described", "ir", "ops", "frontend", "checks", "field", "backend", "lineage",

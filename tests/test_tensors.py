@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
-from morphir.tensors import map_tensors, tensors_in, words
+from morphir.tensors import equal_numbers, map_tensors, tensors_in, unequal, words
 
 A, B = torch.zeros(2), torch.ones(2)
 Pair = namedtuple("Pair", ["left", "right"])
@@ -114,3 +114,48 @@ def test_what_holds_no_tensor_is_the_same_object():
 )
 def test_words_are_the_bits_of_the_elements_in_order(tensor: torch.Tensor, bits: list[int]):
     assert words(tensor).tolist() == bits
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float32, torch.float64, torch.bfloat16, torch.complex64, torch.int64, torch.bool],
+)
+def test_unequal_says_where_as_torch_does(dtype: torch.dtype):
+    a = torch.tensor([[0, 1], [1, 0]]).to(dtype)
+    b = torch.tensor([[0, 0], [1, 1]]).to(dtype)
+    for left, right in ((a, b), (a.t(), b), (a[0, 1], b[0, 1]), (a[:, :0], b[:, :0])):
+        found = unequal(left, right)
+        assert found.dtype == torch.bool
+        assert torch.equal(found, left != right)
+    if dtype.is_floating_point:
+        odd = torch.tensor([float("nan"), -0.0, float("inf")], dtype=dtype, requires_grad=True)
+        assert unequal(odd, odd.detach().abs()).tolist() == [True, False, False]
+    if dtype.is_complex:
+        parts = torch.tensor([1 + 2j, 3j], dtype=dtype)
+        assert unequal(parts.conj(), parts).all()
+        assert not unequal(parts.conj().imag, -parts.imag).any()  # the negative bit
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.int64]
+)
+def test_numbers_are_compared_as_numbers(dtype: torch.dtype):
+    a = torch.arange(6).to(dtype).reshape(2, 3)
+    assert equal_numbers(a, a.t().contiguous().t())
+    assert equal_numbers(a[:, :0], a[:, :0])
+    assert not equal_numbers(a, a.t())
+    b = a.clone()
+    b[1, 2] += 1
+    assert not equal_numbers(a, b)
+    if dtype.is_floating_point:
+        assert equal_numbers(torch.zeros(2, dtype=dtype), -torch.zeros(2, dtype=dtype))
+        undefined = torch.full((2,), torch.nan, dtype=dtype)
+        assert not equal_numbers(undefined, undefined.clone())
+
+
+def test_numbers_of_parameters_and_of_negated_views_are_compared():
+    a = torch.tensor([1 + 2j, 3 - 4j])
+    negated = a.conj().imag
+    assert negated.is_neg()
+    assert equal_numbers(negated, torch.tensor([-2.0, 4.0]))
+    assert equal_numbers(nn.Parameter(negated), torch.tensor([-2.0, 4.0]))

@@ -14,6 +14,7 @@ from torch import nn
 from morphir.errors import RefusalError
 from morphir.ir import Renumbering
 from morphir.ir.masks import mask_name
+from morphir.tensors import equal_numbers
 
 Undo = Callable[[], None]
 
@@ -25,21 +26,32 @@ def put_numbers(model: nn.Module, edit: Renumbering) -> Iterator[Undo]:
         RefusalError: The model has no such parameter or buffer, or something else by the name of a
             mask.
     """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    tensors = {**dict(model.named_buffers(remove_duplicate=False)), **parameters}
     for name in edit.names:
-        if name not in (parameters if name in edit.masks else tensors):
+        tensor = _held(model, name, may_be_buffer=name not in edit.masks)
+        if tensor is None:
             kind = "parameter" if name in edit.masks else "parameter or buffer"
             raise RefusalError(f"there is no {kind} {name!r}", nodes=[name])
-        tensor = tensors[name]
         if name in edit.masks:
             yield from _put_mask(model, name, tensor, edit.masks[name])
         if name in edit.numbers:
             yield _setter(tensor, tensor.detach().clone())
             _set(tensor, edit.numbers[name])
-        elif bool(((edit.masks[name] == 0) & (tensor != 0)).any()):
+            continue
+        masked = tensor.detach() * edit.masks[name].to(tensor)
+        if not equal_numbers(masked, tensor):
             yield _setter(tensor, tensor.detach().clone())
-            _set(tensor, tensor.detach() * edit.masks[name].to(tensor))
+            _set(tensor, masked)
+
+
+def _held(model: nn.Module, name: str, *, may_be_buffer: bool) -> torch.Tensor | None:
+    """The parameter of that name, or the buffer if that will do; None if there is none."""
+    home, _, key = name.rpartition(".")
+    try:
+        owner = model.get_submodule(home)
+    except AttributeError:
+        return None
+    parameter = owner._parameters.get(key)
+    return owner._buffers.get(key) if parameter is None and may_be_buffer else parameter
 
 
 def _put_mask(

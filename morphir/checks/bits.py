@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 import torch
 import xxhash
 
-from morphir.tensors import words
+from morphir.tensors import equal_numbers, words
 
 
 def equal_bits(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
@@ -27,13 +26,6 @@ def equal_bits(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
     if left is None or right is None:
         return False
     return equal_numbers(left, torch.as_tensor(right, device=left.device))
-
-
-def equal_numbers(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether two tensors of one dtype and device hold the same numbers; -0.0 is 0.0, NaN none."""
-    if a.is_cpu and a.itemsize >= 4:  # NumPy knows no bfloat16, and takes a third of the time
-        return np.array_equal(a.numpy(force=True), b.numpy(force=True))
-    return torch.equal(a, b)
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor | None:

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from morphir.ir import Check, Grade
 from morphir.ir.report import counted
+from morphir.tensors import unequal
 
 # What a fresh optimizer has 0 of, by the names that entries have in every optimizer.
 _FROM_ZERO: Final = (
@@ -57,7 +58,7 @@ class Renewed:
     def places(self) -> torch.Tensor:
         """Where it starts anew."""
         (was, is_now), (used, in_use) = self.numbers, self.masks
-        found = (was != is_now) | (used != in_use)
+        found = unequal(was, is_now) | unequal(used, in_use)
         return found if self.anew is None else found | self.anew
 
 

@@ -20,9 +20,8 @@ from typing import Final, final
 import numpy as np
 import torch
 
-from morphir.checks.bits import equal_numbers
 from morphir.ir.relation import ZERO, Indices, Relation
-from morphir.tensors import real_parts
+from morphir.tensors import equal_numbers, real_parts
 
 _BLOCK: Final = 1 << 20  # numbers that are looked at together
 

@@ -23,6 +23,7 @@ import torch
 from morphir.ir.change import Added, AxisChange, Mapped, Multiplied, TensorChange
 from morphir.ir.graph import Graph
 from morphir.ir.program import StateEntry
+from morphir.tensors import equal_numbers
 
 _SUFFIX = "_mask"
 
@@ -54,8 +55,8 @@ def with_masks(state: Mapping[str, StateEntry], graphs: Iterable[Graph]) -> dict
 
 def complaint(parameter: torch.Tensor, mask: torch.Tensor) -> str:
     """Why a tensor is not the mask of a parameter, or "" (MASK-1)."""
-    if torch.equal(mask * mask, mask) and torch.equal(parameter * mask, parameter):
-        return ""  # in half of the time that it takes to say what is wrong
+    if equal_numbers(mask * mask, mask) and equal_numbers(parameter * mask, parameter):
+        return ""  # in a fraction of the time that it takes to say what is wrong
     off = mask == 0
     if not (off | (mask == 1)).all():
         return "its mask has numbers other than 0 and 1"

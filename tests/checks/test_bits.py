@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
 
-from morphir.checks.bits import bits, digest, equal_bits, equal_numbers, fingerprint
+from morphir.checks.bits import bits, digest, equal_bits, fingerprint
 
 DTYPES = [
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
@@ -81,28 +80,3 @@ def test_what_has_no_bits_equals_nothing_else(hashed):
     assert equal_bits(sparse, sparse)
     assert not equal_bits(None, None)
     assert not equal_bits(torch.zeros(1), None)
-
-
-@pytest.mark.parametrize(
-    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.int64]
-)
-def test_numbers_are_compared_as_numbers(dtype: torch.dtype):
-    a = torch.arange(6).to(dtype).reshape(2, 3)
-    assert equal_numbers(a, a.t().contiguous().t())
-    assert equal_numbers(a[:, :0], a[:, :0])
-    assert not equal_numbers(a, a.t())
-    b = a.clone()
-    b[1, 2] += 1
-    assert not equal_numbers(a, b)
-    if dtype.is_floating_point:
-        assert equal_numbers(torch.zeros(2, dtype=dtype), -torch.zeros(2, dtype=dtype))
-        undefined = torch.full((2,), torch.nan, dtype=dtype)
-        assert not equal_numbers(undefined, undefined.clone())
-
-
-def test_numbers_of_parameters_and_of_negated_views_are_compared():
-    a = torch.tensor([1 + 2j, 3 - 4j])
-    negated = a.conj().imag
-    assert negated.is_neg()
-    assert equal_numbers(negated, torch.tensor([-2.0, 4.0]))
-    assert equal_numbers(nn.Parameter(negated), torch.tensor([-2.0, 4.0]))
