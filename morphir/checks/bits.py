@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
+import numpy as np
 import torch
 import xxhash
 
 from morphir.tensors import equal_numbers, words
+
+_IN_NUMPY: Final = (torch.float32, torch.float64, torch.int64)
 
 
 def equal_bits(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
@@ -56,5 +60,8 @@ def _form(tensor: torch.Tensor) -> str:
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview | None:
+    if tensor.is_cpu and tensor.dtype in _IN_NUMPY and tensor.layout is torch.strided:
+        array = tensor.numpy(force=True)  # in a quarter of the time
+        return np.ascontiguousarray(array).data
     content = bits(tensor)
     return None if content is None else content.contiguous().cpu().numpy().data
