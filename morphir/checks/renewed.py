@@ -108,7 +108,7 @@ def _same(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
     if new.is_complex():
         return _same(torch.view_as_real(old), torch.view_as_real(new)).all(-1)
     whole = _WHOLE[new.element_size()]
-    return old.contiguous().view(whole) == new.contiguous().view(whole)
+    return ~unequal(old.contiguous().view(whole), new.contiguous().view(whole))
 
 
 def _is_fresh(entry: str, kept: torch.Tensor, numbers: torch.Tensor) -> bool:
