@@ -44,7 +44,7 @@ from morphir_agents.td3_trainer import TD3Trainer
 _OBSERVATION: Final = 17
 _ACTION: Final = 6
 _UPDATES: Final = 150  # in a round
-_EVENTS: Final = 75
+_EVENTS: Final = 25
 _STEPS: Final = 500  # of a run, of which the first 300 are random
 _STEPS_BETWEEN: Final = 20  # two events of it
 
