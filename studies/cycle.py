@@ -58,9 +58,21 @@ def cells(config: TD3RunConfig) -> list[Cell]:
                 str(config.visit_steps),
             )
             found.append(Cell(f"{task} alone {seed}", (RECIPE, *alone, *SHARED, *end)))
-        for method, options in METHODS.items():
-            found.append(Cell(f"{method} {seed}", (RECIPE, *options, *SHARED, *end)))
+        found += in_cycle(METHODS, seed)
     return found
+
+
+def in_cycle(methods: Mapping[str, Sequence[str]], seed: int) -> list[Cell]:
+    """A run of each method in the cycle.
+
+    Args:
+        methods: Their options on the command line, by name.
+        seed: Of all of them.
+    """
+    return [
+        Cell(f"{method} {seed}", (RECIPE, *options, *SHARED, "--seed", str(seed)))
+        for method, options in methods.items()
+    ]
 
 
 def main(

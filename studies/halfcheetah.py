@@ -9,7 +9,7 @@ their next checkpoints; the same command goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -30,13 +30,17 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def cells() -> list[Cell]:
-    """All runs, seed by seed."""
+def cells(methods: Mapping[str, Sequence[str]] = METHODS) -> list[Cell]:
+    """All runs, seed by seed.
+
+    Args:
+        methods: Their options on the command line, by name.
+    """
     length = ("--td3.total-steps", str(STEPS))
     return [
         Cell(f"{method} {seed}", ("ne-halfcheetah", *options, *length, "--seed", str(seed)))
         for seed in range(SEEDS)
-        for method, options in METHODS.items()
+        for method, options in methods.items()
     ]
 
 

@@ -33,7 +33,7 @@ def draw_visits(
     """
     shown = {method: runs for method, runs in found.items() if runs}
     rows = math.ceil(len(shown) / _COLUMNS)
-    figure = Figure(figsize=(10.5, 2.6 * rows), dpi=110, layout="constrained")
+    figure = Figure(figsize=(10.5, 1.2 + 2.2 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     panels = [*figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flat]
     curves = {

@@ -9,6 +9,7 @@ Ctrl-C stops the runs at their next checkpoints; the same command goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, Final
@@ -40,19 +41,8 @@ HALFCHEETAH: Final[Mapping[str, tuple[str, ...]]] = {
 
 def cells() -> list[Cell]:
     """All runs, seed by seed: those on HalfCheetah, then those in the cycle."""
-    length = ("--td3.total-steps", str(halfcheetah.STEPS))
-    return [
-        *(
-            Cell(f"{name} {seed}", ("ne-halfcheetah", *options, *length, "--seed", str(seed)))
-            for seed in range(halfcheetah.SEEDS)
-            for name, options in HALFCHEETAH.items()
-        ),
-        *(
-            Cell(f"{name} {seed}", (cycle.RECIPE, *options, *cycle.SHARED, "--seed", str(seed)))
-            for seed in range(cycle.SEEDS)
-            for name, options in CYCLE.items()
-        ),
-    ]
+    runs = [cycle.in_cycle(CYCLE, seed) for seed in range(cycle.SEEDS)]
+    return [*halfcheetah.cells(HALFCHEETAH), *chain.from_iterable(runs)]
 
 
 def main(

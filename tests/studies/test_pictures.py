@@ -21,5 +21,5 @@ def test_what_did_not_run_has_no_panel_and_every_seed_is_drawn(tmp_path):
 
     three = drawn(TD3=wide, NE=flat, Reset=flat)
     assert (drawn(TD3=wide, NE=flat, Reset=flat, ReDo={}) == three).all()
-    assert len(drawn(TD3=wide, NE=flat, Reset=flat, ReDo=flat)) == 2 * len(three)
+    assert len(drawn(TD3=wide, NE=flat, Reset=flat, ReDo=flat)) > 1.5 * len(three)
     assert (drawn(TD3=wide, NE=apart, Reset=flat) != three).any()
