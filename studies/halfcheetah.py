@@ -9,6 +9,7 @@ their next checkpoints; the same command goes on.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -58,8 +59,11 @@ def main(
     """
     if not report:
         run_all(cells(), runs, jobs)
+    folders = [folder for cell in cells() if (folder := runs / cell.name).is_dir()]
+    if not folders:
+        sys.exit(f"There is no run of this study in {runs}. Leave out --report to begin them.")
     compare(
-        [runs / cell.name for cell in cells() if (runs / cell.name).is_dir()],
+        folders,
         out=FOLDER / "halfcheetah",
         console=Console(),
         by=("method",),

@@ -52,7 +52,8 @@ def run_all(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
         jobs: How many at a time; each takes one core.
 
     Raises:
-        RuntimeError: A run has failed; the others were finished first.
+        SystemExit: A run has failed, and the others were finished first; or Ctrl-C was pressed, and
+            those that ran have stopped at their next checkpoints.
     """
     folder.mkdir(parents=True, exist_ok=True)
     left = [cell for cell in cells if not RunFolder(folder / cell.name).summary.is_file()]
@@ -68,10 +69,10 @@ def run_all(cells: Sequence[Cell], folder: Path, jobs: int) -> None:
                     failed.append(running[done].name)
         except KeyboardInterrupt:  # the runs have got it too, and stop at their next checkpoint
             pool.shutdown(wait=True, cancel_futures=True)
-            raise
+            sys.exit("Stopped. The same command goes on.")
     if failed:
         logs = ", ".join(str(folder / f"{name}.log") for name in failed)
-        raise RuntimeError(f"{len(failed)} of {len(cells)} runs failed; see {logs}")
+        sys.exit(f"{len(failed)} of {len(cells)} runs failed; see {logs}")
 
 
 def _run(cell: Cell, folder: Path) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 import morphir
+from morphir.ir.report import counted
 from morphir.state.files import atomic_path
 from morphir_agents.compaction import Compacted, compact_policy
 from morphir_agents.config import BaseRunConfig
@@ -117,7 +118,7 @@ def finish(
         )
     if events:
         console.print(
-            f"{len(events)} events took {summary.method_share:.2%} of the training time "
+            f"{counted(len(events), 'event')} took {summary.method_share:.2%} of the training time "
             f"({seconds:,.0f} s)",
             highlight=False,
         )

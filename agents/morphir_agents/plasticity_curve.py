@@ -80,7 +80,7 @@ def _draw_measures(
         axes.set_ylim(-0.03, 1.03)
         axes.legend(fontsize=8)
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])  # what hardly changes must not lie on the frame
 
 
 def _draw_churn(axes: Axes, events: Sequence[Row], network: str) -> None:

@@ -155,7 +155,7 @@ class Recorder(Observer):
 
     def _numbers(self, speed: float) -> str:
         episodes = list(self._recent)
-        parts = [*self._task.values(), f"layers {self._layers} x {self._width}"]
+        parts = [*self._task.values(), f"layers {self._layers}", f"width {self._width}"]
         parts.append(f"{speed:,.0f} steps/s")
         if episodes:
             parts.insert(0, f"return {np.mean([e.episode_return for e in episodes]):.2f}")
