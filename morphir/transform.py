@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypedDict, Unpack, final, overload
 
@@ -144,7 +144,7 @@ def transform(
         example_inputs: A tuple of positional arguments for all entry points, or a dict from entry
             point to a tuple or to `(args, kwargs)`, as in
             `{"forward": ((), {"input_ids": ids})}`. Not needed where inputs follow from what is
-            known about the model.
+            known about the model, or a pass has `data=`.
         entry_points: What must keep its function: methods (`get_value`), submodules (`encoder`).
         inplace: Edit the caller's model and optimizers instead of copies. A failure undoes
             everything.
@@ -203,7 +203,14 @@ class _Settings:
     def recorded(self, model: nn.Module, now: Inventory) -> Traces:
         """The recordings of the model, of which an inventory was just taken."""
         known = self.recording and self.recording.of(model, now, self.entry_points)
-        return known or Traces.of(model, self.example_inputs, self.entry_points)
+        if known:
+            return known
+        traces = Traces.of(model, self.example_inputs, self.entry_points)
+        data = next((d for p in self.passes if (d := getattr(p, "data", None)) is not None), None)
+        if data is not None and len(traces.eval.inputs) < len(self.entry_points):
+            with suppress(RefusalError):  # the pass says what is wrong with them
+                return Traces.of(model, data, self.entry_points)
+        return traces
 
     def why_not_run(self, model: nn.Module, before: Traces) -> str:
         """Why the model is not run before and after, or ""."""

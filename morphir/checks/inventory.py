@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -176,15 +177,12 @@ def _group_facts(
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             options = {k: _plain(v) for k, v in group.items() if k not in ("params", "param_names")}
-            held = {
-                min(names.get(id(p), {f"tensor {number}, which is not the model's"})): tuple(
-                    sorted(
-                        (key, _kept(value, bits=bits))
-                        for key, value in optimizer.state.get(p, {}).items()
-                    )
-                )
-                for number, p in enumerate(group["params"])
-            }
+            strangers = itertools.count()  # by their own order: the model's may come and go
+            held = {}
+            for p in group["params"]:
+                own = names.get(id(p)) or {f"tensor {next(strangers)} that is not the model's"}
+                state = optimizer.state.get(p, {}).items()
+                held[min(own)] = tuple(sorted((key, _kept(v, bits=bits)) for key, v in state))
             yield {"class": type(optimizer).__qualname__, **options}, held
 
 

@@ -69,7 +69,7 @@ def test_the_groups_of_optimizers_with_the_names_of_what_they_hold():
     optimizer.param_groups[1]["params"].append(stranger)
     first, second = Inventory.of(net, [optimizer]).groups
     assert [*first[1]] == ["0.weight"]
-    assert [*second[1]] == ["0.bias", "tensor 1, which is not the model's"]
+    assert [*second[1]] == ["0.bias", "tensor 0 that is not the model's"]
     assert first[0]["class"] == "SGD"
     assert first[0]["lr"] != second[0]["lr"]
 

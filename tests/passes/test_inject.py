@@ -171,6 +171,33 @@ def test_inject_2_its_gradients_are_those_of_a_plain_network(at: str):
         assert torch.equal(own.grad, parameter.grad)
 
 
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_inject_2_an_optimizer_over_two_critics_of_which_one_begins_anew(first: int, inplace: bool):
+    critics = [mlp(), mlp()]
+    optimizer = torch.optim.Adam([p for each in critics for p in each.parameters()])
+    for each in critics:
+        steps(each, optimizer)
+    one, other = critics[first], critics[1 - first]
+    kept = {p: copy.deepcopy(optimizer.state[p]) for p in other.parameters()}
+    result = inject(one, "2", X, optimizer=optimizer, inplace=inplace)
+    held = {id(p) for p in result.optimizer.param_groups[0]["params"]}
+    assert held == {id(p) for p in (*result.module.parameters(), *kept) if p.requires_grad}
+    for parameter, state in kept.items():
+        assert torch.equal(result.optimizer.state[parameter]["exp_avg"], state["exp_avg"])
+
+
+def test_inject_2_two_critics_of_one_optimizer_begin_anew_at_once():
+    critics = [mlp(), mlp()]
+    optimizer = torch.optim.Adam([p for each in critics for p in each.parameters()])
+    for each in critics:
+        steps(each, optimizer)
+    pass_ = InjectPlasticityPass(at="2")
+    morphir.transform(critics, pass_, optimizer=optimizer, example_inputs=(X,), inplace=True)
+    held = {id(p) for p in optimizer.param_groups[0]["params"]}
+    assert held == {id(p) for each in critics for p in each.parameters() if p.requires_grad}
+
+
 def test_inject_2_an_agent_with_two_optimizers_over_different_networks():
     """`at="critic"`: the critic's optimizer follows, the actor's stays to the bit."""
     model = Agent()

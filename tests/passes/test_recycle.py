@@ -1,5 +1,7 @@
 """REDO-1: which units start anew, and with what."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -115,6 +117,36 @@ def test_redo_1_new_numbers_have_the_scale_of_those_in_use(density: float | None
     assert len(used.flatten()) == int((weight != 0).sum())
     assert float(used.mean()) == pytest.approx(0.02, abs=0.02)
     assert float(used.std()) == pytest.approx(0.3, rel=0.05)
+
+
+class Critic(nn.Module):
+    """What it takes can't be told from its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 8), nn.Linear(8, 1)
+
+    def forward(self, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.first(torch.cat([observation, action], 1))))
+
+
+@pytest.mark.parametrize("make", [RecycleDormantPass, lambda data: PruneDormantPass(data=data)])
+def test_redo_1_a_critic_is_recorded_on_the_data_where_no_inputs_are_given(make: Any):
+    model, data = Critic(), (torch.rand(6, 3), torch.rand(6, 2))
+    with torch.no_grad():
+        model.first.bias[:3] = -20
+    result = morphir.transform(model, make(data))
+    assert result.report.grade is Grade.EMPIRICAL
+    assert "3" in result.report.passes[-1]
+    given = morphir.transform(model, make(data), example_inputs=data)
+    assert result.report.passes == given.report.passes
+    for one, other in zip(result.module.parameters(), given.module.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_data_that_fit_no_entry_point_are_refused_as_data():
+    with pytest.raises(morphir.RefusalError, match="data= has 1 tensors for 'forward'"):
+        morphir.transform(Critic(), RecycleDormantPass((torch.rand(6, 3),)))
 
 
 def _listened_to(program, groups, anew, *rest):
