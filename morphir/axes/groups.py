@@ -189,7 +189,12 @@ class AxisGroups:
         return self._flow.form(self._flow.dims(value).atoms[axis])
 
     def resize(
-        self, maps: Mapping[Atom, AxisMap], *, inverse: bool = False, propose: bool = True
+        self,
+        maps: Mapping[Atom, AxisMap],
+        *,
+        inverse: bool = False,
+        propose: bool = True,
+        restarts: bool = False,
     ) -> tuple[dict[str, TensorChange], tuple[AttributeChange, ...]]:
         """What changes when leaves change by these maps, all of them together (PLAN-13).
 
@@ -200,6 +205,8 @@ class AxisGroups:
             inverse: Whether these are maps from the new units to the old ones, and so are the
                 changes; the attributes are not.
             propose: Whether the refusal of sizes that need companions proposes them (PLAN-12).
+            restarts: Whether fresh units are old ones with other numbers, which any call accepts,
+                though a mean over them is another one then.
 
         Returns:
             How each state entry changes that does, and the attributes that follow.
@@ -209,7 +216,7 @@ class AxisGroups:
                 accept its map, a number in the code cannot follow, or a module that would change
                 has state about which nothing is known.
         """
-        return self._resizing.resize(maps, inverse=inverse, propose=propose)
+        return self._resizing.resize(maps, inverse=inverse, propose=propose, restarts=restarts)
 
     def explain(self, maps: Mapping[Atom, AxisMap]) -> tuple[Effect, ...]:
         """What `resize` would do to each axis of the state, and by which op it follows.

@@ -62,7 +62,12 @@ class Resizing:
         self._solved: dict[Atom, Polarities] = {}
 
     def resize(
-        self, maps: Mapping[Atom, AxisMap], *, inverse: bool = False, propose: bool = True
+        self,
+        maps: Mapping[Atom, AxisMap],
+        *,
+        inverse: bool = False,
+        propose: bool = True,
+        restarts: bool = False,
     ) -> tuple[dict[str, TensorChange], tuple[AttributeChange, ...]]:
         """See `AxisGroups.resize`."""
         changed = {leaf: m for leaf, m in maps.items() if not m.is_identity}
@@ -70,7 +75,7 @@ class Resizing:
         for leaf, axis_map in changed.items():
             self._check(leaf, len(axis_map.source) if inverse else axis_map.size, sizes[leaf])
         polarities = {leaf: self.polarities(leaf) for leaf in changed}
-        for found in polarities.values():
+        for found in polarities.values() if not restarts else ():
             check_maps(self._flow, found.readings, changed)
         obligations = Obligations(self._flow, self._incidence, sizes)
         unmet = obligations.meet()

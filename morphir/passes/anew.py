@@ -17,14 +17,16 @@ import numpy as np
 import torch
 
 from morphir.axes import AxisGroups
+from morphir.errors import RefusalError
 from morphir.initial import fill_free
-from morphir.ir import FRESH, AxisMap, Program, Value
+from morphir.ir import FRESH, ZERO, AxisMap, Program, TensorChange, Value
 from morphir.passes.activity import scores_of, values_on
 from morphir.passes.data import Data
 from morphir.passes.units import Units, some
 
 Anew = Sequence[tuple[Units, Sequence[int]]]  # the units of each axis, and which of them
 Tensors = Mapping[str, torch.Tensor]
+Changes = Mapping[str, TensorChange]
 
 
 def biases_in(program: Program, names: Iterable[str]) -> list[str]:
@@ -52,7 +54,7 @@ def numbers_anew(
         The numbers, and where they are those of a unit that starts anew.
     """
     maps = {units.leaf: _restarting(units.leaf.size, gone) for units, gone in anew}
-    tensors, _ = groups.resize(maps)
+    tensors = _learnable(program, groups.resize(maps, restarts=True)[0])
     spec = {"init": "fresh", "seed": seed, "zero": biases_in(program, tensors)}
     numbers, places = {}, {}
     for name, change in tensors.items():
@@ -67,6 +69,59 @@ def numbers_anew(
             new = torch.from_numpy(each.relation.source < 0).to(old.device)
             places[name] |= new.view([-1 if d == axis else 1 for d in range(old.dim())])
     return numbers, places
+
+
+def _learnable(program: Program, tensors: Changes) -> Changes:
+    """The changes of parameters and of a norm's statistics: other buffers stay as they are.
+
+    Such as a mask that a forward multiplies with, or an encoding of positions. Where one of them
+    would have the outgoing zeros, the parameter has them that it is multiplied with.
+
+    Raises:
+        RefusalError: There is no such parameter.
+    """
+    statistics = _statistics_in(program)
+    kept = {n: c for n, c in tensors.items() if program.state[n].kind == "parameter"}
+    kept |= {name: tensors[name] for name in tensors if name in statistics}
+    for name in tensors.keys() - kept.keys():
+        for axis, each in enumerate(tensors[name]):
+            if not (each.relation.source == ZERO).any():
+                continue
+            factor = _factor_of(program, name)
+            if factor not in kept:
+                raise RefusalError(
+                    f"{name!r} is no parameter, and would have to hold the zeros by which units "
+                    "that start anew are not heard at first",
+                    nodes=[name],
+                    suggestions=["at= without the layer whose units it reads"],
+                )
+            own = kept[factor]
+            kept[factor] = (*own[:axis], each, *own[axis + 1 :])
+    return {name: kept[name] for name in tensors if name in kept}
+
+
+def _statistics_in(program: Program) -> set[str]:
+    """The running means and variances of norms."""
+    taken = (
+        node.arguments.get(name)
+        for graph in program.graphs.values()
+        for node in graph.nodes
+        for name in ("running_mean", "running_var")
+    )
+    return {each.name for each in taken if isinstance(each, Value) and each.origin == "state"}
+
+
+def _factor_of(program: Program, name: str) -> str:
+    """The parameter of the same shape that a state entry is multiplied with, or ""."""
+    for graph in program.graphs.values():
+        for node in graph.nodes:
+            read = [each.name for each in node.operands if each.origin == "state"]
+            if node.op == "mul" and name in read:
+                for other in read:
+                    entry = program.state[other]
+                    if entry.kind == "parameter" and entry.type == program.state[name].type:
+                        return other
+    return ""
 
 
 def mask_of(program: Program, name: str) -> torch.Tensor | None:

@@ -69,7 +69,7 @@ class PruneDormantPass(MorphismPass):
         box: Bounds of the inputs, for all or by name: what is dead only within them is removed too,
             and graded `PROVED_ON_BOX`.
         max_fraction: The largest share of the units of one axis to remove or reseed.
-        min_width: How many units of one axis have to stay.
+        min_width: How many units of one axis have to stay, where they are removed.
         seed: Seed of the numbers of units that are started anew.
 
     Raises:
@@ -190,7 +190,8 @@ class PruneDormantPass(MorphismPass):
         assert data is not None
         numbers, places = numbers_anew(program, groups, anew, masks, self.seed)
         spec = {"seed": self.seed, "units": {units.name: [*gone] for units, gone in anew}}
-        silent, most = self.threshold == 0, self._most(program)
+        silent = self.threshold == 0 and not any(units.is_mixed for units, _ in anew)
+        most = self._most(program)
         edit = Renumbering(
             at, law, masks, spec, numbers, places, keeps=False, data=data, silent=silent, most=most
         )
@@ -221,7 +222,7 @@ class PruneDormantPass(MorphismPass):
         sites = []
         seen: set[Atom] = set()
         for name, leaves in self._leaves(program, groups):
-            found = [axes.units(leaf) for leaf in leaves]
+            found = [axes.units(leaf, go=self.mode == "remove") for leaf in leaves]
             refusals = [each for each in found if isinstance(each, RefusalError)]
             if name and len(refusals) == len(leaves):
                 raise about(refusals[0], name)
@@ -237,7 +238,8 @@ class PruneDormantPass(MorphismPass):
         """The axes that each module's features are made of; by default every axis by itself."""
         if self.at is None:
             for leaf, group in groups.groups.items():
-                if group.reason is None and group.state and leaf.size > 1:
+                can_lose = leaf.size > 1 or self.mode != "remove"
+                if group.reason is None and group.state and can_lose:
                     yield "", [leaf]
             return
         names = resolve(self.at, program, groups.has_free)
@@ -274,9 +276,7 @@ class PruneDormantPass(MorphismPass):
         if self.units is not None:
             self._check_known(score, activity, constants or Constants(program, units, known))
             score[[unit for unit in range(size) if unit not in self.units]] = np.inf
-        fewest = self.min_width
-        if self.mode == "remove":
-            fewest = max(fewest, units.fewest)
+        fewest = max(self.min_width, units.fewest) if self.mode == "remove" else 0
         most = max(0, min(int(self.max_fraction * size), size - fewest))
         self._check_count(units, most)
         order = [int(unit) for unit in np.argsort(score, kind="stable") if score[unit] < np.inf]

@@ -170,6 +170,11 @@ class Units:
         """The state entry that has the units first."""
         return str(self._groups.groups[self.leaf].state[0].tensor)
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether a call computes something of all units together, such as their mean."""
+        return any(reading.role.maps != "any" for reading in self._polarities.readings)
+
     @cached_property
     def fewest(self) -> int:
         """How many units have to stay."""
@@ -280,7 +285,7 @@ class Units:
 
 @final
 class Candidates:
-    """The axes of a program, and the units of each that can lose one, found when asked for."""
+    """The axes of a program, and the units of each, found when asked for."""
 
     def __init__(self, program: Program) -> None:
         """Finds the axes.
@@ -289,17 +294,18 @@ class Candidates:
             program: The program; its numbers are not looked at.
         """
         self.groups = AxisGroups(program)
-        self._found: dict[Atom, Units | RefusalError] = {}
+        self._found: dict[tuple[Atom, bool], Units | RefusalError] = {}
 
-    def units(self, leaf: Atom) -> Units | RefusalError:
-        """The units of an axis, or why it can't lose one."""
-        if leaf not in self._found:
+    def units(self, leaf: Atom, *, go: bool = True) -> Units | RefusalError:
+        """The units of an axis, or why it has none, or can't lose one if some are to `go`."""
+        if (leaf, go) not in self._found:
             try:
-                self._found[leaf] = found = Units(self.groups, leaf)
-                found.check()
+                self._found[leaf, go] = found = Units(self.groups, leaf)
+                if go:
+                    found.check()
             except RefusalError as refusal:
-                self._found[leaf] = refusal
-        return self._found[leaf]
+                self._found[leaf, go] = refusal
+        return self._found[leaf, go]
 
 
 def _is_stored_split(term: Term) -> bool:

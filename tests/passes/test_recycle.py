@@ -149,6 +149,73 @@ def test_data_that_fit_no_entry_point_are_refused_as_data():
         morphir.transform(Critic(), RecycleDormantPass((torch.rand(6, 3),)))
 
 
+def test_redo_1_units_before_a_layer_norm_start_anew_and_the_drift_is_measured():
+    model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 2))
+    x = torch.randn(50, 4)
+    with torch.no_grad():
+        model[1].bias[[2, 5]] = -9
+    result = morphir.transform(model, RecycleDormantPass((x,), at="1", threshold=0.0))
+    assert "2 of 8 units of 0.weight started anew: 2, 5" in result.report.passes[0]
+    assert result.report.grade is Grade.EMPIRICAL
+    assert result.report.check("data").figures["bound"] > 0
+    assert not result.module[3].weight[:, [2, 5]].any()
+    assert not result.module[1].bias[[2, 5]].any()
+
+
+@pytest.mark.parametrize("width", [1, 16])
+def test_redo_1_a_layer_in_which_all_are_dormant_starts_anew_as_a_whole(width: int):
+    model, x = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2)), torch.rand(9, 4)
+    with torch.no_grad():
+        model[0].bias[:] = -50
+    result = morphir.transform(model, RecycleDormantPass((x,), threshold=0.0))
+    assert not result.module[0].bias.any()
+    assert not result.module[2].weight.any()
+    if width > 1:
+        assert (result.module[0](x) > 0).any()
+
+
+class Masked(nn.Linear):
+    """A layer that multiplies its weight with a buffer."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.register_buffer("mask", torch.tril(torch.ones(outputs, inputs)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x, self.weight * self.mask, self.bias)
+
+
+def test_redo_1_buffers_that_a_forward_reads_stay_as_they_are():
+    model, x = nn.Sequential(Masked(4, 5), nn.ReLU(), Masked(5, 3)), torch.randn(20, 4)
+    with torch.no_grad():
+        model[0].bias[[1, 2]] = -9
+    result = morphir.transform(model, RecycleDormantPass((x,), threshold=0.0), example_inputs=(x,))
+    for layer in (0, 2):
+        assert torch.equal(result.module[layer].mask, model[layer].mask)
+    assert not result.module[2].weight[:, [1, 2]].any()
+    assert (result.module[0].weight[[1, 2]] != model[0].weight[[1, 2]]).all()
+
+
+class Selecting(nn.Module):
+    """Units that are summed with the numbers of a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 5)
+        self.register_buffer("sums", torch.rand(3, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(torch.relu(self.first(x)), self.sums)
+
+
+def test_redo_1_units_that_only_a_buffer_reads_are_refused():
+    model, x = Selecting(), torch.randn(20, 4)
+    with torch.no_grad():
+        model.first.bias[0] = -9
+    with pytest.raises(RefusalError, match="'sums' is no parameter, and would have to hold"):
+        morphir.transform(model, RecycleDormantPass((x,), threshold=0.0), example_inputs=(x,))
+
+
 def _listened_to(program, groups, anew, *rest):
     """New units that the next layer listens to from the start."""
     numbers, places = numbers_anew(program, groups, anew, *rest)
