@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -24,6 +25,7 @@ from morphir.lineage import (
     Step,
     lineage_of,
 )
+from morphir.masks import Masks
 from morphir.result import TransformResult
 
 _SHOWN: Final = 8  # units, and tensors
@@ -101,8 +103,12 @@ def optimizers_by_model(models: Sequence[nn.Module], optimizer: Any) -> list[Any
     return [own if len(own) > 1 else next(iter(own), None) for own in found]
 
 
-def check_same_changes(results: Sequence[TransformResult]) -> None:
+def check_same_changes(results: Sequence[TransformResult], pasts: Sequence[int]) -> None:
     """Refuses if the models did not get the same changes (LOCK-1).
+
+    Args:
+        results: What became of them.
+        pasts: How many steps the lineage of each had before.
 
     Raises:
         RefusalError: A pass decided by the numbers of the models, which are not the same.
@@ -114,8 +120,27 @@ def check_same_changes(results: Sequence[TransformResult]) -> None:
             raise RefusalError(
                 _would(number, *parting),
                 suggestions=[
-                    "morphir.replay(result.lineage, other) of one that changes, where the function "
-                    "of the other need not be kept",
+                    "the model that changes alone, which the other follows as it is averaged"
+                    if any(isinstance(step, NumbersStep) for step in parting)
+                    else "morphir.replay(result.lineage, other) of one that changes, where the "
+                    "function of the other need not be kept",
+                ],
+            )
+        if any(isinstance(step, NumbersStep) for step in result.lineage.steps[pasts[number] :]):
+            _check_same_masks(number, results[0].module, result.module)
+
+
+def _check_same_masks(number: int, first: nn.Module, other: nn.Module) -> None:
+    own = Masks(other).masks
+    for name, mask in Masks(first).masks.items():
+        if name in own and not torch.equal(mask, own[name].to(mask)):
+            parted = int((mask != own[name].to(mask)).sum())
+            raise RefusalError(
+                f"models 0 and {number} would have different masks: {parted} of the "
+                f"{mask.numel()} numbers of {name!r} would be in use in one of them only",
+                suggestions=[
+                    "keep='random' or score='random', which draw the same for both",
+                    "model 0 alone, and morphir.Masks(online).mask_parameters(target) after it",
                 ],
             )
 

@@ -18,7 +18,9 @@ from typing import final
 import torch
 from torch import nn
 
+from morphir.errors import RefusalError
 from morphir.ir.masks import mask_name
+from morphir.tensors import equal_numbers
 
 
 @final
@@ -74,10 +76,33 @@ class Masks:
         ]
         _multiply([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
 
-    def mask_parameters(self) -> None:
-        """Makes the parameters 0 behind the masks (MASK-4): after the optimizer's step."""
+    def mask_parameters(self, other: nn.Module | None = None) -> None:
+        """Makes the parameters 0 behind the masks (MASK-4): after the optimizer's step.
+
+        Args:
+            other: Does so in another model, such as a target network, which needs no masks of its
+                own: averages of zeros are zeros.
+
+        Raises:
+            RefusalError: The other model has no such parameter; nothing changed.
+        """
+        parameters = self.parameters if other is None else self._in(other)
         with torch.no_grad():
-            _multiply([*self.parameters.values()], [*self.masks.values()])
+            _multiply([*parameters.values()], [*self.masks.values()])
+
+    def _in(self, other: nn.Module) -> Mapping[str, nn.Parameter]:
+        """The parameters of another model that have the names of the masked ones."""
+        known = dict(other.named_parameters(remove_duplicate=False))
+        for name, mask in self.masks.items():
+            found = known.get(name)
+            if found is None or found.shape != mask.shape:
+                has = "no such parameter" if found is None else f"one of shape {(*found.shape,)}"
+                raise RefusalError(
+                    f"the mask of {name!r} has shape {(*mask.shape,)}, the other model {has}",
+                    nodes=[name],
+                    suggestions=["a model of the same structure, such as the target network"],
+                )
+        return {name: known[name] for name in self.masks}
 
     @property
     def densities(self) -> dict[str, float]:
@@ -86,7 +111,10 @@ class Masks:
 
 
 def _fits(mask: torch.Tensor | None, parameter: torch.Tensor) -> bool:
-    return mask is not None and (mask.shape, mask.dtype) == (parameter.shape, parameter.dtype)
+    """Whether a buffer may be a mask: who reads it can't be seen here."""
+    if mask is None or (mask.shape, mask.dtype) != (parameter.shape, parameter.dtype):
+        return False
+    return equal_numbers(mask * mask, mask)
 
 
 def _multiply(tensors: list[torch.Tensor], masks: list[torch.Tensor]) -> None:

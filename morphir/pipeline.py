@@ -124,7 +124,8 @@ class Application:
         self._joining, self._leaving = Joining(optimizers, target), Leaving(optimizers)
         self._succession = Succession(optimizers, target)
         self._transport = Transport(optimizers, target, state_rules)
-        self._renumbered = Renumbered(target, optimizers, rewriter.renumberings)
+        masked = [name for name, each in before.eval.program.state.items() if each.mask]
+        self._renumbered = Renumbered(target, optimizers, rewriter.renumberings, masked)
         self._lineage = lineage_of(target)
 
     def __enter__(self) -> Application:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import final
 
 import torch
@@ -21,7 +21,11 @@ class Renumbered:
     """The tensors that edits give other numbers or masks, as they were before."""
 
     def __init__(
-        self, model: nn.Module, optimizers: Sequence[Optimizer], edits: Sequence[Renumbering]
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        edits: Sequence[Renumbering],
+        masked: Collection[str] = (),
     ) -> None:
         """Notes the numbers, the masks, and what optimizers keep.
 
@@ -29,9 +33,11 @@ class Renumbered:
             model: The model, as it is before the edits.
             optimizers: The optimizers over it.
             edits: What will be done to it.
+            masked: Its parameters that carry masks (MASK-1).
         """
         self._model, self._optimizers = model, optimizers
         self._edits = {name: edit for edit in edits for name in edit.names}
+        self._masked = {*masked, *(name for edit in edits for name in edit.masks)}
         named = (*model.named_parameters(), *model.named_buffers()) if self._edits else ()
         self._tensors = {name: each for name, each in named if name in self._edits}
         self._numbers = {name: each.detach().clone() for name, each in self._tensors.items()}
@@ -87,7 +93,6 @@ class Renumbered:
         """The mask of a tensor, ones where it has none."""
         home, _, key = mask_name(name).rpartition(".")
         held = self._model.get_submodule(home)._buffers.get(key)
-        tensor = self._tensors[name]
-        if held is None or held.shape != tensor.shape:
-            return torch.ones_like(tensor)
+        if held is None or name not in self._masked:
+            return torch.ones_like(self._tensors[name])
         return held

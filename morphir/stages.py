@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from torch import nn
+
 from morphir.errors import RefusalError
 from morphir.frontend import check_module
 from morphir.ir import Rewriter, both_modes
@@ -27,6 +29,21 @@ def check_model(model: Any) -> None:
         RefusalError: It is; the message says what to do.
     """
     check_module(model)
+
+
+def check_writable(model: nn.Module) -> None:
+    """Refuses a model that can't be edited in place.
+
+    Raises:
+        RefusalError: It has tensors that were made in inference mode.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_inference():
+            raise RefusalError(
+                "a tensor was made in inference mode, so it can't be written to",
+                nodes=[name],
+                suggestions=["inplace=False", "build the model outside of torch.inference_mode()"],
+            )
 
 
 def as_passes(pass_: Any) -> list[MorphismPass]:

@@ -15,12 +15,22 @@ from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
 from morphir.ir import Certificate, Grade, Report
+from morphir.lineage import lineage_of
 from morphir.lockstep import check_lockstep, check_same_changes, optimizers_by_model
 from morphir.passes.base import MorphismPass
 from morphir.pipeline import Application
 from morphir.recordings import Clock, Recording, Traces, Twins
 from morphir.result import TransformResult
-from morphir.stages import Passes, Said, as_passes, check_model, next_edits, stages_of, told
+from morphir.stages import (
+    Passes,
+    Said,
+    as_passes,
+    check_model,
+    check_writable,
+    next_edits,
+    stages_of,
+    told,
+)
 from morphir.state.optimizer import optimizers_over
 from morphir.state.transport import StateRules
 
@@ -180,9 +190,12 @@ def transform(
             return _transform(model, optimizer, settings, stages)
         check_lockstep(model, optimizer, inplace=inplace)
         shares = optimizers_by_model(model, optimizer)
-        pairs = zip(model, shares, strict=True)
-        results = [_transform(each, own, settings, stages) for each, own in pairs]
-        check_same_changes(results)
+        pasts = [len(lineage_of(each).steps) for each in model]
+        results = [
+            _transform_one_of(number, each, own, settings, stages)
+            for number, (each, own) in enumerate(zip(model, shares, strict=True))
+        ]
+        check_same_changes(results, pasts)
         return results
 
 
@@ -230,6 +243,8 @@ def _transform(
 ) -> TransformResult:
     """Transforms one model; what undoes it is left on the stack."""
     check_model(model)
+    if settings.inplace:
+        check_writable(model)
     optimizers = optimizers_over(model, optimizer, attached_optimizers(model))
     clock = Clock()
     inputs, entry_points = settings.example_inputs, settings.entry_points
@@ -279,6 +294,18 @@ def _transform(
         lineage,
         Recording.taken(target, application.after, application.inventory),
     )
+
+
+def _transform_one_of(
+    number: int, model: nn.Module, optimizer: Any, settings: _Settings, stages: ExitStack
+) -> TransformResult:
+    """Transforms one of several models; a refusal says which one it is about."""
+    try:
+        return _transform(model, optimizer, settings, stages)
+    except RefusalError as refusal:
+        reason, nodes, suggestions = refusal.reason, refusal.nodes, refusal.suggestions
+        reason = f"model {number} of the list: {reason}"
+        raise RefusalError(reason, nodes=nodes, suggestions=suggestions) from refusal
 
 
 def _joined(reports: Sequence[Report], clock: Clock) -> Report:

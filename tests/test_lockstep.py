@@ -12,6 +12,7 @@ from morphir import (
     PruneDormantPass,
     RecycleDormantPass,
     RefusalError,
+    SparsifyPass,
     VerificationError,
     WiderPass,
 )
@@ -189,6 +190,30 @@ def test_lock_1_an_injection_has_the_same_draws():
     assert all(torch.equal(a, b) for a, b in same)
     assert all(parameter.requires_grad for parameter in first.fresh.parameters())
     assert not any(parameter.requires_grad for parameter in second.parameters())
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_lock_1_masks_have_to_be_the_same(inplace: bool):
+    online, target = Net(), Net()
+    before = [fingerprint(net, []) for net in (online, target)]
+    with pytest.raises(RefusalError, match="models 0 and 1 would have different masks"):
+        morphir.transform([online, target], SparsifyPass(density=0.3), inplace=inplace)
+    assert [fingerprint(net, []) for net in (online, target)] == before
+    pass_ = SparsifyPass(density=0.3, keep="random")
+    one, other = (each.module for each in morphir.transform([online, target], pass_))
+    first, second = (morphir.Masks(each).masks for each in (one, other))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    deeper = morphir.transform([one, other], PASSES[1])  # no masks change
+    assert [each.report.grade for each in deeper] == [Grade.PROVED] * 2
+
+
+def test_a_refusal_says_which_model_it_is_about():
+    x = torch.ones(3, 4)
+    pass_ = SparsifyPass(density=0.3, keep="random")
+    online, target = morphir.apply([Net(), Net()], pass_, example_inputs=(x,))
+    online(x).sum().backward()
+    with pytest.raises(RefusalError, match=r"model 1 of the list: '.*' has no gradient"):
+        morphir.transform([online, target], morphir.MaskGrowPass(count=2), inplace=True)
 
 
 def test_lock_2_a_model_that_was_injected_is_no_twin_of_one_that_was_not():

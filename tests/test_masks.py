@@ -66,6 +66,36 @@ def test_mask_4_what_is_not_masked_is_left_alone():
     assert model.odd.tolist() == model.true.tolist() == [1, 1]
 
 
+def test_mask_1_buffers_of_other_numbers_are_no_masks():
+    """MASK-1: an additive mask of attention, and a gate"""
+    model = nn.Module()
+    model.scores, model.gate = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
+    model.register_buffer("scores_mask", torch.tensor([[0.0, -torch.inf], [0, 0]]))
+    model.register_buffer("gate_mask", torch.tensor([0.5, 1]))
+    masks = morphir.Masks(model)
+    assert not masks.masks
+    masks.mask_parameters()
+    assert model.scores.eq(1).all()
+
+
+def test_mask_4_a_target_is_zero_where_its_network_is():
+    """MASK-4"""
+    model, target = masked(mlp()), mlp()
+    before = {name: p.detach().clone() for name, p in target.named_parameters()}
+    morphir.Masks(model).mask_parameters(target)
+    masks = morphir.Masks(model).masks
+    for name, parameter in target.named_parameters():
+        assert torch.equal(parameter, before[name] * masks.get(name, 1))
+
+
+def test_mask_4_a_model_of_another_structure_is_refused():
+    model, other = masked(mlp()), nn.Sequential(nn.Linear(4, 99))
+    before = other[0].weight.detach().clone()
+    with pytest.raises(morphir.RefusalError, match=r"'0.weight' has shape .* \(99, 4\)"):
+        morphir.Masks(model).mask_parameters(other)
+    assert torch.equal(other[0].weight, before)
+
+
 def test_densities_are_the_shares_in_use():
     model = nn.Linear(4, 2)
     assert morphir.Masks(model).densities == {}

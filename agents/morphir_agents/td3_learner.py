@@ -68,7 +68,7 @@ class TD3Learner:
         self._actor_clip = WeightClip(agent.actor, kappa) if kappa else None
         self._critic_clip = WeightClip(nn.ModuleList(agent.critics), kappa) if kappa else None
         for network, target in zip(trained, targets, strict=True):
-            _mask_target(target, Masks(network))
+            Masks(network).mask_parameters(target)  # once: averages of zeros are zeros (TD3-3)
         self._errors: list[Tensor] = []
 
     @torch.no_grad()
@@ -140,13 +140,6 @@ class TD3Learner:
 def noise_for(batch: Batch, generator: np.random.Generator) -> np.ndarray:
     """Standard normal numbers for the smoothing of the targets of a batch."""
     return generator.standard_normal(batch.actions.shape, dtype=np.float32)
-
-
-@torch.no_grad()
-def _mask_target(target: nn.Module, masks: Masks) -> None:
-    """Once is enough: between a zero and a zero there are only zeros (TD3-3)."""
-    for name, mask in masks.masks.items():
-        target.get_parameter(name).mul_(mask)
 
 
 def _descend(optimizer: torch.optim.Optimizer, masks: Masks, clip: WeightClip | None) -> None:

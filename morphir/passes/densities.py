@@ -12,11 +12,16 @@ count as well, and for the layers that are dense.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from math import prod
+from math import floor, prod
 from typing import Literal
 
 Distribution = Literal["erdos_renyi", "uniform"]
 Shape = tuple[int, ...]
+
+
+def whole(number: float) -> int:
+    """The largest integer that is not above a number, but for what rounding took from that."""
+    return floor(number + 1e-6)
 
 
 def densities(

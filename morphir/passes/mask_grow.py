@@ -24,6 +24,7 @@ from morphir.frontend.inputs import given_inputs
 from morphir.ir import Grade, Program, Renumbering, Rewriter, is_of_train_mode
 from morphir.passes.base import MorphismPass
 from morphir.passes.data import Loss, run_on, total_of
+from morphir.passes.densities import whole
 from morphir.passes.maskable import maskable
 from morphir.randomness import derive_seed
 
@@ -102,7 +103,7 @@ class MaskGrowPass(MorphismPass):
     def rewrite(self, program: Program, rewriter: Rewriter) -> Sequence[str]:
         """Chooses what is used from now on."""
         weights = maskable(program, self.at)
-        names = [e.name for e in weights if program.state[e.name].mask]
+        names = _learning(program, [e.name for e in weights if program.state[e.name].mask])
         if not names:
             raise RefusalError(
                 "none of these weights has a mask",
@@ -156,7 +157,7 @@ class MaskGrowPass(MorphismPass):
 
     def _counts(self, masks: Tensors) -> Mapping[str, int]:
         if self.fraction is not None:
-            return {n: int(self.fraction * int((mask == 0).sum())) for n, mask in masks.items()}
+            return {n: whole(self.fraction * int((mask == 0).sum())) for n, mask in masks.items()}
         assert isinstance(self.count, Mapping)
         unknown = [name for name in self.count if name not in masks]
         if unknown:
@@ -227,6 +228,11 @@ class MaskGrowPass(MorphismPass):
         count = int((_tensor(program, program.state[name].mask) == 0).sum())
         generator = torch.Generator().manual_seed(derive_seed(self.seed, f"{name} {what}", count))
         return (torch.rand(like.shape, generator=generator) * 2 - 1).to(like)
+
+
+def _learning(program: Program, names: Sequence[str]) -> list[str]:
+    """Those of some weights that are trained; all where none is, as in a target network."""
+    return [name for name in names if _tensor(program, name).requires_grad] or [*names]
 
 
 def _tensor(program: Program, name: str) -> torch.Tensor:

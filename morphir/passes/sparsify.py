@@ -19,7 +19,7 @@ import torch
 from morphir.errors import RefusalError
 from morphir.ir import Grade, Program, Renumbering, Rewriter
 from morphir.passes.base import MorphismPass
-from morphir.passes.densities import Distribution, densities
+from morphir.passes.densities import Distribution, densities, whole
 from morphir.passes.maskable import Maskable, maskable
 from morphir.randomness import derive_seed
 
@@ -138,7 +138,7 @@ class SparsifyPass(MorphismPass):
             ) from error
         sizes = {name: prod(shape) for name, shape in shapes.items()}
         return {
-            name: sizes[name] - int((1 - share) * sizes[name]) for name, share in shares.items()
+            name: sizes[name] - whole((1 - share) * sizes[name]) for name, share in shares.items()
         }
 
     def _mask(self, program: Program, name: str, kept: int) -> torch.Tensor:
@@ -149,7 +149,7 @@ class SparsifyPass(MorphismPass):
             generator = torch.Generator().manual_seed(derive_seed(self.seed, name, 0))
             score = torch.rand(numbers.numel(), generator=generator)
         else:
-            score = numbers.abs().flatten().float().cpu()
+            score = numbers.abs().flatten().double().cpu()
         old = program.state[entry.mask].tensor if entry.mask else None
         if old is not None:
             score = torch.where(old.flatten().cpu() == 0, -1.0, score)

@@ -284,3 +284,12 @@ def test_mask_8_gradients_that_were_masked_before_say_nothing_and_the_report_say
     told = morphir.transform(model, grow, example_inputs=(X,)).report
     assert "0.weight: their gradients are all 0" in str(told)
     assert "Masks.mask_gradients() comes after growing" in str(told)
+
+
+def test_mask_8_frozen_weights_are_left_out_unless_nothing_is_trained():
+    model = masked(mlp())
+    model[2].requires_grad_(False)
+    result = grown(model, count=10, score="random")
+    assert torch.equal(result.module[2].weight_mask, model[2].weight_mask)
+    result = grown(model.requires_grad_(False), count=10, score="random")
+    assert not torch.equal(result.module[2].weight_mask, model[2].weight_mask)

@@ -32,6 +32,17 @@ def reset(model: nn.Module, *inputs: torch.Tensor, **options) -> morphir.Transfo
     return result
 
 
+class Biased(nn.Embedding):
+    """Scores with what is added to them."""
+
+    def __init__(self, count: int, size: int) -> None:
+        super().__init__(count, size)
+        self.register_buffer("weight_mask", torch.triu(torch.full((count, size), -1e9), 1))
+
+    def forward(self, indices: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(super().forward(indices) + self.weight_mask[0], -1)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_reset_1_layers_are_drawn_as_their_constructors_draw_them(name: str):
     """RESET-1: bounds and spread are those of torch's own `reset_parameters`"""
@@ -251,3 +262,11 @@ def test_back_6_a_failure_leaves_everything_as_it_was():
         )  # fmt: skip
     assert not difference(before, snapshot(model, optimizer))
     assert all(optimizer.state[p] is kept for p, kept in state.items())
+
+
+def test_mask_1_a_buffer_by_the_name_of_a_mask_that_a_forward_reads_is_none():
+    """MASK-1, KEPT-12"""
+    model, i = nn.Sequential(Biased(6, 6), nn.Linear(6, 2)), torch.randint(0, 6, (7,))
+    result = morphir.transform(model, ResetPass(at="0"), example_inputs=(i,))
+    assert result.report.grade is Grade.NOT_PRESERVING
+    assert torch.equal(result.module[0].weight_mask, model[0].weight_mask)

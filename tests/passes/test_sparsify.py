@@ -37,7 +37,7 @@ def test_mask_7_all_but_the_floor_of_the_rest_are_kept(make, x, keep: str, distr
     for name, mask in masks.items():
         numbers = parameters[name]
         if distribution == "uniform":
-            assert int(mask.sum()) == mask.numel() - int(0.7 * mask.numel())
+            assert int(mask.sum()) == mask.numel() - 7 * mask.numel() // 10
         assert torch.equal(result.module.get_parameter(name), numbers * mask)
         if keep == "magnitude" and 0 < mask.sum() < mask.numel():
             assert numbers.abs()[mask == 1].min() >= numbers.abs()[mask == 0].max()
@@ -251,3 +251,28 @@ def test_a_name_that_is_taken_is_refused():
         morphir.apply(model, SparsifyPass(0.5), example_inputs=(X,), inplace=True)
     assert model[0].weight_mask == "mine"
     assert "weight_mask" not in model[2]._buffers
+
+
+@pytest.mark.parametrize(
+    ("size", "density", "kept"), [(10, 0.9, 9), (100, 0.9, 90), (1000, 0.8, 800)]
+)
+def test_mask_7_the_floor_is_that_of_the_number_that_was_meant(size, density, kept):
+    """MASK-7: (1 - 0.9) * 10 is a little less than 1"""
+    model, x = nn.Sequential(nn.Linear(size, 1)), torch.rand(3, size)
+    found = sparse(model, x, density=density, distribution="uniform")
+    assert int(found.module[0].weight_mask.sum()) == kept
+
+
+def test_mask_7_magnitudes_are_compared_as_they_are():
+    model = nn.Sequential(nn.Linear(4, 1)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(1 + 1e-9 * torch.arange(4).double())
+    found = sparse(model, torch.rand(3, 4).double(), density=0.25)
+    assert found.module[0].weight_mask.tolist() == [[0, 0, 0, 1]]
+
+
+def test_tensors_that_cannot_be_written_to_are_refused_in_place():
+    with torch.inference_mode():
+        model = nn.Sequential(nn.Linear(4, 3))
+    with pytest.raises(RefusalError, match="made in inference mode"):
+        morphir.apply(model, SparsifyPass(0.5), example_inputs=(X,), inplace=True)
