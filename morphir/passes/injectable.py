@@ -7,15 +7,18 @@ belong to it alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Final
 
 from morphir.axes.undeclared import undeclared
 from morphir.ir import (
+    Argument,
     Call,
     Graph,
     Node,
     Program,
+    Value,
     injections_in,
     is_inside,
     is_part_of,
@@ -27,6 +30,10 @@ from morphir.passes.base import Refusal
 from morphir.passes.sites import calls_at, held_elsewhere
 from morphir.passes.surroundings import Calls
 
+# What makes finite numbers of infinite ones, as attention does of what it may not see.
+_BOUNDED: Final = (
+    "softmax", "sigmoid", "tanh", "clamp", "hardtanh", "scaled_dot_product_attention",
+)  # fmt: skip
 _NUMBER: Final = "float"  # that Python made a float of a size, which is the same for both copies
 
 
@@ -68,7 +75,7 @@ def _complaint(program: Program, name: str, calls: Calls) -> str:
         if call.results[0].type is None:
             return f"nothing is known of what {_said(name)} returns without example_inputs="
         odd = next(filter(None, (_odd(program, node) for node in call.nodes)), "")
-        odd = odd or _kept(graph, name, call)
+        odd = odd or _kept(graph, name, call) or _infinite(program, call)
         if odd:
             return f"two copies of {_said(name)} would not cancel: {odd}"
     return ""
@@ -122,6 +129,34 @@ def _odd(program: Program, node: Node) -> str:
     if any(program.state[name].kind == "constant" for name in read):
         return f"{node.op} reads a tensor that no module holds"
     return ""
+
+
+def _infinite(program: Program, call: Call) -> str:
+    """What puts infinite numbers into the result of a call, in words, or "".
+
+    The example inputs may not show it: an agent that masks actions may be free to take all of them.
+    """
+    found: dict[Value, str] = {}
+    for node in call.nodes:
+        state = (v.name for v in node.operands if v.origin == "state")
+        tensors = [program.state[name].tensor for name in state]
+        reads = [t for t in tensors if t is not None and t.is_floating_point()]
+        if any(_has_infinity(each) for each in node.arguments.values()):
+            source = node.op
+        elif any(bool(each.isinf().any()) for each in reads):
+            source = f"a buffer that {node.op} reads"
+        else:
+            source = next((found[v] for v in node.operands if v in found), "")
+        if source and node.op not in _BOUNDED:
+            found |= dict.fromkeys(node.outputs, source)
+    source = found.get(call.results[0], "")
+    return f"{source} has infinite numbers, and infinity less infinity is none" if source else ""
+
+
+def _has_infinity(argument: Argument) -> bool:
+    if isinstance(argument, tuple):
+        return any(map(_has_infinity, argument))
+    return isinstance(argument, float) and math.isinf(argument)
 
 
 def _kept(graph: Graph, name: str, call: Call) -> str:

@@ -1,5 +1,6 @@
 """INJECT-6: what two copies could not cancel, or what is not a module's own, is refused."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,16 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
         lambda: outer(lambda s, x: s.fc(x) * torch.tensor([1.0, 2, 3, 4]), fc=fc()),
         "part",
         "torch.tensor is not a declared op",
+    ),
+    "masked actions": (
+        lambda: outer(lambda s, x: s.fc(x).masked_fill(x > 1e9, -math.inf) * 2, fc=fc()),
+        "part",
+        "would not cancel: masked_fill has infinite numbers, and infinity less infinity is none",
+    ),
+    "additive mask": (
+        lambda: outer(lambda s, x: s.fc(x) + s.m, fc=fc(), m=torch.tensor([0, -math.inf, 0, 0])),
+        "part",
+        "would not cancel: a buffer that add reads has infinite numbers",
     ),
     "two results": (
         lambda: Net(lambda s, x: s.part(x)[0], part=Net(two, fc=fc())),
@@ -193,6 +204,12 @@ def test_inject_6_what_only_looks_like_it_is_no_obstacle():
 
     inject(outer(keeping, fc=fc()), "part.fc", X)
     assert seen
+
+
+def test_inject_6_what_bounds_infinite_numbers_is_no_obstacle():
+    """Attention that may not see something"""
+    model = outer(lambda s, x: s.fc(x).masked_fill(x > 1, -math.inf).softmax(-1), fc=fc())
+    inject(model, "part", X)
 
 
 def test_inject_6_a_hook_that_computes_is_refused():
