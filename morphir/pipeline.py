@@ -165,6 +165,8 @@ class Application:
                     self._transport.check(change)
                 else:
                     self._transport.check_state(change)
+            if self.target is self.original.model:
+                self._renumbered.check_known()
             gone = self._gone()
             self._surgery.apply(edits)
             if resizes:

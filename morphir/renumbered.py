@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from morphir.checks import Given, Renewed, check_given, check_renewed, kept_of
 from morphir.ir import Check, Renumbering
 from morphir.ir.masks import mask_name
+from morphir.state.forgotten import check_none_forgotten
 from morphir.state.transport import Transport
 from morphir.tensors import unequal
 
@@ -46,6 +47,26 @@ class Renumbered:
             name: {entry: value.clone() for entry, value in kept_of(each, optimizers).items()}
             for name, each in self._tensors.items()
         }
+
+    def check_known(self) -> None:
+        """Refuses where an optimizer that was not given knows what is no more (STATE-17).
+
+        What begins to be used is left out: it was 0, and an optimizer that masks are applied for
+        keeps nothing of it. So is what a given optimizer has state for, as looking takes long.
+
+        Raises:
+            RefusalError: There is such an optimizer.
+        """
+        changed = [
+            tensor
+            for name, tensor in self._tensors.items()
+            if isinstance(tensor, nn.Parameter)
+            and not self._edits[name].keeps
+            and not self._kept[name]
+        ]
+        if changed:
+            edit = next(iter(self._edits.values()))
+            check_none_forgotten(self._optimizers, changed, edit.at, numbers_only=True)
 
     @property
     def restarted(self) -> tuple[str, ...]:

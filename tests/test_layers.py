@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # What surrounds a model.
     "lineage": {"errors", "ir"},
-    "masks": {"ir"},
+    "masks": {"errors", "ir", "tensors"},
     "result": {"ir", "lineage", "recordings"},
     "state": {
         "errors", "versions", "tensors", "ir", "ops", "frontend", "blocks", "backend", "lineage",
@@ -70,11 +70,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "described", "ir", "ops", "frontend", "checks", "field", "backend", "lineage",
         "state", "emission", "recordings", "grading", "renumbered",
     },
-    "lockstep": {"errors", "frontend", "lineage", "result"},
+    "lockstep": {"errors", "frontend", "lineage", "masks", "result"},
     "stages": {"errors", "frontend", "ir", "passes", "recordings"},
     "transform": {
-        "errors", "ir", "checks", "passes", "backend", "lockstep", "pipeline", "recordings",
-        "result", "stages", "state",
+        "errors", "ir", "checks", "passes", "backend", "lineage", "lockstep", "pipeline",
+        "recordings", "result", "stages", "state",
     },
     "planned": {"errors", "randomness", "ir"},
     "plan": {

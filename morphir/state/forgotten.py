@@ -1,7 +1,7 @@
 """Optimizers that nobody mentioned.
 
-    STATE-17  an optimizer with state for a parameter that changes its shape takes part in the
-              change, or the change is refused
+    STATE-17  an optimizer with state for a parameter that changes its shape, or whose numbers start
+              anew, takes part in the change, or the change is refused
 
 A fused optimizer steps through a parameter and its moments without looking at their sizes: moments
 of the old shape beside a parameter of the new one overwrite memory that belongs to something else.
@@ -19,14 +19,19 @@ from morphir.errors import RefusalError
 
 
 def check_none_forgotten(
-    optimizers: Sequence[Optimizer], changed: Collection[torch.Tensor], name: str
+    optimizers: Sequence[Optimizer],
+    changed: Collection[torch.Tensor],
+    name: str,
+    *,
+    numbers_only: bool = False,
 ) -> None:
     """Refuses if an optimizer that was not given has state for one of the parameters (STATE-17).
 
     Args:
         optimizers: Those that were given.
-        changed: Parameters that change their shape.
+        changed: Parameters that change.
         name: What to say changes.
+        numbers_only: Whether they keep their shapes, and get other numbers.
 
     Raises:
         RefusalError: There is such an optimizer.
@@ -38,9 +43,13 @@ def check_none_forgotten(
     forgotten = [each for each in _alive_over(changed) if id(each) not in known]
     if forgotten:
         found = type(forgotten[0]).__name__
+        what, then = (
+            ("numbers start anew", "it would go on with what it kept of the old ones")
+            if numbers_only
+            else ("shape changes", "its next step would fail, or write where it must not")
+        )
         raise RefusalError(
-            f"{found} holds the state of parameters whose shape changes, and was not given: its "
-            "next step would fail, or write where it must not",
+            f"{found} holds the state of parameters whose {what}, and was not given: {then}",
             nodes=[name],
             suggestions=[
                 "optimizer=[...] with every optimizer over the model",
