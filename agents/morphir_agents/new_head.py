@@ -2,7 +2,8 @@
 
     CYCLE-3   all six networks get its inputs and outputs behind those that are there, PROVED to
               keep what these compute, with the optimizers' state; then its head is drawn as those
-              of new networks for it alone, and is the same in the targets
+              of new networks for it alone, and is the same in the targets; what was injected
+              cancels there too
 
 morphir's passes give new inputs the weight 0. With that a unit of the first layer would do the same
 for every observation of the task, and one whose bias is negative would be dead for ever, since its
@@ -19,6 +20,7 @@ import torch
 from torch import nn
 
 import morphir
+from morphir.ir.injection import IS_FROZEN, LEARNS
 from morphir_agents.growth import GrowthRecord
 from morphir_agents.heads import heads_of
 
@@ -102,9 +104,13 @@ def draw_head(agent: TD3Agent, seed: int, task: int) -> None:
         torch.manual_seed(int(np.random.SeedSequence([seed, 5, task]).generate_state(1)[0]))
         for name in ("actor", "critic1", "critic2"):
             network, target = agent.get_submodule(name), agent.get_submodule(f"target_{name}")
-            for (_, layer), (_, twin) in zip(heads_of(network), heads_of(target), strict=True):
+            drawn: dict[str, nn.Linear] = {}
+            for (place, layer), (_, twin) in zip(heads_of(network), heads_of(target), strict=True):
                 weight, _ = layer.used(layer.weight, layer.bias)
-                fresh = nn.Linear(weight.shape[1], weight.shape[0])
+                key = place.replace(f".{IS_FROZEN}.", f".{LEARNS}.")  # which it cancels (INJECT-1)
+                if key not in drawn:
+                    drawn[key] = nn.Linear(weight.shape[1], weight.shape[0])
                 for own in layer.own:
+                    numbers = drawn[key].get_parameter(own)
                     for each in (layer, twin):
-                        each.part_of(each.get_parameter(own)).copy_(fresh.get_parameter(own))
+                        each.part_of(each.get_parameter(own)).copy_(numbers)

@@ -138,7 +138,8 @@ class TD3Trainer(Trainer["TD3RunConfig", TD3Agent, list[torch.optim.Optimizer]])
         self._enter(self.config.visit_at(self.step))
         self.agent.select(self.task)
         moments = _under("moments.", arrays)
-        self.moments = {key: torch.from_numpy(array) for key, array in moments.items()}
+        device = self.agent.device
+        self.moments = {key: torch.from_numpy(array).to(device) for key, array in moments.items()}
         self.replay.load(_under("replay.", arrays))
         self.method.load(_under("method.", arrays))
 

@@ -182,3 +182,28 @@ def test_sparse_backbones_leave_heads_alone():
     masks = {name: mask.clone() for name, mask in morphir.Masks(agent).masks.items()}
     assert add_head(agent, optimizers, 2, seed=0, step=0).grade == "PROVED"
     assert all(torch.equal(morphir.Masks(agent).masks[name], masks[name]) for name in masks)
+
+
+def test_cycle_3_what_was_injected_cancels_for_the_new_task_too():
+    """CYCLE-3, INJECT-1"""
+    agent, optimizers = build()
+    seen, action = inputs(0)
+    critics = ["critic1", "critic2"]
+    inject = morphir.InjectPlasticityPass(
+        at=critics, targets={name: f"target_{name}" for name in critics}
+    )
+    both = torch.cat([seen, action], 1)
+    morphir.transform(
+        agent,
+        inject,
+        optimizer=optimizers,
+        example_inputs={"get_outputs": (seen, both)},
+        entry_points=("get_outputs",),
+        inplace=True,
+    )
+    add_head(agent, optimizers, 1, seed=0, step=0)
+    both = torch.cat(inputs(1), 1)
+    for name in (*critics, *(f"target_{each}" for each in critics)):
+        injected = agent.get_submodule(f"{name}.injected1")
+        assert torch.equal(injected.fresh(both), injected.frozen(both))
+        assert float(injected.fresh(both).detach().std()) > 0

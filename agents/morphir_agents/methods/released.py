@@ -94,7 +94,7 @@ class Released(Changing):
             gained = {n: int(_GROWS * self._space(n, size)) for n, size in sizes.items()}
             lost = {n: int(_LOSES * count) for n, count in gained.items()}
         else:
-            share = self._moving(group, updates)
+            share = self.moving(group, updates)
             gained = {n: min(int(share * used[n]), sizes[n] - used[n]) for n in used}
             lost = gained
         batch, seen = sampled(trainer)
@@ -114,9 +114,9 @@ class Released(Changing):
     def _space(self, name: str, size: int) -> float:
         return max(0.0, _SPACE * size - self._at_first[name])
 
-    def _moving(self, group: str, updates: int) -> float:
-        """f of NE-6."""
-        end = self.config.td3.total_steps - self.config.td3.random_steps
+    def moving(self, group: str, updates: int) -> float:
+        """The share of the weights of a group that move after so many of its updates (NE-6)."""
+        end = self.config.updates_by(self.config.last_step)
         passed = min(updates - self._full_since[group], end)
         return _MOVES * (1 + math.cos(math.pi * passed / end))
 

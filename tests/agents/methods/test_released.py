@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import morphir
@@ -63,6 +64,17 @@ def test_ne_6_from_a_density_of_three_quarters_on_weights_move(tiny_td3_config, 
     again = method_of(config)
     again.load(trainer.method.state())
     assert again.state() == trainer.method.state()
+
+
+def test_ne_6_the_horizon_is_counted_in_updates(tiny_td3_config):
+    """NE-6"""
+    config = run_of(tiny_td3_config, "ne", total_steps=440, random_steps=40)
+    config = replace(config, method=MethodConfig("ne", every=40, as_released=True))
+    config = replace(config, td3=replace(config.td3, updates_per_step=2))
+    method = method_of(config)
+    method.load({"full since critic": np.array(0)})
+    shares = [method.moving("critic", updates) for updates in (0, 400, 800)]
+    assert shares == pytest.approx([0.2, 0.1, 0])
 
 
 def test_ne_6_of_the_other_settings_only_every_counts(tiny_td3_config, tmp_path, capsys):
