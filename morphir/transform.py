@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from morphir.backend.copying import attached_optimizers, duplicate
 from morphir.checks import Inventory, Original
 from morphir.errors import RefusalError
-from morphir.ir import Certificate, Grade, Report
+from morphir.ir import Certificate, Grade, Report, Rewriter
 from morphir.lineage import lineage_of
 from morphir.lockstep import check_lockstep, check_same_changes, optimizers_by_model
 from morphir.passes.base import MorphismPass
@@ -258,6 +258,7 @@ def _transform(
         copied = None if settings.inplace else duplicate(model, optimizers)
         is_idle = settings.inplace and not rewriter.edits
         not_run = "nothing changes" if is_idle else settings.why_not_run(model, before)
+        _check_measured(rewriter, not_run, _least(settings.min_grade, settings.passes))
         twins = None if not_run else Twins.of(model)
     target = model if copied is None else copied.model
     carried = optimizers if copied is None else copied.optimizers
@@ -306,6 +307,20 @@ def _transform_one_of(
         reason, nodes, suggestions = refusal.reason, refusal.nodes, refusal.suggestions
         reason = f"model {number} of the list: {reason}"
         raise RefusalError(reason, nodes=nodes, suggestions=suggestions) from refusal
+
+
+def _check_measured(rewriter: Rewriter, not_run: str, least: Grade) -> None:
+    """Refuses a change of the function that nothing would measure, unless that is asked for."""
+    unmeasured = [e for e in rewriter.renumberings if not e.keeps and e.data is None]
+    if unmeasured and not_run and least.rank < Grade.UNKNOWN.rank:
+        raise RefusalError(
+            f"how far this changes the outputs is to be measured, and can't be: {not_run}",
+            nodes=[unmeasured[0].at],
+            suggestions=[
+                "checks=('certificate', 'runs')" if "checks=" in not_run else "example_inputs=(x,)",
+                "min_grade=morphir.Grade.UNKNOWN",
+            ],
+        )
 
 
 def _joined(reports: Sequence[Report], clock: Clock) -> Report:

@@ -57,7 +57,11 @@ def truncated(
         raise RefusalError(
             f"weights= names {unknown[0]!r}, which has no mask" if unknown else "nothing is masked",
             nodes=unknown[:1] or [units.name for units, _ in dormant],
-            suggestions=["morphir.SparsifyPass(density=0.25) first"],
+            suggestions=[
+                f"weights={dict.fromkeys(masked, 10)}"
+                if masked
+                else "morphir.SparsifyPass(density=0.25) first"
+            ],
         )
     places = [
         (units, term.tensor, term.axis, term.units, gone)

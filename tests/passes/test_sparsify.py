@@ -276,3 +276,27 @@ def test_tensors_that_cannot_be_written_to_are_refused_in_place():
         model = nn.Sequential(nn.Linear(4, 3))
     with pytest.raises(RefusalError, match="made in inference mode"):
         morphir.apply(model, SparsifyPass(0.5), example_inputs=(X,), inplace=True)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_run_10_what_nobody_could_measure_is_refused(inplace: bool):
+    """RUN-10"""
+    model, pass_ = Two(), SparsifyPass(0.5)
+    with pytest.raises(RefusalError, match=r"there are no inputs(.|\n)*example_inputs=\(x,\)"):
+        morphir.transform(model, pass_, inplace=inplace)
+    with pytest.raises(RefusalError, match=r"checks= leaves it out(.|\n)*'runs'"):
+        morphir.transform(model, pass_, example_inputs=(X, X), checks=("certificate",))
+    assert not morphir.Masks(model).masks
+    result = morphir.transform(model, pass_, min_grade=Grade.UNKNOWN)
+    assert result.report.grade is Grade.UNKNOWN
+
+
+class Two(nn.Module):
+    """What it takes can't be told from its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 6), nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.first(torch.cat([x, y], 1))))
