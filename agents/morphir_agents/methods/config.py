@@ -56,7 +56,8 @@ class MethodConfig:
     amount: Amount = field(default_factory=Amount)
     """How much a layer grows by; of rigl, the share of its weights that moves."""
     prune: float = 0.4
-    """omega: how many weights of dormant units a layer loses at most, of those it grows by."""
+    """omega: how many weights of dormant units a layer loses at most, of those it grows by. At
+    most 1: no layer loses more than it gains."""
     threshold: float = 0.0
     """The largest score of a dormant unit; redo is often given 0.025 or 0.1."""
     review_threshold: float = 0.02
@@ -88,9 +89,10 @@ class MethodConfig:
                 raise ConfigError(f"method.{name} is {getattr(self, name)}; expected at least 1.")
         if not 0.0 < self.density <= 1.0:
             raise ConfigError(f"method.density is {self.density}; expected more than 0, at most 1.")
-        if self.prune < 0.0 or self.threshold < 0.0:
-            name = "prune" if self.prune < 0.0 else "threshold"
-            raise ConfigError(f"method.{name} is {getattr(self, name)}; expected 0 or more.")
+        if not 0.0 <= self.prune <= 1.0:
+            raise ConfigError(f"method.prune is {self.prune}; expected between 0 and 1.")
+        if self.threshold < 0.0:
+            raise ConfigError(f"method.threshold is {self.threshold}; expected 0 or more.")
         if self.review_threshold <= 0.0 or not 0.0 < self.review_share <= 1.0:
             raise ConfigError(
                 f"method.review_threshold is {self.review_threshold} and method.review_share "
