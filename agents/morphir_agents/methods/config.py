@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, final, get_args
 
@@ -10,7 +11,7 @@ import tyro
 from morphir_agents.amounts import Amount
 from morphir_agents.errors import ConfigError
 
-__all__ = ["BY_AMOUNT", "MethodConfig", "MethodKind"]
+__all__ = ["USED_BY", "MethodConfig", "MethodKind"]
 
 MethodKind = Literal[
     "none",
@@ -27,8 +28,22 @@ MethodKind = Literal[
     "injection",
 ]
 
-BY_AMOUNT: Final = ("ne", "ne-no-pruning", "ne-no-review", "random-growth", "rigl")
-"""Those that grow or move `MethodConfig.amount` of the weights at an event."""
+_GROWING: Final[tuple[MethodKind, ...]] = ("ne", "ne-no-pruning", "ne-no-review", "random-growth")
+
+USED_BY: Final[Mapping[str, tuple[MethodKind, ...]]] = {
+    "as_released": ("ne",),
+    "every": (*_GROWING, "rigl", "redo"),
+    "density": (*_GROWING, "rigl", "static-sparse", "small-dense"),
+    "amount": (*_GROWING, "rigl"),
+    "prune": ("ne", "ne-no-review"),
+    "threshold": ("ne", "ne-no-review", "redo"),
+    "review_threshold": ("ne", "ne-no-pruning"),
+    "review_share": ("ne", "ne-no-pruning"),
+    "adam_steps": ("redo",),
+    "reset_every": ("reset",),
+    "inject_at": ("injection",),
+}
+"""Which methods use an option of `MethodConfig`; as released, ne uses `every` alone."""
 
 
 @final
@@ -98,3 +113,9 @@ class MethodConfig:
                 f"method.review_threshold is {self.review_threshold} and method.review_share "
                 f"{self.review_share}; expected more than 0, and the share at most 1."
             )
+
+    def uses(self, option: str) -> bool:
+        """Whether an option makes a difference to the method."""
+        if self.as_released:
+            return option in ("as_released", "every")
+        return self.kind in USED_BY[option]

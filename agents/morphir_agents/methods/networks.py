@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from morphir_agents.errors import ConfigError
-from morphir_agents.methods.config import BY_AMOUNT
 
 if TYPE_CHECKING:
     from morphir_agents.config import TD3RunConfig
     from morphir_agents.td3_networks import TD3NetworkConfig
 
 __all__ = ["narrowed", "network_of", "refuse_one_layer"]
-
-_BETWEEN: Final = (*BY_AMOUNT, "static-sparse", "small-dense")
-"""Methods about the layers between two hidden ones."""
 
 
 def refuse_one_layer(config: TD3RunConfig) -> None:
@@ -25,12 +21,12 @@ def refuse_one_layer(config: TD3RunConfig) -> None:
     Raises:
         ConfigError: They have one hidden layer only.
     """
-    widths, kind = config.network.widths, config.method.kind
-    if len(widths) == 1 and kind in _BETWEEN and not config.method.as_released:
+    widths, method = config.network.widths, config.method
+    if len(widths) == 1 and method.uses("density"):
         raise ConfigError(
-            f"network.widths is {widths}, and --method {kind} is about the layers between two "
-            "hidden ones: the first and the last layer stay dense. Give two widths or more, such "
-            f"as --network.widths {widths[0]} {widths[0]}."
+            f"network.widths is {widths}, and --method {method.kind} is about the layers between "
+            "two hidden ones: the first and the last layer stay dense. Give two widths or more, "
+            f"such as --network.widths {widths[0]} {widths[0]}."
         )
 
 

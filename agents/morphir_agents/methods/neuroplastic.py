@@ -47,10 +47,10 @@ class Neuroplastic(Changing):
         method = config.method
         self._amount = method.amount.ending(config.last_step)
         self._is_random = method.kind == "random-growth"
-        self._prunes = method.kind in ("ne", "ne-no-review")
+        self._prunes = method.uses("prune")
         self._review = (
             Review(method.review_threshold, method.review_share)
-            if method.kind in ("ne", "ne-no-pruning")
+            if method.uses("review_share")
             else None
         )
 
@@ -69,7 +69,7 @@ class Neuroplastic(Changing):
     @override
     def is_due(self, before: int, updates: int) -> bool:
         method = self.config.method
-        return method.kind != "static-sparse" and crosses_grid(before, updates, method.every)
+        return method.uses("every") and crosses_grid(before, updates, method.every)
 
     @override
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:

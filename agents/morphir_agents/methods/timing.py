@@ -6,19 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from morphir_agents.errors import ConfigError
-from morphir_agents.methods.config import BY_AMOUNT
 
 if TYPE_CHECKING:
     from morphir_agents.config import TD3RunConfig
 
 __all__ = ["refuse_idle"]
 
-_SETTINGS: Final[Mapping[str, tuple[str, int]]] = {
-    **dict.fromkeys((*BY_AMOUNT, "redo"), ("every", 10)),
-    "reset": ("reset_every", 2),
-    "injection": ("inject_at", 2),
-}
-"""Which setting says when a method acts first, and how often it could with the proposed value."""
+_OFTEN: Final[Mapping[str, int]] = {"every": 10, "reset_every": 2, "inject_at": 2}
+"""Which settings say when a method acts first, and how often it could with the proposed value."""
 
 
 def refuse_idle(config: TD3RunConfig) -> None:
@@ -28,11 +23,11 @@ def refuse_idle(config: TD3RunConfig) -> None:
         ConfigError: No event could happen, or none before growth ends.
     """
     method, last_step = config.method, config.last_step
-    if method.kind not in _SETTINGS:
+    name = next(filter(method.uses, _OFTEN), None)
+    if name is None:
         return
-    name, often = _SETTINGS[method.kind]
     value, idle = getattr(method, name), f"--method {method.kind} would never act."
-    by_amount = method.kind in BY_AMOUNT and not method.as_released
+    by_amount = method.uses("amount")
     end = min(method.amount.ending(last_step).end, last_step)
     updates = config.updates_by(last_step)
     most = config.updates_by(end - 1) if by_amount else updates
@@ -53,5 +48,5 @@ def refuse_idle(config: TD3RunConfig) -> None:
     raise ConfigError(
         f"method.{name} is {value:,}, and the run makes "
         f"{f'{updates:,} updates' if value > updates else f'{most:,} updates{until}'}: {idle} Give "
-        f"a smaller one, such as --method.{name.replace('_', '-')} {max(1, most // often)}."
+        f"a smaller one, such as --method.{name.replace('_', '-')} {max(1, most // _OFTEN[name])}."
     )
