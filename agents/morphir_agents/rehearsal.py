@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from morphir_agents.config import BaseRunConfig, RunConfig, TD3RunConfig
+from morphir_agents.methods.rounding import refuse_rounded_away
 from morphir_agents.methods.unused import refuse_unused
 from morphir_agents.networks import build_agent
 from morphir_agents.td3_trainer import agents_of
@@ -19,6 +20,7 @@ def rehearse(config: BaseRunConfig) -> None:
     """
     if isinstance(config, TD3RunConfig):
         refuse_unused(config.method)
+        refuse_rounded_away(config)
         agents_of(config)()
         return
     assert isinstance(config, RunConfig)
