@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -45,11 +46,21 @@ class Summary:
     method_events: int
     method_share: float
     """Share of the training time that the events of a method took."""
+    in_use: Mapping[str, tuple[float, float]]
+    """Of sparse networks the density of the layers with masks, at first and at the end."""
     evaluations: tuple[Evaluation, ...]
     onnx: morphir.OnnxReport
     onnx_same_actions: bool
     compacted: Compacted | None
     """Of a sparse policy, what is left of it without the units that do nothing."""
+
+    @property
+    def density(self) -> str:
+        """What `in_use` says, as a line."""
+        ends = (
+            f"{name} {100 * a:.3g} % -> {100 * b:.3g} %" for name, (a, b) in self.in_use.items()
+        )
+        return f"in use: {', '.join(ends)} of the weights of sparse layers"
 
 
 def finish(
@@ -106,6 +117,7 @@ def finish(
         growth_share=_seconds(growth) / max(seconds, 1e-9),
         method_events=len(events),
         method_share=_seconds(events) / max(seconds, 1e-9),
+        in_use=_in_use(events),
         evaluations=outcomes,
         onnx=report,
         onnx_same_actions=_same_actions(folder.onnx, deployed, seen),
@@ -122,6 +134,8 @@ def finish(
             f"({seconds:,.0f} s)",
             highlight=False,
         )
+    if summary.in_use:
+        console.print(summary.density, highlight=False)
     with atomic_path(folder.summary) as file:
         file.write_text(json.dumps(asdict(summary), indent=2) + "\n")
     solves = config.env.kind == "room"
@@ -132,6 +146,14 @@ def finish(
     write_page(config, folder, summary, logbook.rows)
     console.print(f"Everything about this run: [bold]{folder.page}[/]", highlight=False)
     return summary
+
+
+def _in_use(events: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Networks are made sparse by the first event, if at all; runs of old did not note how much."""
+    if not events or events[0].get("actor_density") is None:
+        return {}
+    names = {name: f"{name}_density" for name in ("actor", "critic")}
+    return {name: (events[0][each], events[-1][each]) for name, each in names.items()}
 
 
 def _seconds(rows: list[dict[str, Any]]) -> float:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from morphir_agents.replay import Batch
     from morphir_agents.td3_networks import TD3Agent
 
-__all__ = ["hidden_activations", "measures"]
+__all__ = ["density", "hidden_activations", "measures"]
 
 
 def measures(agent: TD3Agent, batch: Batch) -> dict[str, float]:
@@ -52,6 +52,14 @@ def measures(agent: TD3Agent, batch: Batch) -> dict[str, float]:
         **_columns("actor", [agent.actor], batch.observations),
         **_columns("critic", agent.critics, batch.inputs),
     }
+
+
+def density(networks: Sequence[nn.Module]) -> float | None:
+    """The share of the weights in use of the layers that have masks; None if there are none."""
+    masks = [mask for each in networks for mask in morphir.Masks(each).masks.values()]
+    if not masks:
+        return None
+    return sum(int(mask.count_nonzero()) for mask in masks) / sum(mask.numel() for mask in masks)
 
 
 def hidden_activations(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
@@ -73,10 +81,9 @@ def _columns(name: str, networks: Sequence[nn.Module], inputs: Tensor) -> dict[s
     layers = [hidden_activations(network, inputs) for network in networks]
     parts = [learning_part(network) for network in networks]
     parameters = [parameter for part in parts for parameter in part.parameters()]
-    masks = [mask for part in parts for mask in morphir.Masks(part).masks.values()]
-    used = sum(int(mask.count_nonzero()) for mask in masks)
+    used = density(parts)
     return {
-        **({f"{name}/density": used / sum(mask.numel() for mask in masks)} if masks else {}),
+        **({} if used is None else {f"{name}/density": used}),
         **_ratios(f"{name}/dormant", dormant_ratios, layers),
         **_ratios(f"{name}/activated", activated_ratios, layers),
         f"{name}/rank": fmean(_rank([*each.values()][-1]) for each in layers),

@@ -69,7 +69,7 @@ def write_page(
         curve=_embedded(folder.curve),
         plasticity=_plasticity(folder),
         growth=_growth(rows["growth"], rows["events"]),
-        events=_events(rows["events"]),
+        events=_events(rows["events"], summary),
         evaluations=_evaluations(rows["evaluations"], summary, solves),
         onnx=escape("\n".join(map(str, filter(None, (summary.onnx, summary.compacted))))),
         same=same,
@@ -91,6 +91,10 @@ def _changes(summary: Summary) -> list[tuple[str, str]]:
     if events:
         cards.append((_number(events, "event"), f"{summary.method_share:.2%}"))
     return [(value, f"{share} of the training time") for value, share in cards]
+
+
+def _sentence(line: str) -> str:
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def _number(count: int, what: str) -> str:
@@ -135,7 +139,7 @@ def _growth(growth: list[Row], events: list[Row]) -> str:
     return f'<h2>Growth</h2><div class="table">{table}</div>{details}'
 
 
-def _events(events: list[Row]) -> str:
+def _events(events: list[Row], summary: Summary) -> str:
     if not events:
         return ""
     kinds = dict.fromkeys((row["kind"], row["grade"]) for row in events)
@@ -168,6 +172,8 @@ def _events(events: list[Row]) -> str:
         for kind, _, rows in alike
     )
     note = "<p>Churn (PLASTIC-4) and cost are medians.</p>"
+    if summary.in_use:
+        note += f"<p>{_sentence(summary.density.replace('->', '→'))}</p>"
     return f'<h2>Events of the method</h2><div class="table">{table}</div>{note}{details}'
 
 

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 
@@ -61,8 +62,37 @@ def test_of_a_method_s_run_the_events_are_shown_and_no_growth(tiny_td3_config, t
         assert text in page
     assert "<th>churn of the actor</th><th>of the critic</th>" in page
     assert "growth event" not in page
+    assert "In use" not in page
     assert "<h2>Growth</h2>" not in page
     assert "kept its network" not in page
+
+
+def test_of_a_sparse_run_it_says_how_many_weights_are_in_use(tiny_td3_config, tmp_path):
+    config = run_of(tiny_td3_config, "random-growth")
+    folder, console = RunFolder.create(tmp_path / "run", config), Console(record=True, width=200)
+    summary = execute(config, folder, console)
+    events = read_rows(folder.path / "events.jsonl")
+    first, last = events[0], events[-1]
+    assert summary.in_use == {
+        name: (first[f"{name}_density"], last[f"{name}_density"]) for name in ("actor", "critic")
+    }
+    assert summary.in_use["actor"][0] < summary.in_use["actor"][1]
+    text = "in use: actor 25 % -> {:.3g} %, critic 25 % -> {:.3g} % of the weights of sparse layers"
+    text = text.format(*(100 * end for _, end in summary.in_use.values()))
+    assert text in console.export_text()
+    assert text.replace("->", "→").replace("in use", "In use") in folder.page.read_text()
+
+
+def test_a_run_that_noted_no_densities_says_nothing_of_them(tiny_td3_config, tmp_path):
+    config = run_of(tiny_td3_config, "static-sparse", total_steps=300)
+    folder = RunFolder.create(tmp_path / "run", config)
+    execute(config, folder, Console(quiet=True))
+    (row,) = read_rows(folder.path / "events.jsonl")
+    del row["actor_density"], row["critic_density"]
+    (folder.path / "events.jsonl").write_text(json.dumps(row) + "\n")
+    summary = execute(config, folder, Console(quiet=True))
+    assert summary.in_use == {}
+    assert "In use" not in folder.page.read_text()
 
 
 def test_a_run_that_grew_and_had_a_method_shows_both(finished):  # noqa: F811

@@ -12,6 +12,7 @@ import torch
 
 import morphir
 from morphir_agents.heads import heads_of
+from morphir_agents.measures import density
 from morphir_agents.plasticity import churn
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class MethodEvent:
     """How far the actor's outputs moved on the batch (PLASTIC-4)."""
     critic_churn: float
     """The same of the first critic's."""
+    actor_density: float | None
+    """The share of the actor's weights that are in use then, of layers with masks if it has any."""
+    critic_density: float | None
+    """The same of both critics."""
     report: str
 
 
@@ -170,6 +175,8 @@ class Changing(Method):
                 ceased=sum(int(ceased.sum()) for _, ceased in changes),
                 actor_churn=actor_churn,
                 critic_churn=critic_churn,
+                actor_density=density([agent.actor]),
+                critic_density=density(agent.critics),
                 report=str(result.report),
             )
         ]

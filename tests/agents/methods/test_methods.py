@@ -84,6 +84,7 @@ def test_each_method_does_what_its_name_says(tiny_td3_config, tmp_path, kind):
             assert event.actor_churn == event.critic_churn == 0
         if event.kind in ("recycle", "reset", "inject"):
             assert event.began == event.ceased == 0
+    _check_densities(notes, kind)
     densities = [n["critic/density"] for _, n in notes.numbers if "critic/density" in n]
     if kind in ("static-sparse", "rigl"):
         assert densities == [pytest.approx(0.25)] * len(densities)
@@ -92,3 +93,14 @@ def test_each_method_does_what_its_name_says(tiny_td3_config, tmp_path, kind):
         assert densities[-1] > densities[0]
     else:
         assert not densities
+
+
+def _check_densities(notes, kind):
+    """Events tell those that they leave, which is what is logged later."""
+    found = [(event.actor_density, event.critic_density) for event in notes.events]
+    if kind not in SPARSE:
+        assert {*found} <= {(None, None)}
+        return
+    _, last = notes.numbers[-1]
+    assert found[0] == pytest.approx((0.25, 0.25), abs=0.01)
+    assert found[-1] == (last["actor/density"], last["critic/density"])
