@@ -12,8 +12,9 @@ import tyro
 from rich.console import Console
 
 import morphir
+from morphir_agents.checkpoint import latest
 from morphir_agents.comparison import compare
-from morphir_agents.config import RunConfig, TD3RunConfig
+from morphir_agents.config import BaseRunConfig, RunConfig, TD3RunConfig
 from morphir_agents.errors import AgentsError
 from morphir_agents.folder import RunFolder
 from morphir_agents.recipes import RECIPES
@@ -41,7 +42,8 @@ morphir-agents: reinforcement learning with networks that grow while they learn.
   morphir-agents run td3-halfcheetah --help                    every setting, with its meaning
   morphir-agents compare runs/td3-halfcheetah-* --by network.widths --measures critic/activated
 
-Ctrl-C stops a run at its next checkpoint, a second one at once. Either way it can be resumed.
+Ctrl-C stops a run at its next checkpoint, a second one at once. Either way `resume` continues it
+from its last checkpoint; before the first one it begins anew.
 """
 
 
@@ -121,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print(str(error), highlight=False, markup=False)
         return 1
     except KeyboardInterrupt:
-        errors.print("Stopped at once. The run can be resumed from its last checkpoint.")
+        errors.print("Stopped.")
         return 130
 
 
@@ -137,13 +139,34 @@ def _run(arguments: list[str], console: Console) -> int:
         f"into {folder.path}",
         highlight=False,
     )
-    return 0 if execute(chosen.config, folder, console) is not None else 130
+    return _execute(chosen.config, folder, console)
 
 
 def _resume(arguments: list[str], console: Console) -> int:
     chosen = tyro.cli(_Resume, args=arguments, prog="morphir-agents resume")
     folder, config = RunFolder.open(chosen.folder)
-    return 0 if execute(config, folder, console) is not None else 130
+    if folder.is_finished(config):
+        console.print(
+            f"This run is finished. Everything about it: [bold]{folder.page}[/]", highlight=False
+        )
+        return 0
+    return _execute(config, folder, console)
+
+
+def _execute(config: BaseRunConfig, folder: RunFolder, console: Console) -> int:
+    try:
+        return 0 if execute(config, folder, console) is not None else 130
+    except KeyboardInterrupt:
+        found = latest(folder.checkpoints)
+        how = (
+            "There is no checkpoint yet, so that it begins anew with"
+            if found is None
+            else f"Continue from the last checkpoint, at step {int(found.name):,}, with"
+        )
+        console.print(
+            f"Stopped at once. {how}: morphir-agents resume {folder.path}", highlight=False
+        )
+        return 130
 
 
 def _list(arguments: list[str], console: Console) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,16 @@ class RunFolder:
     def summary(self) -> Path:
         """The results in numbers."""
         return self.path / "summary.json"
+
+    def is_finished(self, config: BaseRunConfig) -> bool:
+        """Whether all of the run's end was written: the page is the last of it.
+
+        Args:
+            config: The run, which may have been made longer since.
+        """
+        if not (self.page.is_file() and self.summary.is_file()):
+            return False
+        return int(json.loads(self.summary.read_text())["steps"]) >= config.last_step
 
     @classmethod
     def create(cls, path: Path, config: BaseRunConfig) -> RunFolder:

@@ -14,6 +14,7 @@ from rich.console import Console
 from typing_extensions import override
 
 from morphir_agents import ppo, td3
+from morphir_agents.checkpoint import latest
 from morphir_agents.config import BaseRunConfig, RunConfig, TD3RunConfig
 from morphir_agents.display import Display
 from morphir_agents.envs import Episode
@@ -182,9 +183,14 @@ def execute(
 
     def notify() -> None:
         grid = config.checkpoint_every
+        then = (
+            "as there is none yet, the run then begins anew"
+            if latest(folder.checkpoints) is None
+            else "the run then resumes from the last one"
+        )
         console.print(
             f"[yellow]Stopping at the next checkpoint (they are {grid:,} steps apart). Press "
-            "Ctrl-C again to stop at once; the run then resumes from the last one.[/]",
+            f"Ctrl-C again to stop at once; {then}.[/]",
             highlight=False,
         )
 

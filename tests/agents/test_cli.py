@@ -143,3 +143,48 @@ def test_a_corrupt_checkpoint_gives_one_clear_error_and_changes_nothing(tmp_path
     assert main(["resume", str(folder.path)]) == 1
     assert "can't be read" in " ".join(capsys.readouterr().err.split())
     assert metrics.read_bytes() == before
+
+
+@pytest.mark.parametrize("step", [None, 5000])
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_who_is_stopped_at_once_is_told_what_is_left(command, step, tmp_path, monkeypatch, capsys):
+    def stop(config, folder, console):
+        if step is not None:
+            (folder.checkpoints / f"{step:012d}").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "execute", stop)
+    folder = tmp_path / "run"
+    if command == "resume":
+        RunFolder.create(folder, RECIPES["td3-pendulum"].config)
+    words = ["td3-pendulum", "--folder"] if command == "run" else []
+    assert main([command, *words, str(folder)]) == 130
+    said = " ".join(capsys.readouterr().out.split())
+    if step is None:
+        expected = "Stopped at once. There is no checkpoint yet, so that it begins anew with:"
+    else:
+        expected = "Stopped at once. Continue from the last checkpoint, at step 5,000, with:"
+    assert f"{expected} morphir-agents resume {folder}" in said
+
+
+def test_another_command_that_is_stopped_promises_nothing(monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "compare", stop)
+    assert main(["compare", "runs"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+@pytest.mark.parametrize("steps", [None, 14_999, 15_000])
+def test_only_a_finished_run_is_not_resumed(steps, tmp_path, monkeypatch, capsys):
+    resumed = []
+    monkeypatch.setattr(cli, "execute", lambda config, *_: resumed.append(config))
+    folder = RunFolder.create(tmp_path / "run", RECIPES["td3-pendulum"].config)
+    folder.page.write_text("")
+    if steps is not None:
+        folder.summary.write_text(json.dumps({"steps": steps}))
+    status = main(["resume", str(folder.path)])
+    said = capsys.readouterr().out
+    assert (status == 0) == (not resumed) == (steps == 15_000)
+    assert (f"This run is finished. Everything about it: {folder.page}" in said) == (status == 0)

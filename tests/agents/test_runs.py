@@ -145,12 +145,26 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 130, output
     assert "Traceback" not in output
+    said = " ".join(output.split())
+    assert "Press Ctrl-C again to stop at once; the run then resumes from the last one." in said
+    expected = "Stopped at once. Continue from the last checkpoint, at step 0, with: "
+    assert f"{expected}morphir-agents resume {folder}" in said
 
 
-def test_resuming_a_finished_run_repeats_its_results(whole):
+def test_a_finished_run_is_left_alone(whole):
+    folder, _ = whole
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    output = " ".join(_finish(_start("resume", folder)).split())
+    assert f"This run is finished. Everything about it: {folder / 'index.html'}" in output
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_run_whose_end_was_not_written_completely_repeats_it(whole):
     folder, _ = whole
     before = _results(folder)
+    (folder / "index.html").unlink()
     _finish(_start("resume", folder))
+    assert (folder / "index.html").exists()
     assert _results(folder) == before
 
 
