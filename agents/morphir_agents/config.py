@@ -85,9 +85,19 @@ class BaseRunConfig(ABC):
         return self.env
 
     @property
+    def of_last_task(self) -> str:
+        """What to add to a result of the end to say whose it is, if there are several tasks."""
+        return "" if self.last_env.title == self.title else f" of {self.last_env.title}"
+
+    @property
     def title(self) -> str:
         """A short human name of what is learned."""
         return self.env.title
+
+    @property
+    def growth_name(self) -> str:
+        """What an event of growth is."""
+        return "growth event"
 
     def judge(self, env: EnvConfig, episodes: int) -> VectorEnv:
         """The environments for evaluations of so many episodes of a task."""
@@ -223,6 +233,11 @@ class TD3RunConfig(BaseRunConfig):
     def title(self) -> str:
         rounds = f", {self.cycle.rounds} times" if self.cycle.tasks else ""
         return " → ".join(task.title for task in self.tasks) + rounds
+
+    @property
+    @override
+    def growth_name(self) -> str:
+        return "new head" if self.cycle.tasks else super().growth_name
 
     @property
     @override

@@ -78,8 +78,8 @@ def finish(
     for outcome in outcomes:
         solved = f"{outcome.success_rate:.0%} solved, " if config.env.kind == "room" else ""
         console.print(
-            f"{outcome.policy} policy over {outcome.episodes} episodes: [bold]{solved}return "
-            f"{outcome.mean_return:.2f}[/], length {outcome.mean_length:.0f}",
+            f"{outcome.policy} policy over {outcome.episodes} episodes{config.of_last_task}: "
+            f"[bold]{solved}return {outcome.mean_return:.2f}[/], length {outcome.mean_length:.0f}",
             highlight=False,
         )
 
@@ -125,7 +125,8 @@ def finish(
     )
     if growth:
         console.print(
-            f"growing took {summary.growth_share:.2%} of the training time ({seconds:,.0f} s)",
+            f"{counted(len(growth), config.growth_name)} took {summary.growth_share:.2%} of the "
+            f"training time ({seconds:,.0f} s)",
             highlight=False,
         )
     if events:

@@ -34,6 +34,11 @@ morphir-agents resume FOLDER      # continues an interrupted run
 tensorboard --logdir FOLDER"""
 
 
+_LEFT_OUT = """\
+<p>Of events in a row that only gave numbers and masks a lineage keeps only the last one (STATE-21).
+All of them are in <a href="events.jsonl">events.jsonl</a>.</p>"""
+
+
 def write_page(
     config: BaseRunConfig, folder: RunFolder, summary: Summary, rows: dict[str, list[Row]]
 ) -> None:
@@ -42,22 +47,18 @@ def write_page(
     cards = []
     for outcome in summary.evaluations:
         value = f"{outcome.success_rate:.0%} solved" if solves else f"{outcome.mean_return:,.0f}"
-        cards.append((value, f"{outcome.policy} policy, {outcome.episodes} episodes"))
+        episodes = f"{outcome.episodes} episodes{config.of_last_task}"
+        cards.append((value, f"{outcome.policy} policy, {episodes}"))
     cards += [
         (
             f"{summary.hidden_layers} layers",
             f"up to {summary.hidden_width} units wide, {summary.parameters:,} parameters",
         ),
-        *_changes(summary),
+        *_changes(summary, config.growth_name),
         (f"{summary.steps:,}", f"steps in {summary.seconds:,.0f} s"),
     ]
     lineage = json.dumps(json.loads(folder.lineage.read_text()), indent=2)
     files = sorted(p.name for p in folder.path.iterdir() if p.is_file() and p != folder.page)
-    same = (
-        "onnxruntime chooses the same actions as the module"
-        if summary.onnx_same_actions
-        else "onnxruntime does NOT choose the same actions as the module"
-    )
     template = package_files("morphir_agents").joinpath("page.html").read_text(encoding="utf-8")
     text = Template(template).substitute(
         title=escape(config.name),
@@ -68,26 +69,27 @@ def write_page(
         ),
         curve=_embedded(folder.curve),
         plasticity=_plasticity(folder),
-        growth=_growth(rows["growth"], rows["events"]),
+        growth=_growth(rows["growth"], rows["events"], config.growth_name),
         events=_events(rows["events"], summary),
         evaluations=_evaluations(rows["evaluations"], summary, solves),
         onnx=escape("\n".join(map(str, filter(None, (summary.onnx, summary.compacted))))),
-        same=same,
+        same=_same(summary),
         usage=escape(_USAGE),
         files="".join(f'<li><a href="{escape(name)}">{escape(name)}</a></li>' for name in files),
         config=escape(to_json(config)),
+        left_out=_LEFT_OUT if rows["events"] else "",
         lineage=escape(lineage),
     )
     with atomic_path(folder.page) as file:
         file.write_text(text, encoding="utf-8")
 
 
-def _changes(summary: Summary) -> list[tuple[str, str]]:
+def _changes(summary: Summary, name: str) -> list[tuple[str, str]]:
     """Cards about growth and about events; if there were only events, none about growth."""
     growth, events = summary.growth_events, summary.method_events
     cards = []
     if growth or not events:
-        cards.append((_number(growth, "growth event"), f"{summary.growth_share:.2%}"))
+        cards.append((_number(growth, name), f"{summary.growth_share:.2%}"))
     if events:
         cards.append((_number(events, "event"), f"{summary.method_share:.2%}"))
     return [(value, f"{share} of the training time") for value, share in cards]
@@ -99,6 +101,14 @@ def _sentence(line: str) -> str:
 
 def _number(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _same(summary: Summary) -> str:
+    if not summary.onnx_same_actions:
+        return "The actions of onnxruntime are NOT the module's."
+    if "logits" in summary.onnx.outputs:
+        return "onnxruntime chooses the same actions as the module."
+    return "The actions of onnxruntime are the module's, up to rounding."
 
 
 def _embedded(picture: Path) -> str:
@@ -114,7 +124,7 @@ def _plasticity(folder: RunFolder) -> str:
     )
 
 
-def _growth(growth: list[Row], events: list[Row]) -> str:
+def _growth(growth: list[Row], events: list[Row], name: str) -> str:
     if not growth:
         return "" if events else "<h2>Growth</h2><p>This run kept its network.</p>"
     table = _table(
@@ -136,7 +146,8 @@ def _growth(growth: list[Row], events: list[Row]) -> str:
         f"{escape(chr(10).join(row['passes']))}\n\n{escape(row['report'])}</pre></details>"
         for row in growth
     )
-    return f'<h2>Growth</h2><div class="table">{table}</div>{details}'
+    title = "New heads" if name == "new head" else "Growth"
+    return f'<h2>{title}</h2><div class="table">{table}</div>{details}'
 
 
 def _events(events: list[Row], summary: Summary) -> str:

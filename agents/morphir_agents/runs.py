@@ -134,8 +134,9 @@ class Recorder(Observer):
         self.logbook.add("growth", row)
         sizes = [f"{old} -> {new} {_UNITS[name]}" for name, old, new in sizes_changed(row)]
         sizes = sizes or [f"{record.parameters_before:,} -> {record.parameters_after:,} parameters"]
+        what = "new head" if self._task else "grew"
         self._display.console.print(
-            f"[bold green]grew[/] at step {record.step:,}: {', '.join(sizes)}  "
+            f"[bold green]{what}[/] at step {record.step:,}: {', '.join(sizes)}  "
             f"[bold]{record.grade}[/]  {record.milliseconds:.0f} ms",
             highlight=False,
         )

@@ -2,8 +2,10 @@ import json
 import re
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
+from morphir_agents.cycle import CycleConfig
 from morphir_agents.envs import RoomConfig
 from morphir_agents.folder import RunFolder
 from morphir_agents.logbook import read_rows
@@ -35,7 +37,7 @@ def test_one_page_shows_the_whole_run(finished):  # noqa: F811
         "lineage.json",
         "learning_rate",
         f"{summary.parameters:,} parameters",
-        "the same actions",
+        "The actions of onnxruntime are the module's, up to rounding.",
         "observation[batch, 1] -&gt; action[batch, 1], mean[batch, 1]",
     ):
         assert text in page, text
@@ -142,6 +144,50 @@ def test_of_several_tasks_evaluations_name_theirs(finished):  # noqa: F811
     assert "<th>task</th>" not in page
     assert found.count("<td>Ant-v5</td>") == 1
     assert found.count("<td>Hopper-v5</td>") == 3  # the final evaluations are of the last task
+
+
+def test_a_cycle_names_its_last_task_and_calls_new_heads_what_they_are(tiny_td3_config, tmp_path):
+    config = tiny_td3_config("tiny/Aim-v0")
+    config = replace(config, cycle=CycleConfig(("tiny/Aim-v0", "tiny/Reach-v0"), rounds=2))
+    folder, console = RunFolder.create(tmp_path / "run", config), Console(record=True, width=200)
+    summary = execute(config, folder, console)
+    said, page = console.export_text(), folder.page.read_text()
+    assert summary.growth_events == 1
+    assert "deterministic policy over 8 episodes of tiny/Reach-v0: return" in said
+    assert "1 new head took" in said
+    assert "new head at step 150: " in said
+    assert "deterministic policy, 8 episodes of tiny/Reach-v0<" in page
+    for text in ("<b>1 new head</b>", "<h2>New heads</h2>"):
+        assert text in page
+    for text in ("growing took", "grew", "growth event", "<h2>Growth"):
+        assert text not in said + page
+
+
+@pytest.mark.parametrize("kind", ["none", "static-sparse"])
+def test_it_says_that_a_lineage_leaves_events_out(tiny_td3_config, tmp_path, kind):
+    """STATE-21"""
+    config = run_of(tiny_td3_config, kind, total_steps=300)
+    folder = RunFolder.create(tmp_path / "run", config)
+    execute(config, folder, Console(quiet=True))
+    text = 'keeps only the last one (STATE-21). All of them are in <a href="events.jsonl">'
+    assert (text in " ".join(folder.page.read_text().split())) == (kind == "static-sparse")
+
+
+def test_continuous_actions_are_not_called_the_same(finished):  # noqa: F811
+    config, folder, summary = finished
+    page = folder.page.read_text()
+    assert "The actions of onnxruntime are the module's, up to rounding." in " ".join(page.split())
+    assert "chooses the same" not in page
+    rows = {"growth": [], "events": [], "evaluations": []}
+    outputs = {"action": ("batch",), "logits": ("batch", 4)}
+    discrete = replace(summary, onnx=replace(summary.onnx, outputs=outputs))
+    write_page(config, folder, discrete, rows)
+    chosen = folder.page.read_text()
+    write_page(config, folder, replace(summary, onnx_same_actions=False), rows)
+    other = folder.page.read_text()
+    folder.page.write_text(page)
+    assert "onnxruntime chooses the same actions as the module." in chosen
+    assert "The actions of onnxruntime are NOT the module's." in other
 
 
 def test_the_page_needs_no_other_file_and_no_network(finished):  # noqa: F811
