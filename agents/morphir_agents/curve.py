@@ -53,15 +53,19 @@ def draw_curve(path: Path, rows: dict[str, list[Row]], title: str, solves: bool)
         _draw_lines(axes, rows, task, solves)
         if task is not None:
             axes.set_title(task, loc="right", fontsize=8, color="#666666")
-            axes.margins(y=0.2)
-    _mark_growth(panels, rows["growth"])
+    _mark_growth(panels, rows["growth"], "growth" if tasks == [None] else "new head")
     mark_events(panels, rows.get("events", []))
 
-    panels[0].set_title(title)
+    figure.suptitle(title)
     panels[-1].set_xlabel("environment steps")
     panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    if panels[-1].get_legend_handles_labels()[0]:
-        panels[-1].legend(loc="lower right", fontsize=8)
+    found = {
+        label: line
+        for axes in panels
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=3, fontsize=8)
     with atomic_path(path) as file:
         figure.savefig(file, format="png")
 
@@ -71,7 +75,7 @@ def _draw_lines(axes: Axes, rows: dict[str, list[Row]], task: str | None, solves
     column, evaluated = (
         ("success_rate", "success_rate") if solves else ("episode_return", "mean_return")
     )
-    label = "training episodes"
+    label, begins = "training episodes", "a visit begins"
     for visit in _visits(rows["metrics"], task):
         training = [row for row in visit if row["episodes"]]
         smoothed = smooth(
@@ -94,10 +98,13 @@ def _draw_lines(axes: Axes, rows: dict[str, list[Row]], task: str | None, solves
             )
             label = "_"
             if task is not None:
-                axes.axvline(visit[0]["step"], color="#999999", linestyle=":", linewidth=1.0)
+                step = visit[0]["step"]
+                axes.axvline(step, color="#999999", linestyle=":", linewidth=1.0, label=begins)
+                begins = "_"
     axes.set_ylabel("share of episodes solved" if solves else "return")
+    axes.margins(y=0.2)  # room for three lines above the curve
     if solves:
-        axes.set_ylim(-0.03, 1.2)  # room for three lines above the curve
+        axes.set_ylim(-0.03, 1.2)
     axes.grid(alpha=0.25)
 
 
@@ -107,11 +114,11 @@ def _visits(rows: Sequence[Row], task: str | None) -> list[list[Row]]:
     return [[*visit] for name, visit in visits if name == task]
 
 
-def _mark_growth(panels: Sequence[Axes], growth: Sequence[Row]) -> None:
+def _mark_growth(panels: Sequence[Axes], growth: Sequence[Row], label: str) -> None:
     """A line at each event, and in the first panel what it was."""
     for row in growth:
         for axes in panels:
-            axes.axvline(row["step"], color="#55a868", linestyle="--", linewidth=1.2)
+            axes.axvline(row["step"], color="#55a868", linestyle="--", linewidth=1.2, label=label)
         sizes = [f"{old} → {new} {_UNITS[name]}" for name, old, new in sizes_changed(row)]
         panels[0].annotate(
             "\n".join([*sizes, row["grade"]]),

@@ -28,6 +28,7 @@ _PANELS = {
     "norm of gradients": ("gradient_norm",),
 }
 _CHURN = "churn of an event"
+_MARKERS = {"grow": ("o", 7), "prune": ("x", 4)}  # which are seen where they lie on each other
 _COLOURS = {"dormant": "#c44e52", "activated": "#4878a8", "density": "#55a868", "review": "#dd8452"}
 
 
@@ -66,7 +67,7 @@ def draw_plasticity(path: Path, rows: dict[str, list[Row]], title: str) -> None:
         mark_events(column, events)
     for axes, label in zip(grid[:, 0], labels, strict=True):
         axes.set_ylabel(label)
-    figure.suptitle(title)
+    figure.suptitle(f"{title}\nbold: the whole network; thin: its layers")
     with atomic_path(path) as file:
         figure.savefig(file, format="png")
 
@@ -77,7 +78,7 @@ def _draw_measures(
     for measure in measures:
         _draw(axes, metrics, network, measure)
     if len(measures) > 1:
-        axes.set_ylim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.1)
         axes.legend(fontsize=8)
     else:
         axes.set_ylim(0, 1.05 * axes.get_ylim()[1])  # what hardly changes must not lie on the frame
@@ -87,12 +88,14 @@ def _draw_churn(axes: Axes, events: Sequence[Row], network: str) -> None:
     """A point for each event, by its kind: most move little or nothing, and some everything."""
     for kind in dict.fromkeys(row["kind"] for row in events):
         points = [(row["step"], row[f"{network}_churn"]) for row in events if row["kind"] == kind]
+        marker, size = _MARKERS.get(kind, (".", 4))
         axes.plot(
             [step for step, _ in points],
             [value for _, value in points],
             linestyle="",
-            marker=".",
-            markersize=4,
+            marker=marker,
+            markersize=size,
+            markerfacecolor="none",
             label=kind,
         )
     axes.set_yscale("symlog", linthresh=1e-3)

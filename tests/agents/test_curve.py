@@ -86,7 +86,8 @@ def test_lines_are_broken_where_another_task_was_learned_and_visits_are_marked()
     }
     assert found["-"][:2] == [[100, 200], [700, 800, 900]]
     assert found[":"] == [[100, 100], [700, 700]]
-    assert len(axes.get_legend_handles_labels()[0]) == 2  # training and evaluation, once each
+    labels = ["training episodes", "evaluation, deterministic policy", "a visit begins"]
+    assert axes.get_legend_handles_labels()[1] == labels  # once each
 
 
 def test_where_a_method_acts_there_is_a_line(tmp_path):
@@ -98,3 +99,55 @@ def test_where_a_method_acts_there_is_a_line(tmp_path):
 
     assert picture([{"step": 150}]) > 300 > picture([]) == 0
     assert picture([{"step": step} for step in range(150, 900)]) == 0
+
+
+def _figure(monkeypatch, tmp_path, rows, solves=False):
+    """The figure that is saved, drawn."""
+    found = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: found.append(self) or save(self, *a, **k)
+    )
+    draw_curve(tmp_path / "curve.png", rows, "a title that is as long as those of cycles", solves)
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (_rows(), ["growth"]),
+        ({**_tasks(), "growth": _rows()["growth"]}, ["a visit begins", "new head"]),
+        (_tasks(), ["a visit begins"]),
+    ],
+)
+def test_every_line_is_in_the_legend(monkeypatch, tmp_path, rows, expected):
+    rows = {**rows, "events": [{"step": 150}]}
+    figure = _figure(monkeypatch, tmp_path, rows)
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert len({*labels}) == len(labels)
+    assert {*expected, "the method acts", "training episodes"} <= {*labels}
+    assert ("growth" in labels) == ("growth" in expected)
+    styles = {line.get_linestyle() for axes in figure.axes for line in axes.lines}
+    assert styles == {line.get_linestyle() for line in legend.get_lines()}
+
+
+def test_the_title_lies_on_no_other_text_and_the_legend_on_no_curve(monkeypatch, tmp_path):
+    figure = _figure(monkeypatch, tmp_path, _tasks())
+    title = figure.get_suptitle()
+    assert title
+    above = figure._suptitle.get_window_extent()
+    for axes in figure.axes:
+        assert not above.overlaps(axes.get_tightbbox())
+        assert not figure.legends[0].get_window_extent().overlaps(axes.get_tightbbox())
+
+
+@pytest.mark.parametrize("rows", [_rows(), _tasks()])
+def test_no_curve_runs_along_the_frame(monkeypatch, tmp_path, rows):
+    for axes in _figure(monkeypatch, tmp_path, rows).axes:
+        drawn = [line for line in axes.lines if line.get_linestyle() == "-"]
+        values = np.concatenate(
+            [np.asarray(line.get_ydata()) for line in drawn if len(line.get_ydata())]
+        )
+        low, high = axes.get_ylim()
+        assert values.max() < high - 0.1 * (high - low)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -105,3 +107,38 @@ def test_few_events_are_marked_in_every_panel(tmp_path):
         return int(found.sum())
 
     assert ochre(3) > 1_000 > 10 >= ochre(300)
+
+
+def test_what_prunes_is_seen_where_something_grows():
+    """Both have a churn of 0 at the same steps."""
+
+    def pixels(kinds):
+        figure = Figure(figsize=(3, 2), dpi=100)
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        _draw_churn(axes, [row for kind in kinds for row in _events(4, kind)], "critic")
+        axes.get_legend().remove()
+        canvas.draw()
+        drawn = np.asarray(canvas.buffer_rgba()).astype(int)
+        return [_like(drawn, line.get_color()) for line in axes.lines]
+
+    both = pixels(["grow", "prune"])
+    assert len(both) == 2
+    assert min(both) > 30
+
+
+def _like(pixels, colour):
+    """How many pixels have nearly this colour."""
+    wanted = 255 * np.array(to_rgb(colour))
+    return int((abs(pixels[..., :3] - wanted) < 60).all(-1).sum())
+
+
+def test_it_says_what_lines_are_and_leaves_room_above_shares(monkeypatch, tmp_path):
+    found, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: found.append(self) or save(self, *a, **k)
+    )
+    rows = [{**_row(step), "actor/dormant": 1.0} for step in (100, 200)]
+    draw_plasticity(tmp_path / "p.png", {"metrics": rows, "growth": []}, "title")
+    assert found[0].get_suptitle() == "title\nbold: the whole network; thin: its layers"
+    assert found[0].axes[0].get_ylim()[1] >= 1.08
