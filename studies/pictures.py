@@ -33,7 +33,7 @@ def draw_visits(
     """
     shown = {method: runs for method, runs in found.items() if runs}
     rows = math.ceil(len(shown) / _COLUMNS)
-    figure = Figure(figsize=(10.5, 1.2 + 2.2 * rows), dpi=110, layout="constrained")
+    figure = Figure(figsize=(10.5, 1.7 + 2.2 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     panels = [*figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flat]
     curves = {
@@ -52,7 +52,7 @@ def draw_visits(
         panel.plot(numbers, values.T, color="C0", linewidth=0.7, alpha=0.5)
         panel.plot(numbers, interquartile_mean(values), color="C0", linewidth=2.2)
         panel.set_title(f"{method} (seeds: {len(values)})", fontsize=9)
-        panel.set_xticks(numbers, tasks, rotation=90, fontsize=6)
+        panel.set_xticks(numbers, tasks, rotation=90, fontsize=8)
         for number in ends:
             panel.axvline(number + 0.5, color="0.8", linewidth=1.0)
         panel.grid(alpha=0.25)
