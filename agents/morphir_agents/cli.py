@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ morphir-agents: reinforcement learning with networks that grow while they learn.
   morphir-agents run grownn-minihack-room --growth.depths 2 3 --growth.steps 50000 100000
   morphir-agents run grownn-minihack-room --growth wider --growth.widths 192 256 512
   morphir-agents run td3-pendulum                              continuous actions, in half a minute
+  morphir-agents run td3-pendulum --method ne                  sparse, grows, prunes; or redo, ...
   morphir-agents run td3-halfcheetah --network.widths 256 128 --td3.total-steps 300000
   morphir-agents run td3-cycle-small --cycle.rounds 2 --td3.total-steps 80000
   morphir-agents run td3-halfcheetah --help                    every setting, with its meaning
@@ -54,7 +56,9 @@ class _Run:
 
     config: Annotated[RunConfig | TD3RunConfig, tyro.conf.arg(name="")]
     folder: Path | None = None
-    """Where to put everything; by default runs/<recipe>-seed<seed>."""
+    """Where to put everything; by default runs/<recipe>-seed<seed>, with the method before the seed
+    if the recipe has another, and -2, -3, ... behind it if there is such a folder. One that holds a
+    run already is refused."""
 
 
 @final
@@ -128,6 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], console: Console) -> int:
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in RECIPES:
+        near = difflib.get_close_matches(arguments[0], RECIPES, n=1)
+        Console(soft_wrap=True, stderr=True).print(
+            f"there is no recipe {arguments[0]!r}. "
+            f"{f'Did you mean {near[0]}? ' if near else ''}All of them: morphir-agents recipes",
+            highlight=False,
+            markup=False,
+        )
+        return 2
     choices = {name: (recipe.description, _Run(recipe.config)) for name, recipe in RECIPES.items()}
     chosen = tyro.extras.overridable_config_cli(
         choices, args=arguments, prog="morphir-agents run", config=(tyro.conf.AvoidSubcommands,)

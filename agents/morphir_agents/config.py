@@ -196,9 +196,9 @@ class TD3RunConfig(BaseRunConfig):
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0].rstrip(".")
             raise ConfigError(
-                f"device is {self.device!r}, which torch can't use here: {reason} Leave it out to "
+                f"device is {self.device!r}, which torch can't use here: {reason}. Leave it out to "
                 "use the CPU."
             ) from error
 

@@ -27,6 +27,7 @@ from morphir_agents.logbook import Logbook
 from morphir_agents.methods import MethodEvent
 from morphir_agents.observer import Observer
 from morphir_agents.policy import Policy
+from morphir_agents.recipes import RECIPES
 from morphir_agents.trainer import Trained
 
 __all__ = ["Recorder", "execute"]
@@ -231,4 +232,16 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def default_folder(config: BaseRunConfig) -> Path:
     """Where a run goes if nothing else is said."""
-    return RunFolder.free(Path("runs"), f"{config.name}-seed{config.seed}")
+    parts = [config.name, *_method(config), f"seed{config.seed}"]
+    return RunFolder.free(Path("runs"), "-".join(parts))
+
+
+def _method(config: BaseRunConfig) -> list[str]:
+    """What the method of a run is called, if its recipe has another one."""
+    recipe = RECIPES[config.name].config if config.name in RECIPES else TD3RunConfig()
+    if not (isinstance(config, TD3RunConfig) and isinstance(recipe, TD3RunConfig)):
+        return []
+    method = config.method
+    if method.as_released and not recipe.method.as_released:
+        return ["as-released"]
+    return [method.kind] if method.kind != recipe.method.kind else []

@@ -17,6 +17,7 @@ def test_help_teaches_by_example(arguments, capsys):
     assert "morphir-agents run grownn-minihack-room" in shown
     assert "morphir-agents resume FOLDER" in shown
     assert "morphir-agents compare FOLDER..." in shown
+    assert "morphir-agents run td3-pendulum --method ne" in shown
 
 
 def test_help_of_a_recipe_explains_every_setting(capsys):
@@ -100,11 +101,23 @@ def test_an_unknown_command_names_the_known(capsys):
 
 def test_an_unknown_recipe_or_option_ends_before_anything_is_written(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for arguments in (["run", "chess"], ["run", "grownn-minihack-room", "--ppo.gama", "0.9"]):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == 2
+    assert main(["run", "chess"]) == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "grownn-minihack-room", "--ppo.gama", "0.9"])
+    assert ended.value.code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("td3-pendulm", "Did you mean td3-pendulum? All of them: morphir-agents recipes"),
+        ("chess", "there is no recipe 'chess'. All of them: morphir-agents recipes"),
+    ],
+)
+def test_an_unknown_recipe_is_answered_with_the_nearest(name, said, capsys):
+    assert main(["run", name, "--seed", "1"]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -116,7 +129,7 @@ def test_an_unknown_recipe_or_option_ends_before_anything_is_written(tmp_path, c
         (["run", "grownn-minihack-room", "--ppo.total-steps", "50000"], "ends at 75,000, but the"),
         (["run", "grownn-minihack-room", "--folder", "blocked/run"], "can't be written"),
         (["resume", "nowhere"], "not a run folder"),
-        (["run", "td3-pendulum", "--device", "nonsense"], "device is 'nonsense', which torch"),
+        (["run", "td3-pendulum", "--device", "nonsense"], "nonsense. Leave it out to use the CPU."),
         (["run", "td3-pendulum", "--td3.batch", "0"], "td3.batch is 0; expected at least 1"),
     ],
 )
@@ -188,3 +201,32 @@ def test_only_a_finished_run_is_not_resumed(steps, tmp_path, monkeypatch, capsys
     said = capsys.readouterr().out
     assert (status == 0) == (not resumed) == (steps == 15_000)
     assert (f"This run is finished. Everything about it: {folder.page}" in said) == (status == 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("td3-pendulum", "td3-pendulum-seed0"),
+        ("td3-pendulum --method none --seed 2", "td3-pendulum-seed2"),
+        ("td3-pendulum --method redo", "td3-pendulum-redo-seed0"),
+        ("ne-halfcheetah", "ne-halfcheetah-seed0"),
+        ("ne-halfcheetah --method none", "ne-halfcheetah-none-seed0"),
+        ("ne-halfcheetah --method.as-released", "ne-halfcheetah-as-released-seed0"),
+        ("td3-pendulum --name mine --method ne", "mine-ne-seed0"),
+        ("grownn-minihack-room", "grownn-minihack-room-seed0"),
+    ],
+)
+def test_a_folder_is_named_after_the_method_if_that_was_chosen(words, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "execute", lambda *_: None)
+    for expected in (name, f"{name}-2"):
+        main(["run", *words.split()])
+        assert (tmp_path / "runs" / expected / "config.json").is_file()
+
+
+def test_help_says_what_happens_if_the_folder_is_there(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "td3-pendulum", "--help"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "One that holds a run already is refused" in shown
+    assert "runs/<recipe>-seed<seed>" in shown

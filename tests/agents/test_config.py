@@ -53,7 +53,10 @@ def test_a_td3_run_is_read_as_one():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"device": "nonsense"}, r"device is 'nonsense', which torch can't use here: .* Leave it"),
+        (
+            {"device": "nonsense"},
+            r"device is 'nonsense', which torch can't use here: .*\w\. Leave it",
+        ),
         ({"env": GymConfig("Pendulum-v1", normalise_observations=True)}, "Leave it off"),
     ],
 )
