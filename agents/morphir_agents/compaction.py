@@ -39,16 +39,11 @@ class Compacted:
     in_use: int
     """Parameters of the policy that are not 0."""
     bytes: tuple[int, int]
-    """Of the ONNX files; where nothing can go there is one."""
+    """Of the ONNX files."""
     microseconds: Mapping[int, tuple[float, float]]
-    """Median time of a run in onnxruntime on one thread, by batch size; none of one file."""
+    """Median time of a run in onnxruntime on one thread, by batch size."""
 
     def __str__(self) -> str:
-        if self.parameters[0] == self.parameters[1]:
-            return (
-                f"compacted ({self.grade}): nothing can go of {self.parameters[1]:,} parameters, "
-                f"of which {self.in_use:,} are not 0"
-            )
         times = ", ".join(
             f"batch {batch}: {own:.0f} against {twin:.0f} us"
             for batch, (own, twin) in self.microseconds.items()
@@ -63,8 +58,6 @@ class Compacted:
 def compact_policy(deployed: Deployed, dense: Path, path: Path, example: torch.Tensor) -> Compacted:
     """Remove what does nothing from a policy, export it, and time it beside the dense one.
 
-    A policy of which nothing can go is not exported again.
-
     Args:
         deployed: The policy, which stays as it is.
         dense: Where it was exported to.
@@ -72,22 +65,18 @@ def compact_policy(deployed: Deployed, dense: Path, path: Path, example: torch.T
         example: Raw observations.
     """
     result = morphir.transform(deployed, morphir.CompactPass(), example_inputs=(example,))
-    parameters = _count(result.module), _count(deployed)
-    size, times = dense.stat().st_size, {}
-    if parameters[0] < parameters[1]:
-        report = morphir.export_onnx(
-            result.module,
-            path,
-            example_inputs=(example,),
-            output_names=deployed.output_names,
-        )
-        size, times = report.size, _timed(path, dense, example.numpy())
+    report = morphir.export_onnx(
+        result.module,
+        path,
+        example_inputs=(example,),
+        output_names=deployed.output_names,
+    )
     return Compacted(
         grade=result.report.grade.name,
-        parameters=parameters,
+        parameters=(_count(result.module), _count(deployed)),
         in_use=sum(int(each.count_nonzero()) for each in deployed.parameters()),
-        bytes=(size, dense.stat().st_size),
-        microseconds=times,
+        bytes=(report.size, dense.stat().st_size),
+        microseconds=_timed(path, dense, example.numpy()),
     )
 
 
