@@ -1,6 +1,7 @@
 """Reset (Nikishin et al. 2022): all networks start anew (RESET-1); the replay buffer is kept.
 
-In a cycle of tasks the heads of all tasks start anew as well.
+In a cycle of tasks the heads of all tasks start anew as well. Nothing is reset at the last step:
+that would be a policy which has learned nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Resetting(Changing):
 
     @override
     def is_due(self, before: int, updates: int) -> bool:
-        return crosses_grid(before, updates, self.config.method.reset_every)
+        ends = updates >= self.config.updates_by(self.config.last_step)
+        return not ends and crosses_grid(before, updates, self.config.method.reset_every)
 
     @override
     def act(self, trainer: TD3Trainer, learner: TD3Learner) -> list[MethodEvent]:

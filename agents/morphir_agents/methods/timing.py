@@ -28,12 +28,13 @@ def refuse_idle(config: TD3RunConfig) -> None:
         return
     value, idle = getattr(method, name), f"--method {method.kind} would never act."
     by_amount = method.uses("amount")
-    end = min(method.amount.ending(last_step).end, last_step)
+    end = min(method.amount.ending(last_step).end, last_step) if by_amount else last_step
+    is_before = by_amount or name == "reset_every"  # a network that was reset has to learn
     updates = config.updates_by(last_step)
-    most = config.updates_by(end - 1) if by_amount else updates
+    most = config.updates_by(end - 1) if is_before else updates
     if value <= most:
         return
-    if not config.updates_by(last_step - by_amount):
+    if not config.updates_by(last_step - is_before):
         raise ConfigError(
             f"the run makes no updates{' before its last step' if updates else ''}: {idle} Give "
             f"--td3.total-steps more than td3.random_steps, {config.td3.random_steps:,}"
@@ -44,7 +45,8 @@ def refuse_idle(config: TD3RunConfig) -> None:
             f"method.amount.end is {end:,}, and no update is made before that: {idle} Give a "
             f"larger one, such as --method.amount.end {last_step}."
         )
-    until = f" before step {end:,}, where the method ends (method.amount.end)"
+    where = "the method ends (method.amount.end)" if by_amount else "the run ends"
+    until = f" before step {end:,}, where {where}"
     raise ConfigError(
         f"method.{name} is {value:,}, and the run makes "
         f"{f'{updates:,} updates' if value > updates else f'{most:,} updates{until}'}: {idle} Give "

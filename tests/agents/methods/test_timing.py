@@ -27,7 +27,7 @@ ACTING = ("ne", "ne-no-pruning", "ne-no-review", "random-growth", "rigl", "redo"
             "method.inject_at is 500,000, and the run makes 14,000 updates: --method injection "
             "would never act. Give a smaller one, such as --method.inject-at 7000.",
         ),
-        (("reset",), "such as --method.reset-every 7000."),
+        (("reset",), "such as --method.reset-every 6999."),
         (("redo", "--method.every", "14001"), "such as --method.every 1400."),
         (("ne", "--method.as-released", "--method.every", "20000"), "such as --method.every 1400."),
         (
@@ -61,7 +61,7 @@ def test_what_would_never_happen_is_refused_before_anything_is_written(
     ("kind", "options"),
     [
         ("injection", {"inject_at": 14_000}),
-        ("reset", {"reset_every": 14_000}),
+        ("reset", {"reset_every": 13_999}),
         ("redo", {"every": 14_000}),
         ("ne", {"every": 13_999}),
         ("ne", {"every": 14_000, "as_released": True}),
