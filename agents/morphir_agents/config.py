@@ -66,8 +66,8 @@ class BaseRunConfig(ABC):
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; expected 0 or more.")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed is {self.seed}; expected 0 or more, less than 2**63.")
 
     @property
     @abstractmethod
@@ -195,6 +195,8 @@ class TD3RunConfig(BaseRunConfig):
         refuse_idle(self)
         try:
             torch.empty(0, device=self.device)
+            if torch.device(self.device).type == "meta":
+                raise RuntimeError("it holds no numbers")
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise ConfigError(

@@ -18,6 +18,7 @@ Where implementations differ, this one does the following.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -85,12 +86,12 @@ class TD3Config:
             "target_noise_clip",
             "weight_clip",
         ):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"td3.{name} is {getattr(self, name)}; expected 0 or more.")
         for name in ("discount", "tau"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"td3.{name} is {getattr(self, name)}; expected between 0 and 1.")
-        if self.learning_rate <= 0.0:
+        if not 0.0 < self.learning_rate < math.inf:
             raise ConfigError(f"td3.learning_rate is {self.learning_rate}; expected more than 0.")
         if self.replay < 2:
             raise ConfigError(f"td3.replay is {self.replay}; expected at least 2 rows.")

@@ -54,6 +54,14 @@ def test_a_td3_run_is_read_as_one():
     ("settings", "message"),
     [
         (
+            {"device": "meta"},
+            r"device is 'meta', which torch can't use here: it holds no numbers\. Leave it",
+        ),
+        (
+            {"seed": 2**63},
+            r"seed is 9223372036854775808; expected 0 or more, less than 2\*\*63",
+        ),
+        (
             {"device": "nonsense"},
             r"device is 'nonsense', which torch can't use here: .*\w\. Leave it",
         ),

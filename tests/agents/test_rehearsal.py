@@ -11,6 +11,7 @@ from morphir_agents.rehearsal import rehearse
     ("arguments", "message"),
     [
         ("td3-pendulum --env.id Nope-v3", "env.id is 'Nope-v3'"),
+        ("td3-pendulum --env.id nosuch:Ant-v5", "before the colon can't be imported"),
         ("td3-pendulum --env.id CartPole-v1", "TD3 needs a vector of numbers"),
         ("td3-pendulum --env.id FrozenLake-v1", "expected a vector"),
         ("td3-pendulum --env.contact-forces True", "has no such switch"),

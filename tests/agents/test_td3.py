@@ -219,6 +219,8 @@ def test_the_recipe_swings_the_pendulum_up(tmp_path):
         ({"target_noise": -0.1}, "target_noise is -0.1; expected 0 or more"),
         ({"tau": 1.5}, "tau is 1.5; expected between 0 and 1"),
         ({"learning_rate": 0.0}, "more than 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; expected more than 0"),
+        ({"exploration_noise": float("nan")}, "exploration_noise is nan; expected 0 or more"),
         ({"replay": 1}, "replay is 1; expected at least 2"),
     ],
 )

@@ -55,6 +55,11 @@ class GymConfig:
                 f"{self.id} needs MuJoCo ({error}). Install the extra: pip install "
                 "'morphir[agents]'."
             ) from error
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"env.id is {self.id!r}; what is before the colon can't be imported: {error}. "
+                "Install it, or give a name like Ant-v5."
+            ) from error
         except gym.error.UnregisteredEnv as error:
             raise ConfigError(
                 f"env.id is {self.id!r}: {error} Expected a name like Ant-v5 or HalfCheetah-v5."

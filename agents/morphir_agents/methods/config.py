@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, final, get_args
@@ -106,9 +107,9 @@ class MethodConfig:
             raise ConfigError(f"method.density is {self.density}; expected more than 0, at most 1.")
         if not 0.0 <= self.prune <= 1.0:
             raise ConfigError(f"method.prune is {self.prune}; expected between 0 and 1.")
-        if self.threshold < 0.0:
+        if not 0.0 <= self.threshold < math.inf:
             raise ConfigError(f"method.threshold is {self.threshold}; expected 0 or more.")
-        if self.review_threshold <= 0.0 or not 0.0 < self.review_share <= 1.0:
+        if not 0.0 < self.review_threshold < math.inf or not 0.0 < self.review_share <= 1.0:
             raise ConfigError(
                 f"method.review_threshold is {self.review_threshold} and method.review_share "
                 f"{self.review_share}; expected more than 0, and the share at most 1."

@@ -17,6 +17,7 @@ from morphir_agents.methods import MethodConfig
         ({"prune": -1.0}, "method.prune is -1.0; expected between 0 and 1"),
         ({"prune": 1.5}, "method.prune is 1.5; expected between 0 and 1"),
         ({"threshold": -1.0}, "method.threshold is -1.0"),
+        ({"threshold": float("nan")}, "method.threshold is nan"),
         ({"review_threshold": 0.0}, "method.review_threshold is 0.0"),
         ({"review_share": 2.0}, "method.review_share\n? ?2.0"),
     ],
