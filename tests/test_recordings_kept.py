@@ -211,6 +211,33 @@ def test_mask_10_where_python_saw_numbers_a_recording_is_not_kept(recorded: list
     assert again.certificate.before != result.certificate.after
 
 
+class Gated(nn.Module):
+    """A net with as many inputs as a parameter says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+        self.gate = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        keep = self.gate > 0.5
+        h = nn.functional.linear(x[:, keep], self.a.weight[:, keep], self.a.bias)
+        return self.b(torch.relu(h))
+
+
+def test_mask_10_where_sizes_depend_on_numbers_a_recording_is_not_kept():
+    """MASK-10: what is drawn anew has the range of the layer that it is now"""
+    torch.manual_seed(0)
+    result = changed(masked(Gated(), 0.5), GROW)
+    with torch.no_grad():
+        result.module.gate.fill_(1)
+    anew = copy.deepcopy(result.module)
+    again = changed(result.module, ResetPass("a"), recording=result.recording)
+    assert_as_anew(again, result.module)
+    changed(anew, ResetPass("a"))
+    assert torch.equal(again.module.a.weight, anew.a.weight)
+
+
 def test_mask_10_first_masks_are_recorded_again(recorded: list[Any]):
     """MASK-10: a module has something new"""
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, final
+from typing import Any, final
 
 import torch
 from torch import fx, nn
@@ -32,15 +32,13 @@ from morphir.frontend.importer import Importer
 from morphir.frontend.inputs import Arguments, check_keys, check_taken, given_inputs, known_inputs
 from morphir.frontend.outside import outside_uses, shared_modules
 from morphir.frontend.recording import Recording
+from morphir.frontend.seen import sees_numbers
 from morphir.frontend.sequentials import plain_sequentials
 from morphir.frontend.symbolic import trace_symbolically
 from morphir.ir import Graph, Mode, Program, StateEntry, TensorType, check_structure
 from morphir.ir.masks import with_masks
 from morphir.ops import DEFAULT_TABLE, OpTable
 from morphir.randomness import kept_random_state
-
-# Marks for what left torch: an `if`, a number that was read, a call that nobody looked into.
-_SEEN_BY_PYTHON: Final = ("escape", "python", "scripted")
 
 
 @final
@@ -105,10 +103,11 @@ def refreshed(trace: Trace, model: nn.Module) -> Trace | None:
         model: The model, or a copy of it, as it is.
 
     Returns:
-        The recording with the state of the model; None where Python may have seen its numbers.
+        The recording with the state of the model; None where Python may have seen its numbers, or
+        sizes that depend on them.
     """
     graphs = trace.program.graphs.values()
-    if any(node.op in _SEEN_BY_PYTHON for graph in graphs for node in graph.nodes):
+    if any(sees_numbers(graph, DEFAULT_TABLE) for graph in graphs):
         return None
     entries = trace.program.state.values()
     constants = {e.name: e.tensor for e in entries if e.kind == "constant" and e.tensor is not None}
