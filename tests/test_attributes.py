@@ -6,7 +6,8 @@ import enum
 import math
 import weakref
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from morphir.attributes import attributes_of
+from morphir.backend.copying import duplicate
 
 
 class Kind(enum.Enum):
@@ -142,6 +144,175 @@ def test_mask_10_hooks_classes_and_methods_count():
     swapped = Holder()
     swapped.inner.__class__ = type("Linear", (nn.Linear,), {})
     assert attributes_of(swapped) != before
+
+
+class Base(nn.Module):
+    """A module of a class, the base of another one."""
+
+    temperature = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.tanh = nn.ReLU(), nn.Tanh()
+        self.register_buffer("extra", None)
+
+    def forward(self, x: Any, scale: Any = ({1: 1.0},), *, shift: Any = ({1: 0.0},)) -> Any:
+        return x * self.temperature
+
+    @property
+    def both(self) -> Any:
+        return self.relu, self.tanh
+
+    @staticmethod
+    def static(x: Any) -> Any:
+        return x
+
+    @torch.no_grad()
+    def without(self, x: Any) -> Any:
+        return super().forward(x)
+
+
+class Derived(Base):
+    options: ClassVar = {"a": [1]}
+
+
+class Options:
+    """A class as a config."""
+
+    scale = 1.0
+
+    class Inner:
+        scale = 2.0
+
+
+@dataclasses.dataclass
+class Both(dict):
+    """As the outputs of transformers are."""
+
+    scale: float = 1.0
+
+
+def counting() -> Any:
+    numbers = [1]
+
+    def count() -> int:
+        return numbers[0] if numbers else count()
+
+    return count
+
+
+PLACES: dict[str, Callable[[pytest.MonkeyPatch, Any], object]] = {
+    "a number of the class": lambda patch, m: patch.setattr(Derived, "temperature", 2.0, False),
+    "a number of a base": lambda patch, m: patch.setattr(Base, "temperature", 2.0),
+    "a list of the class": lambda patch, m: patch.setitem(Derived.options, "a", [2]),
+    "a method": lambda patch, m: patch.setattr(Base, "forward", lambda self, x: x),
+    "the code of a method": lambda patch, m: patch.setattr(
+        Base.forward, "__code__", (lambda self, x, scale, shift: x).__code__
+    ),
+    "a default": lambda patch, m: patch.setitem(Base.forward.__defaults__[0][0], 1, 2.0),
+    "a default of a keyword": lambda patch, m: patch.setitem(
+        Base.forward.__kwdefaults__["shift"][0], 1, 2.0
+    ),
+    "a property": lambda patch, m: patch.setattr(Base, "both", property(lambda self: self.tanh)),
+    "a static method": lambda patch, m: patch.setattr(Base, "static", staticmethod(first)),
+    "a decorated method": lambda patch, m: patch.setattr(
+        Base, "without", torch.no_grad()(lambda self, x: x)
+    ),
+    "a class as an attribute": lambda patch, m: patch.setattr(Options, "scale", 2.0),
+    "a class in that class": lambda patch, m: patch.setattr(Options.Inner, "scale", 1.0),
+    "what a function closes over": lambda patch, m: m.count.__closure__[1].cell_contents.append(1),
+    "an attribute of a function": lambda patch, m: setattr(m.count, "gain", 2.0),
+    "an entry of a dataclass": lambda patch, m: m.both_kinds.update(more=2.0),
+    "a field of a dataclass that is a dict": lambda patch, m: setattr(m.both_kinds, "scale", 2.0),
+    "what a method of a list reads": lambda patch, m: m.index.__self__.append(2),
+    "a buffer that is None": lambda patch, m: delattr(m, "extra"),
+    "an attribute of a parameter": lambda patch, m: setattr(m.layer.weight, "gain", 2.0),
+    "the order of children": lambda patch, m: m._modules.update(relu=m._modules.pop("relu")),
+    "the order of buffers": lambda patch, m: m._buffers.update(one=m._buffers.pop("one")),
+}
+
+
+def derived() -> Any:
+    model: Any = Derived()
+    model.layer = nn.Linear(2, 2)
+    model.layer.weight.gain = 1.0
+    model.options_, model.count, model.both_kinds = Options, counting(), Both()
+    model.index = [1].index
+    for name in ("one", "other"):
+        model.register_buffer(name, torch.ones(1), persistent=False)
+    return model
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_mask_10_code_and_order_count_wherever_they_are(
+    place: str, monkeypatch: pytest.MonkeyPatch
+):
+    """MASK-10: classes along the order in which methods are looked up, and what is in functions"""
+    model = derived()
+    before = attributes_of(model)
+    assert before is not None
+    assert before == attributes_of(model)
+    assert before == attributes_of(duplicate(model).model)
+    PLACES[place](monkeypatch, model)
+    after = attributes_of(model)
+    assert after is not None
+    assert after != before
+
+
+def test_mask_10_the_order_of_the_names_of_one_module_counts():
+    """MASK-10: where it runs twice"""
+    relu, tanh = nn.ReLU(), nn.Tanh()
+    models = [nn.Sequential(relu, tanh, relu), nn.Sequential(relu, tanh, tanh)]
+    assert attributes_of(models[0]) != attributes_of(models[1])
+
+
+def closing_over(value: Any) -> Any:
+    return lambda: value
+
+
+class Slots:
+    __slots__ = ("scale",)
+
+
+class Plain(float):
+    """A number that says what it likes."""
+
+
+@dataclasses.dataclass
+class Slotted(Slots):
+    name: str = ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        closing_over(object()), Plain(1), Slotted(), np.random.default_rng(0).random,
+        closing_over(nn.Linear(2, 2)), type("Options", (), {"scale": object()}),
+    ],
+    ids=["closure", "number", "slots", "method of an object", "other module", "class"],
+)  # fmt: skip
+def test_mask_10_code_with_something_that_may_change_inside_is_not_known(value: Any):
+    """MASK-10"""
+    assert attributes_of(Holder(value)) is None
+
+
+def test_mask_10_a_class_with_something_that_may_change_inside_is_not_known():
+    """MASK-10"""
+    assert attributes_of(type("Net", (Holder,), {"scale": object()})()) is None
+    assert attributes_of(type("Net", (Holder,), {"scale": 1.0})()) is not None
+
+
+def test_mask_10_a_function_over_what_is_not_there_yet_is_known():
+    """MASK-10"""
+
+    def reads() -> int:
+        return later
+
+    model = Holder(reads)
+    before = attributes_of(model)
+    later = 1
+    assert before is not None
+    assert attributes_of(model) != before
 
 
 def test_mask_10_a_copy_has_the_same():

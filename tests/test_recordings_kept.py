@@ -181,6 +181,51 @@ def test_mask_10_a_recording_of_what_was_another_model_is_not_used(what: str, re
     assert last.report.grade is Grade.PROVED
 
 
+class Negative(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -x
+
+
+class Ordered(nn.Module):
+    """A net that runs its activations in their order."""
+
+    temperature = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+        self.between = nn.ModuleDict({"relu": nn.ReLU(), "negative": Negative()})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.a(x)
+        for each in self.between.values():
+            h = each(h)
+        return self.b(h / self.temperature)
+
+
+STALE_CODE: dict[str, Callable[[pytest.MonkeyPatch, Any], object]] = {
+    "the order of modules without state": lambda patch, model: model.between.add_module(
+        "relu", model.between.pop("relu")
+    ),
+    "a number of the class": lambda patch, model: patch.setattr(Ordered, "temperature", 2.0),
+    "a method": lambda patch, model: patch.setattr(Ordered, "forward", lambda m, x: m.b(m.a(x))),
+}
+
+
+@pytest.mark.parametrize("what", STALE_CODE)
+def test_mask_10_a_recording_of_other_code_or_another_order_is_not_used(
+    what: str, monkeypatch: pytest.MonkeyPatch, recorded: list[Any]
+):
+    """MASK-10"""
+    torch.manual_seed(0)
+    result = changed(masked(Ordered(), 0.5), GROW)
+    STALE_CODE[what](monkeypatch, result.module)
+    again = changed(result.module, GROW, recording=result.recording)
+    assert len(recorded) == 2
+    assert again.certificate.before != result.certificate.after
+    assert_as_anew(again, result.module)
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [
