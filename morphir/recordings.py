@@ -45,12 +45,15 @@ class Traces:
         train: That in train mode, None where there is none.
         train_failure: Why there is none.
         are_one: Whether the same recording stands for both, as nothing in it uses the mode.
+        attributes: What Python could read of the model when it was recorded, None where nobody
+            looked.
     """
 
     eval: Trace
     train: Trace | None
     train_failure: str = ""
     are_one: bool = False
+    attributes: Attributes | None = None
 
     @classmethod
     def of(cls, model: nn.Module, example_inputs: Any, entry_points: Sequence[str]) -> Traces:
@@ -124,8 +127,11 @@ class Recording:
 
     @classmethod
     def taken(cls, model: nn.Module, traces: Traces, inventory: Inventory) -> Recording:
-        """Notes of a model, of which these are the recordings and the inventory, what is left."""
-        return cls(traces, inventory, attributes_of(model))
+        """Notes of a model, of which these are the recordings and the inventory, what is left.
+
+        With recordings that were kept go the attributes of then: they are what it has to be like.
+        """
+        return cls(traces, inventory, traces.attributes or attributes_of(model))
 
     def of(self, model: nn.Module, now: Inventory, entry_points: Sequence[str]) -> Traces | None:
         """The recordings of the model as it is now, None where they may be others (MASK-10).
@@ -139,7 +145,8 @@ class Recording:
             return None
         if self.attributes is None or self.attributes != attributes_of(model):
             return None
-        return self.traces.refreshed(model) if now.is_structured_as(self.inventory) else None
+        traces = self.traces.refreshed(model) if now.is_structured_as(self.inventory) else None
+        return traces and replace(traces, attributes=self.attributes)
 
 
 def _check_rows(example_inputs: Any) -> None:

@@ -17,6 +17,7 @@ from morphir import (
     ResetPass,
     SparsifyPass,
     TransformResult,
+    recordings,
 )
 from morphir.ir import print_program
 from morphir.recordings import Traces, Twins
@@ -113,6 +114,18 @@ def test_mask_10_a_life_of_training_and_events_is_recorded_once(recorded: list[A
         assert result.certificate.before == result.certificate.after
         assert_as_anew(result, model)
         del recorded[:]
+
+
+def test_mask_10_a_model_is_looked_at_once_per_event(monkeypatch: pytest.MonkeyPatch):
+    """MASK-10: what it was like when it was recorded stays what it has to be like"""
+    looks: list[nn.Module] = []
+    look = recordings.attributes_of
+    monkeypatch.setattr(recordings, "attributes_of", lambda m: looks.append(m) or look(m))
+    result = changed(net(), GROW)
+    assert len(looks) == 1
+    for number in (2, 3):
+        result = changed(result.module, GROW, recording=result.recording)
+        assert len(looks) == number
 
 
 def test_mask_10_a_recording_that_is_used_gives_the_same_verdict_as_a_new_one():

@@ -50,11 +50,13 @@ class Trace:
         program: What was recorded.
         inputs: Entry point to arguments; entry points that were traced symbolically have none.
         uses_mode: Whether something that ran may run differently in the other mode (FRONT-8).
+        sees_numbers: Whether other numbers may give another graph (MASK-10).
     """
 
     program: Program
     inputs: Mapping[str, Arguments]
-    uses_mode: bool = True
+    uses_mode: bool
+    sees_numbers: bool
 
 
 def trace(
@@ -106,12 +108,11 @@ def refreshed(trace: Trace, model: nn.Module) -> Trace | None:
         The recording with the state of the model; None where Python may have seen its numbers, or
         sizes that depend on them.
     """
-    graphs = trace.program.graphs.values()
-    if any(sees_numbers(graph, DEFAULT_TABLE) for graph in graphs):
+    if trace.sees_numbers:
         return None
     entries = trace.program.state.values()
     constants = {e.name: e.tensor for e in entries if e.kind == "constant" and e.tensor is not None}
-    state = with_masks(_state(model, constants), graphs)
+    state = with_masks(_state(model, constants), trace.program.graphs.values())
     return replace(trace, program=trace.program.with_state(state))
 
 
@@ -182,7 +183,8 @@ def _record(
         tuple(dict.fromkeys(session.notes)),
     )
     check_structure(program)
-    return Trace(program, inputs, session.uses_mode)
+    sees = any(sees_numbers(graph, table) for graph in graphs.values())
+    return Trace(program, inputs, session.uses_mode, sees)
 
 
 def _class_name(module: nn.Module) -> str:
