@@ -34,7 +34,10 @@ from torch.optim import Optimizer
 from morphir.checks.bits import digest
 
 _OWN: Final = "_morphir"  # what surgery leaves on a module; it goes with modules
-_ELSEWHERE: Final = ("_parameters", "_buffers", "_modules", "training", "_compiled_call_impl")
+_ELSEWHERE: Final = (
+    "_parameters", "_buffers", "_modules", "training", "_compiled_call_impl",
+    "_flat_weight_refs",  # of a recurrent layer; a copy has them in another place
+)  # fmt: skip
 _TENSORS: Final = ("_parameters", "_buffers")
 _QUICK: Final = (bool, int, str, type(None))  # nearly all of them are
 _ORDINARY: Final = (dict, OrderedDict, set, list, tuple)  # a module has twenty for hooks, all empty

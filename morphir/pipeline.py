@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from morphir.attributes import attributes_of
+from morphir.backend.closures import check_computes_alone
 from morphir.backend.surgery import Surgery
 from morphir.checks import (
     Carried,
@@ -196,7 +198,8 @@ class Application:
         if not self.rewriter.edits and self.target is self.original.model:
             return self.before
         edits = self.rewriter.renumberings
-        if edits and not any(edit.first for edit in edits):  # no module has anything new
+        # No module has anything new, and a copy has what the original has.
+        if edits and not any(edit.first for edit in edits) and self._holds_the_same():
             refreshed = self.before.refreshed(self.target)
             if refreshed is not None:
                 return refreshed
@@ -209,8 +212,17 @@ class Application:
         except RefusalError as refusal:
             check_fits(self.target, self.rewriter, self.before.eval.program, known)
             raise of_the_change(refusal, self.rewriter) from refusal.__cause__
+        if self.target is not self.original.model:
+            check_computes_alone(after.eval.program, self.original.model)
         check_emission(self.target, self.rewriter, after.eval.program)
         return after
+
+    def _holds_the_same(self) -> bool:
+        """Whether nothing but numbers tells the target from the original, as far as is known."""
+        if self.target is self.original.model:
+            return True
+        attributes = attributes_of(self.target)
+        return attributes is not None and attributes == attributes_of(self.original.model)
 
     def _keep_what_changes(self) -> None:
         """Copies the old numbers where the model that was recorded is the one that changes.

@@ -2,22 +2,23 @@
 
 BACK-5   the copy has everything that the original has (parameter hooks, attributes, gradients,
          ties, shared storage, optimizer hooks) and shares no storage with it; what can't be
-         copied is named
+         copied is named, or refused where the copy would compute with it
 """
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from morphir.backend.closures import check_attributes, old_closures
 from morphir.cloning import Memo, clone, clone_value, held
 from morphir.errors import RefusalError
 
@@ -50,8 +51,9 @@ def duplicate(model: nn.Module, optimizers: Sequence[Optimizer] = ()) -> Duplica
 
     Raises:
         RefusalError: The model has a way of its own of being copied, and its copy's parameters are
-            not those that the optimizers would get.
+            not those that the optimizers would get; or it keeps a function over its own parts.
     """
+    check_attributes(model)
     memo: Memo = {}
     everyone = [*dict.fromkeys([*optimizers, *attached_optimizers(model)])]
     _copy_parameters(model, memo)
@@ -71,7 +73,7 @@ def duplicate(model: nn.Module, optimizers: Sequence[Optimizer] = ()) -> Duplica
         notes += _copy_optimizer(optimizer, model, memo)
     for name, parameter in model.named_parameters():
         notes += _copy_attachments(name, parameter, memo)
-    notes += _old_closures(model, everyone)
+    notes += old_closures(model, everyone)
     notes += [
         f"{name or type(model).__name__}: it was compiled and the copy is not: call .compile() "
         "again"
@@ -161,32 +163,3 @@ def _copy_attachments(name: str, parameter: nn.Parameter, memo: Memo) -> list[st
     for hook in (parameter._post_accumulate_grad_hooks or {}).values():
         twin.register_post_accumulate_grad_hook(copy.deepcopy(hook, memo))
     return notes
-
-
-def _old_closures(model: nn.Module, optimizers: Iterable[Optimizer]) -> Iterator[str]:
-    """Names the hooks that hold on to the old model: nothing can point a closure elsewhere."""
-    old: dict[int, Any] = {id(m): m for m in model.modules()}
-    old |= {id(t): t for t in (*model.parameters(), *model.buffers())}
-    old |= {id(o): o for o in optimizers}
-    places: list[tuple[str, Mapping[str, Any]]] = [
-        (path or type(model).__name__, vars(module)) for path, module in model.named_modules()
-    ]
-    for name, parameter in model.named_parameters():
-        names = ("_backward_hooks", "_post_accumulate_grad_hooks")
-        places.append((name, {key: getattr(parameter, key) for key in names}))
-    places += [(type(o).__name__, vars(o)) for o in optimizers]
-    for name, attributes in places:
-        for key, hooks in attributes.items():
-            if key.endswith("_hooks") and isinstance(hooks, dict):
-                for hook in hooks.values():
-                    if any(id(cell) in old for cell in _closure(hook)):
-                        yield f"{name}: a function in {key} still refers to the old model"
-
-
-def _closure(function: Callable[..., Any]) -> Iterator[Any]:
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    yield from getattr(function, "__defaults__", None) or ()
