@@ -1,6 +1,6 @@
 """A pass of your own, checked by the laws of every pass; and one with a bug, which they find.
 
-It needs hypothesis: `pip install 'morphir[testing]'`.
+It needs hypothesis: `pip install 'morphir[testing]'`, and takes a minute.
 """
 
 from collections.abc import Mapping, Sequence

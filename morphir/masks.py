@@ -28,7 +28,8 @@ class Masks:
     """The masks of a model's parameters.
 
     They are buffers, `weight_mask` beside `weight`, in the dtype of the parameter: saved with the
-    model, moved and cast with it. Make a new one after the model was changed.
+    model, moved and cast with it. Masks that change in place are known here; make a new one after
+    any other change of the model.
 
     Attributes:
         parameters: The masked parameters by name.
