@@ -15,7 +15,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from morphir.attributes import attributes_of
 from morphir.backend.closures import check_computes_alone
 from morphir.backend.surgery import Surgery
 from morphir.checks import (
@@ -65,7 +64,7 @@ from morphir.ir import (
 )
 from morphir.lineage import Lineage, lineage_of, set_lineage, structure_of
 from morphir.ops import DEFAULT_TABLE
-from morphir.recordings import Clock, Traces, Twins
+from morphir.recordings import Clock, Traces, Twins, reads_the_same
 from morphir.renumbered import Renumbered
 from morphir.state.leaving import Leaving
 from morphir.state.optimizer import Joining
@@ -199,7 +198,7 @@ class Application:
             return self.before
         edits = self.rewriter.renumberings
         # No module has anything new, and a copy has what the original has.
-        if edits and not any(edit.first for edit in edits) and self._holds_the_same():
+        if edits and not any(edit.first for edit in edits) and self._is_as_the_original():
             refreshed = self.before.refreshed(self.target)
             if refreshed is not None:
                 return refreshed
@@ -217,12 +216,10 @@ class Application:
         check_emission(self.target, self.rewriter, after.eval.program)
         return after
 
-    def _holds_the_same(self) -> bool:
-        """Whether nothing but numbers tells the target from the original, as far as is known."""
-        if self.target is self.original.model:
-            return True
-        attributes = attributes_of(self.target)
-        return attributes is not None and attributes == attributes_of(self.original.model)
+    def _is_as_the_original(self) -> bool:
+        """Whether the target is the model that was recorded, or a copy known to be the same."""
+        original = self.original.model
+        return self.target is original or reads_the_same(self.target, original)
 
     def _keep_what_changes(self) -> None:
         """Copies the old numbers where the model that was recorded is the one that changes.

@@ -149,6 +149,12 @@ class Recording:
         return traces and replace(traces, attributes=self.attributes)
 
 
+def reads_the_same(copied: nn.Module, original: nn.Module) -> bool:
+    """Whether Python can read the same of a copy, its own parts in the place of the original's."""
+    known = attributes_of(copied)
+    return known is not None and known == attributes_of(original)
+
+
 def _check_rows(example_inputs: Any) -> None:
     given = [(path, tensor) for path, tensor in tensors_in(example_inputs) if tensor.dim()]
     if given and not any(len(tensor) for _, tensor in given):

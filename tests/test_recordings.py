@@ -1,9 +1,11 @@
 """Recordings in both modes, and what is kept of tensors that are about to change."""
 
+import copy
+
 import torch
 from torch import nn
 
-from morphir.recordings import Clock, Traces, Twins
+from morphir.recordings import Clock, Traces, Twins, reads_the_same
 
 
 def test_one_recording_stands_for_both_modes_where_nothing_uses_the_mode():
@@ -30,6 +32,16 @@ def test_twins_apart_have_parameters_of_their_own():
     assert twins.native.weight is net.weight
     assert twins.apart().native.weight is not net.weight
     assert twins.double.weight.dtype is torch.float64
+
+
+def test_back_5_a_copy_that_leads_to_its_original_does_not_read_the_same():
+    """BACK-5"""
+    net = nn.Sequential(nn.Linear(3, 2))
+    assert reads_the_same(copy.deepcopy(net), net)
+    net[0].function = lambda: net
+    assert not reads_the_same(copy.deepcopy(net), net)
+    net[0].function = object()
+    assert not reads_the_same(copy.deepcopy(net), net), "nobody knows"
 
 
 def test_a_clock_adds_up_phases():
