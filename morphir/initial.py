@@ -58,9 +58,10 @@ def fill_free(
     elif free and name not in spec.get("masks", ()) and spec.get("init") not in ("fresh", "zero"):
         raise ValueError(f"{name} has free positions, and init={spec.get('init')!r} has none")
     like = _of_those_that_stay(old, change) if free else old
-    like = like if len(like) else old  # there is no other scale where none stays
+    if not like.numel():  # none stays, and there is no other scale
+        like = old
     if mask is not None and free:
-        used = like[_of_those_that_stay(mask, change) != 0]
+        used = like[(mask if like is old else _of_those_that_stay(mask, change)) != 0]
         like = used.view(-1, *[1] * (like.dim() - 1)) if len(used) else like
     for axis, positions in free:
         index = torch.tensor(positions, device=new.device)
