@@ -52,17 +52,19 @@ class Renumbered:
         """Refuses where an optimizer that was not given knows what is no more (STATE-17).
 
         What begins to be used is left out: it was 0, and an optimizer that masks are applied for
-        keeps nothing of it. So is what a given optimizer has state for, as looking takes long.
+        keeps nothing of it. So is what a given optimizer holds, as looking takes long.
 
         Raises:
             RefusalError: There is such an optimizer.
         """
+        groups = [group for each in self._optimizers for group in each.param_groups]
+        held = {id(parameter) for group in groups for parameter in group["params"]}
         changed = [
             tensor
             for name, tensor in self._tensors.items()
             if isinstance(tensor, nn.Parameter)
             and not self._edits[name].keeps
-            and not self._kept[name]
+            and id(tensor) not in held
         ]
         if changed:
             edit = next(iter(self._edits.values()))
